@@ -1,0 +1,97 @@
+"""An event: something InfraKitchen says happened; immutable, has an id."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+
+class Kind(StrEnum):
+    """What an event is about, as subscriptions filter by it."""
+
+    WORKFLOW = "workflow"
+    RESOURCE = "resource"
+    ALERT = "alert"
+    OTHER = "other"
+
+
+class Severity(IntEnum):
+    """How bad: ranked, so that `--min-severity` is a comparison. Words nobody knows rank as WARNING."""
+
+    INFO = 0
+    WARNING = 1
+    ERROR = 2
+    CRITICAL = 3
+
+    @classmethod
+    def ranked(cls, word: str) -> "Severity":
+        """The rank of a severity as InfraKitchen or a monitoring system writes it."""
+        return cls.__members__.get(word.strip().upper(), cls.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """The InfraKitchen thing an event is about."""
+
+    type: str
+    id: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a workflow, as last reported."""
+
+    name: str
+    position: int
+    status: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event, whatever form it came in.
+
+    `id` and `source` together name it; `entry_id` is its place in the stream (`<ms>-<n>`).
+    `status` and `severity_word` are kept as written; `severity` is the rank. Times are Unix seconds.
+    """
+
+    id: str
+    source: str
+    type: str
+    kind: Kind
+    entry_id: str
+    entity: Entity
+    severity: Severity
+    title: str
+    status: str = ""
+    severity_word: str = ""
+    state: str = ""
+    previous: str = ""
+    action: str = ""
+    text: str = ""
+    error: str = ""
+    project: str = ""
+    requester: str = ""
+    template: str = ""
+    url: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    time_s: float | None = None
+    started_at_s: float | None = None
+    ended_at_s: float | None = None
+
+    @property
+    def order(self) -> tuple[float, int]:
+        """Which of two states of one entity is newer: CloudEvents `time`, where absent the stream's."""
+        ms, _, n = self.entry_id.partition("-")
+        return (int(ms) / 1000 if self.time_s is None else self.time_s, int(n or 0))
+
+    @property
+    def accepted_at_ms(self) -> int:
+        """When the stream accepted it, by the server's clock."""
+        return int(self.entry_id.partition("-")[0])
+
+    @property
+    def about(self) -> str:
+        """What states are compared within: one workflow run, one resource, one alert's fingerprint."""
+        return f"{self.kind}:{self.entity.type}:{self.entity.id}"

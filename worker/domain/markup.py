@@ -1,0 +1,97 @@
+"""Slack's text markup: cut, then escape, never the other way round.
+
+Source: https://docs.slack.dev/messaging/formatting-message-text
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+ELLIPSIS = "…"
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+_INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+
+
+def clean(text: str) -> str:
+    """Without control and direction characters; lone surrogates become U+FFFD."""
+    return _SURROGATES.sub("\ufffd", _INVISIBLE.sub("", text.replace("\r\n", "\n")))
+
+
+def cut(text: str, limit: int) -> str:
+    """At most `limit` characters, the end marked when something was cut off."""
+    return text if len(text) <= limit else text[: max(limit - 1, 0)].rstrip() + ELLIPSIS
+
+
+def cut_middle(text: str, limit: int) -> str:
+    """At most `limit` characters, keeping the start and, for errors the telling part, the end."""
+    if len(text) <= limit:
+        return text
+    head = limit // 3
+    return text[:head].rstrip() + " … " + text[len(text) - (limit - head - 3) :].lstrip()
+
+
+def units(text: str) -> int:
+    """A length as the strictest counter would count it: characters beyond the BMP are two."""
+    return len(text) if text.isascii() else len(text) + sum(character > "\uffff" for character in text)
+
+
+def escape(text: str, limit: int) -> str:
+    """A text of an event as markup that shows it and mentions nobody; at most `limit` units as sent."""
+    return _within(clean(text), limit, cut)
+
+
+def line(text: str, limit: int) -> str:
+    """Like `escape`, on one line."""
+    return _within(_flat(text), limit, cut)
+
+
+def code(text: str, limit: int) -> str:
+    """A text in code style; back-ticks in it become primes, since they cannot be escaped."""
+    inner = _flat(text).replace("`", "ʹ")
+    return f"`{_within(inner, limit - 2, cut)}`" if inner else ""
+
+
+def code_block(text: str, limit: int) -> str:
+    """Several lines in code style; a long one keeps its start and its end."""
+    inner = clean(text).replace("`", "ʹ").strip()
+    return f"```{_within(inner, limit - 6, cut_middle)}```" if inner else ""
+
+
+def link(url: str, label: str) -> str:
+    """`<url|label>`; the label is markup already. An address Slack cannot link gives the label alone."""
+    if not re.fullmatch(r"https?://[^\s<>|\x00-\x1f]{1,2500}", url):
+        return label
+    return f"<{url.replace('&', '&amp;')}|{label.replace('|', '¦')}>"
+
+
+def date(at_s: float, form: str = "{date_short_pretty} {time}") -> str:
+    """A time in the reader's own zone; the fallback is UTC."""
+    try:
+        fallback = datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except (OverflowError, ValueError, OSError):
+        return ""
+    return f"<!date^{int(at_s)}^{form}|{fallback}>"
+
+
+def duration(seconds: float) -> str:
+    """A span as people say it: `42 s`, `4 min 12 s`, `3 h 5 min`, `2 d 4 h`."""
+    whole = max(int(seconds), 0)
+    steps = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
+    for size, unit, smaller, smaller_unit in steps:
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
+    return f"{whole} s"
+
+
+def _flat(text: str) -> str:
+    return " ".join(clean(text).split())
+
+
+def _within(text: str, limit: int, shorten: Callable[[str, int], str]) -> str:
+    """Shortened before it is escaped, so that no entity is ever cut, until the escaped form fits."""
+    room = limit
+    while units(escaped := shorten(text, room).translate(_ENTITIES)) > limit:
+        room = min(room, len(text)) - max((units(escaped) - limit) // 5, 1)
+    return escaped

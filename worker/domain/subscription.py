@@ -1,0 +1,84 @@
+"""A subscription: a person's rule, events like these go to that destination."""
+
+import fnmatch
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from worker.domain.delivery import lane_name
+from worker.domain.event import Event, Kind, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """All must match; several values of one are alternatives; an empty one matches everything."""
+
+    kinds: tuple[Kind, ...] = ()
+    entity_types: tuple[str, ...] = ()
+    entity_ids: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    min_severity: Severity | None = None
+    labels: tuple[str, ...] = ()
+
+    def why_not(self, event: Event) -> str:
+        """Why these filters do not match, in words; empty when they do."""
+        entity = event.entity
+        checks = (
+            ("kind", event.kind.value, self.kinds, event.kind in self.kinds),
+            ("entity type", entity.type, self.entity_types, entity.type in self.entity_types),
+            ("entity id", entity.id, self.entity_ids, entity.id in self.entity_ids),
+            ("name", entity.name, self.names, _matches_glob(entity.name, self.names)),
+            ("project", event.project, self.projects, event.project in self.projects),
+            ("status", event.status, self.statuses, event.status in self.statuses),
+        )
+        for what, found, wanted, matches in checks:
+            if wanted and not matches:
+                return f"{what} is {found or 'not given'}, not {_either(wanted)}"
+        if self.min_severity is not None and event.severity < self.min_severity:
+            return f"severity is {event.severity.name.lower()}, below {self.min_severity.name.lower()}"
+        return self._why_not_labels(event)
+
+    def _why_not_labels(self, event: Event) -> str:
+        """Several values of one key are alternatives, different keys must all match."""
+        wanted: dict[str, list[str]] = {}
+        for label in self.labels:
+            key, _, value = label.partition("=")
+            wanted.setdefault(key, []).append(value)
+        for key, values in wanted.items():
+            found = event.labels.get(key)
+            if found not in values:
+                return f"label {key} is {found or 'not given'}, not {_either(values)}"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A rule as stored. `destination` is canonical (`#ops`, an id, an email)."""
+
+    id: str
+    integration_id: str
+    destination: str
+    filters: Filters = Filters()
+    paused: bool = False
+    mention: str = ""
+    mention_from: Severity = Severity.CRITICAL
+    style: str = "card"
+    created_at_ms: int = 0
+
+    @property
+    def lane(self) -> str:
+        """The lane its deliveries wait in."""
+        return lane_name(self.integration_id, self.destination)
+
+    def why_not(self, event: Event) -> str:
+        """Why an event makes no delivery for this subscription; empty when it does."""
+        return "the subscription is paused" if self.paused else self.filters.why_not(event)
+
+
+def _matches_glob(name: str, globs: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name.lower(), glob.lower()) for glob in globs)
+
+
+def _either(values: Iterable[str]) -> str:
+    return " or ".join(str(value) for value in values)
