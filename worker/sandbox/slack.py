@@ -1,0 +1,221 @@
+"""A small Slack over HTTP, which behaves like Slack where it hurts.
+
+Real: scopes, token states, membership, archived channels, paging, Block Kit's limits, one message a second
+and channel, method tiers, and every broken answer seen in the wild (on demand). Not for production.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from aiohttp import web
+
+from worker.sandbox import wire
+from worker.sandbox.calls import Call, Refused
+from worker.sandbox.faults import STORED, Fault, Faults
+from worker.sandbox.methods import METHODS
+from worker.sandbox.pace import Allowance, TooFast
+from worker.sandbox.state import Channel, Clock, Json, Token, Workspace
+
+KEPT_CALLS = 100_000
+
+
+class Met(NamedTuple):
+    """One call as it went: `outcome` is `ok`, Slack's error code or the fault's name."""
+
+    at_s: float
+    method: str
+    channel: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call comes to, before the wire may spoil it."""
+
+    body: Json
+    headers: dict[str, str]
+    retry_after_s: int = 0
+
+
+class SlackSandbox:
+    """Workspaces, the pace Slack keeps, the faults to come, and a record of every call.
+
+    `burst` posts to a channel are taken at once, those beyond `rate_per_channel` a second flagged `hidden`;
+    a rate of 0 is no limit. `tier_burst` is how much of a minute's allowance other methods take at once.
+    """
+
+    def __init__(
+        self,
+        rate_per_channel: float = 1.0,
+        burst: float = 1,
+        tiers: bool = True,
+        latency_s: float = 0.0,
+        *,
+        tier_burst: float = 1.0,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.workspaces: dict[str, Workspace] = {}
+        self.tiers = tiers
+        self.latency_s = latency_s
+        self.outage: bool | str = False
+        self.faults = Faults()
+        self.calls: Counter[str] = Counter()
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        self.call_log: deque[Met] = deque(maxlen=KEPT_CALLS)
+        self.violations: Counter[str] = Counter()
+        self.url = ""
+        self._clock = Clock(now)
+        self._monotonic = monotonic
+        self._posts = Allowance(1 / rate_per_channel if rate_per_channel else 0, burst)
+        self._tiers = {
+            name: Allowance(60 / method.per_minute, max(method.per_minute * tier_burst, 1))
+            for name, method in METHODS.items()
+        }
+        self._closing = asyncio.Event()
+
+    def add_workspace(self, name: str, bot_name: str = "InfraKitchen") -> Workspace:
+        """A workspace with the app installed; its `token` has the five scopes."""
+        workspace = Workspace(name, bot_name, self._clock)
+        self.workspaces[workspace.team_id] = workspace
+        return workspace
+
+    def fault(
+        self,
+        name: str,
+        *,
+        method: str = "chat.postMessage",
+        channel: str = "",
+        times: int = 1,
+        retry_after: float = 1,
+        delay_s: float = 60.0,
+        stored: bool | None = None,
+    ) -> None:
+        """Have the next `times` calls of a method (`*` for any) meet a fault.
+
+        `name` is one of `faults.py`, or an error code of Slack's. `times=0` is until `faults.clear()`; `stored` overrides whether the call takes effect all the same.
+        """
+        effect = name in STORED if stored is None else stored
+        self.faults.add(Fault(name, method, channel.removeprefix("#"), times, retry_after, delay_s, effect))
+
+    def find(self, channel: str) -> Channel | None:
+        """A channel of any workspace by id, name, or its person's user id or email."""
+        return next((found for w in self.workspaces.values() if (found := w.find(channel))), None)
+
+    def messages(self, channel: str | Channel) -> list[Json]:
+        """A channel's messages, oldest first: as sent, with what became of each (`Post.told`)."""
+        found = channel if isinstance(channel, Channel) else self.find(channel)
+        return [post.told() for post in found.posts.values()] if found else []
+
+    @contextlib.asynccontextmanager
+    async def serving(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+        """Serve on a port of its own, or on this one; gives the Web API's base URL."""
+        self._closing = asyncio.Event()
+        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+            self.url = f"http://{host}:{runner.addresses[0][1]}/"
+            yield f"{self.url}api/"
+        finally:
+            self._closing.set()
+            await runner.cleanup()
+
+    def _application(self) -> web.Application:
+        application = web.Application(client_max_size=8 * 1024 * 1024)
+        application.router.add_route("*", "/api/{method}", self._serve)
+        return application
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        name = request.match_info["method"]
+        method = METHODS.get(name)
+        warning = token = ""
+        args: Json = {}
+        refusal: Json | None = None
+        try:
+            args, token, warning = await wire.read_arguments(request, method is not None and method.reads)
+        except Refused as refused:
+            refusal = refused.answer
+        channel = str(args.get("channel", ""))
+        fault = self._fault(name, channel)
+        if refusal is not None:
+            answer = Answer(refusal, {})
+        elif fault is None or fault.stored:
+            answer = self.answer(name, args, token)
+        else:
+            answer = Answer({}, {})
+        self._record(name, channel, fault.name if fault else answer.body.get("error", "ok"))
+        if warning and not answer.retry_after_s:
+            answer.body.update(warning=warning, response_metadata={"warnings": [warning]})
+        await wire.pause(self.latency_s, self._closing)
+        response = wire.told(answer.body, answer.headers)
+        if answer.retry_after_s:
+            response = wire.too_fast(answer.retry_after_s, answer.headers)
+        return await wire.spoil(request, response, fault, self._closing) if fault else response
+
+    def answer(self, name: str, args: Json, token: str) -> Answer:
+        """What Slack answers to a call, its limits and scopes kept; the call takes effect."""
+        headers: dict[str, str] = {}
+        try:
+            if name == "api.test":
+                return Answer(_echo(args), headers)
+            if name not in METHODS:
+                return Answer({"ok": False, "error": "unknown_method", "req_method": name}, headers)
+            workspace, held = self._authenticate(token)
+            method = METHODS[name]
+            headers["x-oauth-scopes"] = ",".join(held.scopes)
+            headers["x-accepted-oauth-scopes"] = ",".join(method.scopes)
+            if self.tiers:
+                self._tiers[name].take(workspace.team_id, self._monotonic())
+            call = Call(
+                args, workspace, held, self._take_slot, self.url or f"https://{workspace.domain}.slack.com/"
+            )
+            call.needs(*method.scopes)
+            return Answer(method.answer(call), headers)
+        except Refused as refused:
+            return Answer(refused.answer, headers)
+        except TooFast as too_fast:
+            self.violations["refused"] += 1
+            return Answer({"ok": False, "error": "ratelimited"}, headers, too_fast.retry_after_s)
+
+    def _authenticate(self, token: str) -> tuple[Workspace, Token]:
+        if not token:
+            raise Refused("not_authed")
+        for workspace in self.workspaces.values():
+            if held := workspace.tokens.get(token):
+                if held.fault:
+                    raise Refused(held.fault)
+                return workspace, held
+        raise Refused("invalid_auth")
+
+    def _take_slot(self, channel_id: str) -> bool:
+        hidden = self._posts.take(channel_id, self._monotonic())
+        self.violations["hidden"] += hidden
+        return hidden
+
+    def _fault(self, method: str, channel: str) -> Fault | None:
+        if self.outage:
+            name = self.outage if isinstance(self.outage, str) else "http_503_text"
+            return Fault(name, method, "", 0, 30, 60.0, name in STORED)
+        if not self.faults:
+            return None
+        found = self.find(channel) if channel else None
+        spellings = {channel.removeprefix("#")} | ({found.id, found.name} if found else set())
+        return self.faults.next(method, spellings)
+
+    def _record(self, method: str, channel: str, outcome: str) -> None:
+        self.calls[method] += 1
+        self.outcomes[method, outcome] += 1
+        self.call_log.append(Met(self._monotonic(), method, channel, outcome))
+
+
+def _echo(args: Json) -> Json:
+    """`api.test` answers what it was given, or the error it was asked for."""
+    if error := args.get("error"):
+        return {"ok": False, "error": error, "args": args}
+    return {"ok": True, "args": args}
