@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+MAX_EVENT_BYTES = 256 * 1024
+"""The largest event that is read: more is refused when published and a dead letter in the stream."""
+
 
 class Kind(StrEnum):
     """What an event is about, as subscriptions filter by it."""
@@ -79,6 +82,7 @@ class Event:
     time_s: float | None = None
     started_at_s: float | None = None
     ended_at_s: float | None = None
+    fingerprint: str = ""
 
     @property
     def order(self) -> tuple[float, int]:
@@ -93,5 +97,10 @@ class Event:
 
     @property
     def about(self) -> str:
-        """What states are compared within: one workflow run, one resource, one alert's fingerprint."""
-        return f"{self.kind}:{self.entity.type}:{self.entity.id}"
+        """What states are compared within: one workflow run, one resource, one alert's fingerprint.
+
+        An event that names nothing is about itself alone.
+        """
+        if self.kind is Kind.ALERT and self.fingerprint:
+            return f"{self.kind}:fingerprint:{self.fingerprint}"
+        return f"{self.kind}:{self.entity.type}:{self.entity.id or self.id}"
