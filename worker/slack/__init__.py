@@ -1,4 +1,5 @@
-"""All of Slack's Web API that is used, behind `pipeline.post.Gateway`; the only place that imports slack_sdk.
+"""All of Slack's Web API that is used, behind `pipeline.post.Gateway`; nothing else imports slack_sdk.
 
-What Slack answers becomes a value or one of the classes of `domain/errors.py` here; no decision is taken here.
+Here an answer of Slack's becomes a value, and all else a class of `domain/errors.py`; what happens then is
+decided elsewhere.
 """
