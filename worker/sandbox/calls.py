@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from worker.sandbox.state import Channel, Json, Token, Workspace
@@ -14,6 +14,20 @@ class Refused(Exception):
     def __init__(self, code: str, **more: Any) -> None:
         super().__init__(code)
         self.answer: Json = {"ok": False, "error": code, **more}
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a call comes to, before the wire may spoil it."""
+
+    body: Json
+    headers: dict[str, str] = field(default_factory=dict)
+    retry_after_s: int = 0
+
+    def warn(self, warning: str) -> None:
+        """Add a warning to the answer, as Slack does for odd but acceptable calls."""
+        metadata = {**self.body.get("response_metadata", {}), "warnings": [warning]}
+        self.body |= {"warning": warning, "response_metadata": metadata}
 
 
 def bad_arguments(problem: str) -> Refused:

@@ -3,10 +3,11 @@
 https://docs.slack.dev/reference/methods/conversations.list
 """
 
+import base64
 from collections.abc import Callable
 
 from worker.sandbox.calls import Call, Refused, bad_arguments
-from worker.sandbox.state import Channel, Json, User, Workspace, page_of
+from worker.sandbox.state import Channel, Json, User, Workspace
 
 READ_SCOPES = {
     "public_channel": "channels:read",
@@ -120,7 +121,7 @@ def _page(call: Call, shown: Callable[[Channel], bool], told: Callable[[Workspac
     limit = _limit(call.text("limit"))
     there = [c for c in call.workspace.channels.values() if kind(c) in types and (c.visible or not c.private)]
     try:
-        page, cursor = page_of(there, call.text("cursor"), limit)
+        page, cursor = _page_of(there, call.text("cursor"), limit)
     except KeyError:
         raise Refused("invalid_cursor") from None
     kept = [c for c in page if shown(c) and not (c.archived and call.flag("exclude_archived"))]
@@ -153,3 +154,16 @@ def _user(call: Call, user: User) -> Json:
         "updated": 1_700_000_000,
         "profile": profile,
     }
+
+
+def _page_of(items: list[Channel], cursor: str, limit: int) -> tuple[list[Channel], str]:
+    """The page a cursor names and the cursor of the next one; raises KeyError for a cursor not ours."""
+    start = {_cursor(item.id): index for index, item in enumerate(items)}[cursor] if cursor else 0
+    page, rest = items[start : start + limit], items[start + limit :]
+    return page, _cursor(rest[0].id) if rest else ""
+
+
+def _cursor(channel_id: str) -> str:
+    """A cursor as Slack writes them: base64 that ends in `=`."""
+    text = f"team:{channel_id}"
+    return base64.b64encode((text if len(text) % 3 else text + ":").encode()).decode()

@@ -9,17 +9,17 @@ import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from aiohttp import web
 
-from worker.sandbox import wire
-from worker.sandbox.calls import Call, Refused
+from worker.sandbox import server
+from worker.sandbox.calls import Answer, Call, Refused
 from worker.sandbox.faults import STORED, Fault, Faults
+from worker.sandbox.ids import Clock
 from worker.sandbox.methods import METHODS
 from worker.sandbox.pace import Allowance, TooFast
-from worker.sandbox.state import Channel, Clock, Json, Token, Workspace
+from worker.sandbox.state import Channel, Json, Token, Workspace
 
 KEPT_CALLS = 100_000
 
@@ -31,15 +31,6 @@ class Met(NamedTuple):
     method: str
     channel: str
     outcome: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a call comes to, before the wire may spoil it."""
-
-    body: Json
-    headers: dict[str, str]
-    retry_after_s: int = 0
 
 
 class SlackSandbox:
@@ -77,7 +68,7 @@ class SlackSandbox:
             name: Allowance(60 / method.per_minute, max(method.per_minute * tier_burst, 1))
             for name, method in METHODS.items()
         }
-        self._closing = asyncio.Event()
+        self.closing = asyncio.Event()
 
     def add_workspace(self, name: str, bot_name: str = "InfraKitchen") -> Workspace:
         """A workspace with the app installed; its `token` has the five scopes."""
@@ -96,12 +87,26 @@ class SlackSandbox:
         delay_s: float = 60.0,
         stored: bool | None = None,
     ) -> None:
-        """Have the next `times` calls of a method (`*` for any) meet a fault.
+        """Have the next `times` calls of a method (`*` for any) meet a fault; 0 is until `faults.clear()`.
 
-        `name` is one of `faults.py`, or an error code of Slack's. `times=0` is until `faults.clear()`; `stored` overrides whether the call takes effect all the same.
+        `name` is one of `faults.py`, or an error code of Slack's. `stored` overrides whether the call takes
+        effect although its answer is spoilt.
         """
         effect = name in STORED if stored is None else stored
         self.faults.add(Fault(name, method, channel.removeprefix("#"), times, retry_after, delay_s, effect))
+
+    def reset(self) -> None:
+        """No messages, faults, outage, latency or counts; workspaces, channels and tokens stay."""
+        for workspace in self.workspaces.values():
+            for channel in workspace.channels.values():
+                channel.posts.clear()
+        for counts in (self.calls, self.outcomes, self.call_log, self.violations, self._posts.due_s):
+            counts.clear()
+        for allowance in self._tiers.values():
+            allowance.due_s.clear()
+        self.faults.clear()
+        self.outage = False
+        self.latency_s = 0.0
 
     def find(self, channel: str) -> Channel | None:
         """A channel of any workspace by id, name, or its person's user id or email."""
@@ -115,48 +120,16 @@ class SlackSandbox:
     @contextlib.asynccontextmanager
     async def serving(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
         """Serve on a port of its own, or on this one; gives the Web API's base URL."""
-        self._closing = asyncio.Event()
-        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=1.0)
+        self.closing = asyncio.Event()
+        runner = web.AppRunner(server.application(self), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()
             self.url = f"http://{host}:{runner.addresses[0][1]}/"
             yield f"{self.url}api/"
         finally:
-            self._closing.set()
+            self.closing.set()
             await runner.cleanup()
-
-    def _application(self) -> web.Application:
-        application = web.Application(client_max_size=8 * 1024 * 1024)
-        application.router.add_route("*", "/api/{method}", self._serve)
-        return application
-
-    async def _serve(self, request: web.Request) -> web.Response:
-        name = request.match_info["method"]
-        method = METHODS.get(name)
-        warning = token = ""
-        args: Json = {}
-        refusal: Json | None = None
-        try:
-            args, token, warning = await wire.read_arguments(request, method is not None and method.reads)
-        except Refused as refused:
-            refusal = refused.answer
-        channel = str(args.get("channel", ""))
-        fault = self._fault(name, channel)
-        if refusal is not None:
-            answer = Answer(refusal, {})
-        elif fault is None or fault.stored:
-            answer = self.answer(name, args, token)
-        else:
-            answer = Answer({}, {})
-        self._record(name, channel, fault.name if fault else answer.body.get("error", "ok"))
-        if warning and not answer.retry_after_s:
-            answer.body.update(warning=warning, response_metadata={"warnings": [warning]})
-        await wire.pause(self.latency_s, self._closing)
-        response = wire.told(answer.body, answer.headers)
-        if answer.retry_after_s:
-            response = wire.too_fast(answer.retry_after_s, answer.headers)
-        return await wire.spoil(request, response, fault, self._closing) if fault else response
 
     def answer(self, name: str, args: Json, token: str) -> Answer:
         """What Slack answers to a call, its limits and scopes kept; the call takes effect."""
@@ -172,9 +145,8 @@ class SlackSandbox:
             headers["x-accepted-oauth-scopes"] = ",".join(method.scopes)
             if self.tiers:
                 self._tiers[name].take(workspace.team_id, self._monotonic())
-            call = Call(
-                args, workspace, held, self._take_slot, self.url or f"https://{workspace.domain}.slack.com/"
-            )
+            url = self.url or f"https://{workspace.domain}.slack.com/"
+            call = Call(args, workspace, held, self._take_slot, url)
             call.needs(*method.scopes)
             return Answer(method.answer(call), headers)
         except Refused as refused:
@@ -182,6 +154,23 @@ class SlackSandbox:
         except TooFast as too_fast:
             self.violations["refused"] += 1
             return Answer({"ok": False, "error": "ratelimited"}, headers, too_fast.retry_after_s)
+
+    def next_fault(self, method: str, channel: str) -> Fault | None:
+        """The fault a call meets, if any, whichever way it spells its channel."""
+        if self.outage:
+            name = self.outage if isinstance(self.outage, str) else "http_503_text"
+            return Fault(name, method, "", 0, 30, 60.0, name in STORED)
+        if not self.faults:
+            return None
+        found = self.find(channel) if channel else None
+        spellings = {channel.removeprefix("#")} | ({found.id, found.name} if found else set())
+        return self.faults.next(method, spellings)
+
+    def record(self, method: str, channel: str, outcome: str) -> None:
+        """Count and remember a call."""
+        self.calls[method] += 1
+        self.outcomes[method, outcome] += 1
+        self.call_log.append(Met(self._monotonic(), method, channel, outcome))
 
     def _authenticate(self, token: str) -> tuple[Workspace, Token]:
         if not token:
@@ -197,21 +186,6 @@ class SlackSandbox:
         hidden = self._posts.take(channel_id, self._monotonic())
         self.violations["hidden"] += hidden
         return hidden
-
-    def _fault(self, method: str, channel: str) -> Fault | None:
-        if self.outage:
-            name = self.outage if isinstance(self.outage, str) else "http_503_text"
-            return Fault(name, method, "", 0, 30, 60.0, name in STORED)
-        if not self.faults:
-            return None
-        found = self.find(channel) if channel else None
-        spellings = {channel.removeprefix("#")} | ({found.id, found.name} if found else set())
-        return self.faults.next(method, spellings)
-
-    def _record(self, method: str, channel: str, outcome: str) -> None:
-        self.calls[method] += 1
-        self.outcomes[method, outcome] += 1
-        self.call_log.append(Met(self._monotonic(), method, channel, outcome))
 
 
 def _echo(args: Json) -> Json:

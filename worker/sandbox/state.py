@@ -1,15 +1,12 @@
 """What a workspace holds: tokens, people, channels and the messages in them."""
 
-import base64
-import hashlib
-import itertools
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from worker.domain.integration import REQUIRED_SCOPES
+from worker.sandbox.ids import Clock, Ids
 
 Json = dict[str, Any]
 
@@ -72,19 +69,6 @@ class Channel:
         return self.member or not self.private
 
 
-class Clock:
-    """Message timestamps: the wall clock, each one later than the last."""
-
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
-        self._now = now
-        self._last_us = 0
-
-    def ts(self) -> str:
-        """A `ts` no message had before."""
-        self._last_us = max(int(self._now() * 1_000_000), self._last_us + 1)
-        return f"{self._last_us // 1_000_000}.{self._last_us % 1_000_000:06d}"
-
-
 class Workspace:
     """A Slack workspace with one app installed.
 
@@ -95,23 +79,21 @@ class Workspace:
         self.name = name
         self.bot_name = bot_name
         self.clock = clock
-        self._made: Counter[str] = Counter()
-        self.team_id = self._id("T", "team")
-        self.app_id = self._id("A", "app")
-        self.bot_id = self._id("B", "bot")
-        self.bot_user_id = self._id("U", "bot")
-        self.creator_id = self._id("U", "creator")
+        self._ids = Ids(name)
+        self.team_id = self._ids.next("T", "team")
+        self.app_id = self._ids.next("A", "app")
+        self.bot_id = self._ids.next("B", "bot")
+        self.bot_user_id = self._ids.next("U", "bot")
+        self.creator_id = self._ids.next("U", "creator")
         self.domain = "".join(c for c in name.lower() if c.isalnum() and c.isascii()) or "workspace"
         self.tokens: dict[str, Token] = {}
         self.users: dict[str, User] = {}
         self.channels: dict[str, Channel] = {}
         self.token = self.add_token()
 
-    def add_token(self, scopes: tuple[str, ...] | list[str] = REQUIRED_SCOPES) -> str:
+    def add_token(self, scopes: Iterable[str] = REQUIRED_SCOPES) -> str:
         """A token that works, granted these scopes."""
-        number = int(self._digest("token"), 16)
-        secret = base64.b32encode(number.to_bytes(20, "big")).decode()[:24]
-        value = f"xoxb-{number % 10**12:012d}-{number // 10**12 % 10**12:012d}-{secret}"
+        value = self._ids.token()
         self.tokens[value] = Token(value, tuple(scopes))
         return value
 
@@ -128,14 +110,14 @@ class Workspace:
     ) -> Channel:
         """A channel; `member` says whether the bot was invited."""
         name = name.removeprefix("#")
-        channel_id = self._id("C", f"channel {name}")
+        channel_id = self._ids.next("C", f"channel {name}")
         channel = Channel(channel_id, name, private, member, archived, created_at=int(time.time()))
         self.channels[channel.id] = channel
         return channel
 
     def add_user(self, email: str, *, deleted: bool = False, is_bot: bool = False) -> User:
         """A person with an email address."""
-        user = User(self._id("U", f"user {email}"), email, email.partition("@")[0], deleted, is_bot)
+        user = User(self._ids.next("U", f"user {email}"), email, email.partition("@")[0], deleted, is_bot)
         self.users[user.id] = user
         return user
 
@@ -195,7 +177,7 @@ class Workspace:
         for channel in self.channels.values():
             if channel.user_id == user.id:
                 return channel
-        opened = Channel(self._id("D", f"user {user.email}"), "", private=True, user_id=user.id)
+        opened = Channel(self._ids.next("D", f"user {user.email}"), "", private=True, user_id=user.id)
         self.channels[opened.id] = opened
         return opened
 
@@ -205,30 +187,3 @@ class Workspace:
             yield self.users[channel.user_id].email
         else:
             yield channel.name
-
-    def _id(self, prefix: str, what: str) -> str:
-        number = int(self._digest(f"{prefix} {what}"), 16)
-        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-        return prefix + "0" + "".join(letters[number // 36**n % 36] for n in range(9))
-
-    def _digest(self, what: str) -> str:
-        self._made[what] += 1
-        text = f"{self.name}/{what}/{self._made[what]}"
-        return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
-
-
-def page_of(items: list[Channel], cursor: str, limit: int) -> tuple[list[Channel], str]:
-    """The page a cursor names and the cursor of the next one; raises KeyError for a cursor not ours."""
-    start = 0
-    if cursor:
-        position = {cursor_to(item.id): index for index, item in enumerate(items)}
-        start = position[cursor]
-    rest = itertools.islice(items, start, start + limit)
-    following = items[start + limit].id if start + limit < len(items) else ""
-    return list(rest), cursor_to(following) if following else ""
-
-
-def cursor_to(channel_id: str) -> str:
-    """A cursor as Slack writes them: base64 that ends in `=`."""
-    text = f"team:{channel_id}"
-    return base64.b64encode((text if len(text) % 3 else text + ":").encode()).decode()

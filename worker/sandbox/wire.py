@@ -7,7 +7,7 @@ import struct
 
 from aiohttp import web
 
-from worker.sandbox.calls import Refused
+from worker.sandbox.calls import Answer, Refused
 from worker.sandbox.faults import Fault
 from worker.sandbox.state import Json
 
@@ -41,15 +41,11 @@ async def read_arguments(request: web.Request, reads: bool) -> tuple[Json, str, 
     return args, (bearer.strip() if scheme == "Bearer" else "") or field, warning
 
 
-def told(answer: Json, headers: dict[str, str] | None = None) -> web.Response:
-    """An answer as Slack sends it: 200, whatever it says."""
-    return _response(200, "application/json", json.dumps(answer), headers)
-
-
-def too_fast(retry_after_s: float, headers: dict[str, str] | None = None) -> web.Response:
-    """429, with whole seconds to wait."""
-    more = {**(headers or {}), "Retry-After": str(max(int(retry_after_s), 0))}
-    return _response(429, "application/json", json.dumps({"ok": False, "error": "ratelimited"}), more)
+def told(answer: Answer) -> web.Response:
+    """An answer as Slack sends it: 200 whatever it says, or 429 with whole seconds to wait."""
+    if answer.retry_after_s:
+        return _too_fast(answer.retry_after_s, answer.headers)
+    return _response(200, "application/json", json.dumps(answer.body), answer.headers)
 
 
 async def spoil(
@@ -60,7 +56,7 @@ async def spoil(
         return _response(*SPOILT[fault.name])
     match fault.name:
         case "ratelimited":
-            return too_fast(fault.retry_after_s)
+            return _too_fast(fault.retry_after_s, {})
         case "truncated_json":
             text = response.text or ""
             return _response(200, "application/json", text[: len(text) // 2])
@@ -75,7 +71,7 @@ async def spoil(
         case "close_before" | "close_after":
             _drop(request, reset=False)
         case code:
-            return told({"ok": False, "error": code})
+            return told(Answer({"ok": False, "error": code}))
     return response
 
 
@@ -96,6 +92,11 @@ def _drop(request: web.Request, *, reset: bool) -> None:
     if reset and (connection := transport.get_extra_info("socket")) is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
+
+
+def _too_fast(retry_after_s: float, headers: dict[str, str]) -> web.Response:
+    body = json.dumps({"ok": False, "error": "ratelimited"})
+    return _response(429, "application/json", body, {**headers, "Retry-After": str(int(retry_after_s))})
 
 
 def _object(body: bytes) -> Json:
