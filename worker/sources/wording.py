@@ -7,6 +7,7 @@ from worker.domain.event import Severity, Step
 FAILED = frozenset({"error", "failed", "failure"})
 WAITING = frozenset({"pending", "in_progress", "queued", "approval_pending", "started", "step_completed"})
 WELL = frozenset({"done", "ready", "enabled", "disabled", "success", "completed", "info", "ok"})
+_CALM = WAITING | WELL
 
 
 def status_severity(*words: str) -> Severity:
@@ -16,7 +17,7 @@ def status_severity(*words: str) -> Severity:
 
 def _rank(word: str) -> Severity:
     plain = word.strip().lower()
-    if not plain or plain in WAITING | WELL:
+    if not plain or plain in _CALM:
         return Severity.INFO
     return Severity.ERROR if plain in FAILED else Severity.WARNING
 
