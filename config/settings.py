@@ -15,8 +15,9 @@ from pydantic_settings import (
 )
 
 from config.secretfiles import SECRETS, SecretFiles, Unusable
+from config.sentinel import SCHEME, parse_sentinel
 
-REDIS_SCHEMES = ("redis://", "rediss://", "sentinel://")
+REDIS_SCHEMES = ("redis://", "rediss://", SCHEME)
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
@@ -187,8 +188,11 @@ class Settings(BaseSettings):
     @field_validator("redis_url", "broker_url")
     @classmethod
     def _redis(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and not value.get_secret_value().startswith(REDIS_SCHEMES):
+        url = value.get_secret_value() if value else ""
+        if url and not url.startswith(REDIS_SCHEMES):
             raise ValueError(f"must start with {', '.join(REDIS_SCHEMES)}")
+        if url.startswith(SCHEME):
+            parse_sentinel(url)
         return value
 
     @field_validator("flower_basic_auth")

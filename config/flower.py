@@ -1,0 +1,51 @@
+"""Flower's options, and the queue that nobody consumes made visible.
+
+`celery -A worker flower --conf="$(python -m config.flower)"` starts it from any directory: run as a module,
+this prints where `flowerconfig.py` is.
+"""
+
+from pathlib import Path
+
+from config.settings import Settings
+
+COLUMNS = "name,uuid,state,args,kwargs,result,received,started,runtime,retries,exception,worker"
+
+
+def flower_options(settings: Settings) -> dict[str, object]:
+    """What `flowerconfig.py` sets. Loopback only unless there are credentials. Makes the state's directory.
+
+    Flower's own `/api` answers 401 without credentials.
+    """
+    folder = settings.data_dir.absolute() / "flower"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    login = settings.flower_basic_auth
+    return {
+        "port": settings.flower_port,
+        "address": "0.0.0.0" if login else "127.0.0.1",  # noqa: S104  # credentials guard it
+        "basic_auth": login.get_secret_value().split(",") if login else [],
+        "persistent": True,
+        "db": str(folder / "state"),
+        "state_save_interval": 10_000,
+        "tasks_columns": COLUMNS,
+        "purge_offline_workers": 3600,
+    }
+
+
+def list_all_queues() -> None:
+    """Make the Broker page list every declared queue: by itself it shows only those a live worker consumes.
+
+    See https://github.com/mher/flower/issues/335.
+    """
+    from flower.views import BaseHandler
+
+    consumed = BaseHandler.get_active_queue_names
+
+    def get_active_queue_names(page: BaseHandler) -> list[str]:
+        declared = {queue.name for queue in page.capp.conf.task_queues or ()}
+        return sorted(declared.union(consumed(page)))
+
+    BaseHandler.get_active_queue_names = get_active_queue_names
+
+
+if __name__ == "__main__":
+    print(Path(__file__).with_name("flowerconfig.py"))  # noqa: T201  # this is what it is run for

@@ -1,0 +1,88 @@
+"""Logging: JSON lines for machines, short lines for people, and never a token in either."""
+
+import json
+import logging
+import re
+import sys
+import time
+from datetime import UTC, datetime
+
+from config.settings import Settings
+
+_TOKEN = re.compile(r"\b(xox[a-z]|xapp|xwfp)[-.][\w.%-]+", re.IGNORECASE)
+_LOGIN = re.compile(r"\b((?:rediss?|sentinel)://)[^\s/@]*@")
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "exc_text"}
+
+QUIET = {
+    # One line a task says less than our one line an attempt.
+    "celery.worker.strategy": "WARNING",
+    "celery.app.trace": "WARNING",
+    "aiohttp.access": "WARNING",
+    # At DEBUG it writes out requests and answers.
+    "slack_sdk": "INFO",
+}
+
+
+def log_config(settings: Settings) -> dict[str, object]:
+    """For `logging.config.dictConfig`; lines go to stderr."""
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": JsonLines if as_json else TextLines}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"level": settings.log_level, "handlers": ["stderr"]},
+        "loggers": {
+            name: {"level": max(level, settings.log_level, key=_rank)} for name, level in QUIET.items()
+        },
+    }
+
+
+def redact(text: str) -> str:
+    """Without what looks like a Slack token or a login in a Redis address."""
+    return _LOGIN.sub(r"\1…@", _TOKEN.sub(r"\1-…", text))
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: `time`, `level`, `logger`, `message`, what came as `extra`, `exception`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The whole line, redacted last, so that nothing that came to it slips through."""
+        fields: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_extra(record),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            fields["stack"] = record.stack_info
+        return redact(json.dumps(fields, ensure_ascii=False, default=str))
+
+
+class TextLines(logging.Formatter):
+    """`10:15:02Z INFO worker.telemetry posted channel=C1`, a traceback below."""
+
+    converter = time.gmtime  # type: ignore[assignment]  # typeshed leaves out its default argument
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s", "%H:%M:%SZ")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        """The first line; what was given as `extra` follows the message."""
+        more = "".join(f" {key}={value}" for key, value in _extra(record).items())
+        return (super().formatMessage(record) + more).replace("\n", "\\n")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line and what is below it, redacted."""
+        return redact(super().format(record))
+
+
+def _extra(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def _rank(level: str) -> int:
+    return logging.getLevelNamesMapping()[level]
