@@ -1,7 +1,8 @@
 """A neutral Message as the arguments of `chat.postMessage`: text, blocks above and beside the coloured bar.
 
-Built as plain objects: slack_sdk's models check by looking at every attribute they have, which takes as long
-as the whole post (0.4 ms). The tests hold these objects equal to the models'.
+Built as plain objects: slack_sdk's models check by looking at every attribute they have, which takes three
+times as long as the whole post (0.4 ms of processor against 0.13). The tests hold these objects
+equal to theirs.
 """
 
 from collections.abc import Sequence
@@ -50,7 +51,7 @@ def _block(block: Block) -> JsonObject:
             if not texts:
                 raise refusal("invalid_blocks", detail="a context without text")
             return {"type": "context", "elements": [_text(text, SECTION_TEXT_MAX) for text in texts]}
-        case Divider():
+        case Divider():  # pragma: no branch  (mypy sees to it that no kind of block is left out)
             return {"type": "divider"}
 
 

@@ -11,10 +11,11 @@ import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from worker.domain.delivery import Receipt
+from worker.domain.errors import Refusal
 from worker.domain.integration import Conversation, Identity, Page, Person, Secret
 from worker.domain.message import Message
+from worker.slack import codes
 from worker.slack.blocks import JsonObject, arguments
-from worker.slack.codes import refusal
 from worker.slack.refusals import FAILURES, refused, text_of, unreadable
 
 BASE_URL = AsyncWebClient.BASE_URL
@@ -131,6 +132,10 @@ class SlackGateway:
             raise unreadable()
         return Person(text_of(user, "id"), is_bot=bool(user.get("is_bot")), deleted=bool(user.get("deleted")))
 
+    def refusal(self, code: str) -> Refusal:
+        """What a code of Slack's means, for what is known without asking."""
+        return codes.refusal(code)
+
     async def _call(
         self, method: str, token: Secret, *, json: JsonObject | None = None, params: JsonObject | None = None
     ) -> Answer:
@@ -162,7 +167,7 @@ class SlackGateway:
 def _bearer(token: Secret) -> dict[str, str]:
     """The header a token travels in; a text that fits in no header is a token Slack would not accept."""
     if not re.fullmatch(r"[!-~]+", token.reveal()):
-        raise refusal("invalid_auth")
+        raise codes.refusal("invalid_auth")
     return {"Authorization": f"Bearer {token.reveal()}"}
 
 

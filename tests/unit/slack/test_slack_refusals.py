@@ -1,0 +1,280 @@
+"""Whatever the wire does instead of answering, through the real client and a real socket."""
+
+import json
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+import pytest
+from aiohttp.client_reqrep import ConnectionKey
+from slack_wire import MESSAGE, TOKEN, Behaviour, Wire, close, error, hang, http, reset, told
+
+from worker.domain.errors import Blocked, Refusal, Throttled, Transient, Uncertain, Undeliverable, Unlisted
+from worker.slack.codes import ROWS
+from worker.slack.gateway import SlackGateway
+from worker.slack.refusals import refused
+
+Opener = Callable[..., Awaitable[Wire]]
+Maker = Callable[..., SlackGateway]
+
+GATEWAY_PAGE = "<html><body>Bad Gateway</body></html>"
+POSTED = {"ok": True, "channel": "C0000000001", "ts": "1700000000.000100"}
+WIRE_CASES: list[tuple[str, bytes | Behaviour, type[Refusal], str]] = [
+    # The odd shapes of answers.
+    ("html_502", http(502, GATEWAY_PAGE, "text/html"), Uncertain, "http_502"),
+    ("text_503", http(503, "Service Unavailable", "text/plain"), Uncertain, "http_503"),
+    ("empty_text_503", http(503, "", "text/plain"), Uncertain, "http_503"),
+    ("json_503", http(503, '{"ok":false,"error":"service_unavailable"}'), Transient, "service_unavailable"),
+    ("json_500", http(500, '{"ok":false,"error":"fatal_error"}'), Uncertain, "fatal_error"),
+    ("json_500_unlisted", http(500, '{"ok":false,"error":"who_knows"}'), Uncertain, "http_500"),
+    ("html_200", http(200, GATEWAY_PAGE, "text/html"), Uncertain, "unreadable_answer"),
+    ("text_200", http(200, "ok", "text/plain"), Uncertain, "unreadable_answer"),
+    ("gzip_200", http(200, b"\x1f\x8b\x08", "application/gzip"), Uncertain, "unreadable_answer"),
+    ("list", http(200, "[]"), Uncertain, "unreadable_answer"),
+    ("filled_list", http(200, '["ok"]'), Uncertain, "unreadable_answer"),
+    ("number", http(200, "7"), Uncertain, "unreadable_answer"),
+    ("null", http(200, "null"), Uncertain, "unreadable_answer"),
+    ("empty_object", http(200, "{}"), Uncertain, "unreadable_answer"),
+    ("no_body", http(200), Uncertain, "unreadable_answer"),
+    ("cut_json", http(200, '{"ok":true,"chan'), Uncertain, "unreadable_answer"),
+    (
+        "not_utf8",
+        http(200, b'{"ok":"\xff\xfe"}', "application/json; charset=utf-8"),
+        Uncertain,
+        "unreadable_answer",
+    ),
+    ("deep_json", http(200, "[" * 100_000), Uncertain, "unreadable_answer"),
+    ("long_number", http(200, '{"ok":' + "9" * 5000 + "}"), Uncertain, "unreadable_answer"),
+    ("no_code", http(200, '{"ok":false}'), Uncertain, "unreadable_answer"),
+    ("code_is_prose", error("<b>Oh dear</b>, and more"), Uncertain, "unreadable_answer"),
+    ("code_is_no_text", told(ok=False, error={"code": 1}), Uncertain, "unreadable_answer"),
+    ("ok_without_ts", told(ok=True, channel="C0000000001"), Uncertain, "unreadable_answer"),
+    ("ok_without_channel", told(ok=True, ts="1700000000.000100"), Uncertain, "unreadable_answer"),
+    (
+        "ok_with_numbers",
+        told(ok=True, channel="C0000000001", ts=1700000000.0001),
+        Uncertain,
+        "unreadable_answer",
+    ),
+    ("accepted_202", http(202, json.dumps(POSTED)), Uncertain, "unreadable_answer"),
+    # Something that is not Slack.
+    ("redirect", http(302), Transient, "http_302"),
+    ("redirected_forever", http(307, Location="/api/chat.postMessage"), Uncertain, "unreadable_answer"),
+    ("html_404", http(404, GATEWAY_PAGE, "text/html"), Transient, "http_404"),
+    ("proxy_login_407", http(407, "who are you", "text/plain"), Transient, "http_407"),
+    ("too_large_413", http(413, GATEWAY_PAGE, "text/html"), Undeliverable, "http_413"),
+    # The wire breaks.
+    ("closed", close, Uncertain, "connection_lost"),
+    ("reset", reset, Uncertain, "connection_lost"),
+    ("hangs", hang, Uncertain, "read_timeout"),
+    ("no_http", b"220 smtp.example.com ready\r\n\r\n", Uncertain, "unreadable_answer"),
+    ("body_cut", http(200, '{"ok"', Content_Length="99", Connection="close"), Uncertain, "connection_lost"),
+    (
+        "chunk_broken",
+        http(200, "zz\r\n", Content_Length="", Transfer_Encoding="chunked", Connection="close"),
+        Uncertain,
+        "unreadable_answer",
+    ),
+    # Slack's own words.
+    ("too_fast", http(429, '{"ok":false,"error":"ratelimited"}', Retry_After="30"), Throttled, "ratelimited"),
+    ("too_fast_in_words", error("rate_limited"), Throttled, "rate_limited"),
+    ("unlisted", error("brand_new"), Unlisted, "brand_new"),
+    ("blocked", error("not_in_channel"), Blocked, "not_in_channel"),
+]
+CASES = [pytest.param(answer, kind, code, id=name) for name, answer, kind, code in WIRE_CASES]
+
+
+async def refusal_of(gateway: SlackGateway) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        await gateway.post(TOKEN, "C0000000001", MESSAGE)
+    return caught.value
+
+
+@pytest.mark.parametrize(("answer", "kind", "code"), CASES)
+async def test_what_comes_instead_of_a_receipt_has_a_class_and_a_code(
+    open_wire: Opener, gateway_to: Maker, answer: bytes | Behaviour, kind: type[Refusal], code: str
+) -> None:
+    wire = await open_wire(answer)
+    ended = await refusal_of(gateway_to(wire.url, total_timeout_s=0.2 if answer is hang else 5))
+    assert (type(ended), ended.code) == (kind, code)
+    assert ended.reason
+
+
+@pytest.mark.parametrize("answer", [close, reset, http(502)], ids=["closed", "reset", "http_502"])
+async def test_a_post_is_sent_once_whatever_becomes_of_it(
+    open_wire: Opener, gateway_to: Maker, answer: bytes | Behaviour
+) -> None:
+    wire = await open_wire(answer)
+    await refusal_of(gateway_to(wire.url))
+    assert len(wire.asked) == 1
+
+
+async def test_a_post_on_a_kept_connection_that_breaks_is_uncertain_and_not_repeated(
+    open_wire: Opener, gateway_to: Maker
+) -> None:
+    wire = await open_wire(told(**POSTED), close, told(**POSTED))
+    gateway = gateway_to(wire.url)
+    await gateway.post(TOKEN, "C0000000001", MESSAGE)
+    assert isinstance(await refusal_of(gateway), Uncertain)
+    assert (len(wire.asked), wire.connections) == (2, 1)
+
+
+@pytest.mark.parametrize("code", [row.code.replace("*", "new") for row in ROWS if "http" not in row.code])
+async def test_every_listed_code_is_told_from_the_answer(
+    open_wire: Opener, gateway_to: Maker, code: str
+) -> None:
+    wire = await open_wire(error(code))
+    ended = await refusal_of(gateway_to(wire.url))
+    assert ended.code == code
+    assert not isinstance(ended, Unlisted)
+
+
+@pytest.mark.parametrize(
+    ("header", "waits"),
+    [
+        ("30", 30),
+        ("1.5", 1.5),
+        ("0", 1),
+        ("-5", 1),
+        ("86400", 3600),
+        ("inf", 3600),
+        ("nan", 30),
+        ("", 30),
+        ("soon", 30),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 30),
+    ],
+)
+@pytest.mark.parametrize("body", ['{"ok":false,"error":"ratelimited"}', "", "[]", '{"ok":f', "<html>"])
+async def test_a_throttle_waits_as_long_as_the_header_sensibly_asks(
+    open_wire: Opener, gateway_to: Maker, header: str, waits: float, body: str
+) -> None:
+    wire = await open_wire(http(429, body, Retry_After=header))
+    ended = await refusal_of(gateway_to(wire.url))
+    assert isinstance(ended, Throttled)
+    assert ended.retry_after_s == waits
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "text/html", "application/json"])
+async def test_a_throttle_is_read_in_every_content_type(
+    open_wire: Opener, gateway_to: Maker, content_type: str
+) -> None:
+    wire = await open_wire(http(429, "slow down", content_type, retry_after="3"))
+    ended = await refusal_of(gateway_to(wire.url))
+    assert isinstance(ended, Throttled)
+    assert ended.retry_after_s == 3
+
+
+async def test_slacks_own_words_about_a_message_are_shortened_and_kept(
+    open_wire: Opener, gateway_to: Maker
+) -> None:
+    said = ["[ERROR] must be less than 3001 characters [json-pointer:/blocks/0/text/text]", "x" * 900]
+    wire = await open_wire(error("invalid_blocks", response_metadata={"messages": said}))
+    ended = await refusal_of(gateway_to(wire.url))
+    assert isinstance(ended, Undeliverable)
+    assert ended.detail.startswith(
+        "must be less than 3001 characters [json-pointer:/blocks/0/text/text]; xxx"
+    )
+    assert len(ended.detail) == 500
+
+
+@pytest.mark.parametrize("said", [None, [], {"messages": "no list"}, {"messages": []}])
+async def test_a_message_refused_without_a_word_has_no_detail(
+    open_wire: Opener, gateway_to: Maker, said: object
+) -> None:
+    wire = await open_wire(error("invalid_blocks", response_metadata=said))
+    ended = await refusal_of(gateway_to(wire.url))
+    assert isinstance(ended, Undeliverable)
+    assert ended.detail == ""
+
+
+async def test_the_scope_that_is_missing_is_read_from_the_answer(
+    open_wire: Opener, gateway_to: Maker
+) -> None:
+    wire = await open_wire(error("missing_scope", needed="chat:write", provided="channels:read"))
+    ended = await refusal_of(gateway_to(wire.url))
+    assert isinstance(ended, Blocked)
+    assert "`chat:write`" in ended.hint
+
+
+async def test_a_refused_connection_has_surely_not_posted(gateway_to: Maker) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, not listening
+        ended = await refusal_of(gateway_to(f"http://127.0.0.1:{taken.getsockname()[1]}/api/"))
+    assert (type(ended), ended.code) == (Transient, "connect_failed")
+
+
+async def test_a_failed_tls_handshake_has_surely_not_posted(open_wire: Opener, gateway_to: Maker) -> None:
+    wire = await open_wire(close)
+    ended = await refusal_of(gateway_to(wire.url.replace("http:", "https:"), connect_timeout_s=0.2))
+    assert type(ended) is Transient
+    assert not wire.asked
+
+
+async def test_a_handshake_that_never_ends_is_a_connect_time_out_and_not_a_read_time_out(
+    gateway_to: Maker,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}/api/"
+        ended = await refusal_of(gateway_to(url, connect_timeout_s=0.05))
+    assert (type(ended), ended.code) == (Transient, "connect_timeout")
+
+
+@pytest.mark.parametrize("url", ["slack.com/api/", "ftp://127.0.0.1/api/", "http:///api/"])
+async def test_an_address_that_is_none_names_the_setting(gateway_to: Maker, url: str) -> None:
+    ended = await refusal_of(gateway_to(url))
+    assert (type(ended), ended.code) == (Transient, "connect_failed")
+    assert "SLACK_API_URL" in ended.reason
+
+
+async def test_a_proxy_that_opens_no_way_has_surely_not_posted(
+    open_wire: Opener, gateway_to: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = await open_wire(http(407, Connection="close"))
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    ended = await refusal_of(gateway_to("https://slack.invalid/api/"))
+    assert (type(ended), ended.code) == (Transient, "connect_failed")
+    assert proxy.line == "CONNECT slack.invalid:443 HTTP/1.1"
+    assert "407" in ended.reason
+
+
+def connection_key() -> ConnectionKey:
+    return ConnectionKey("slack.com", 443, True, True, None, None, None)
+
+
+def test_a_name_that_does_not_resolve_is_said_in_the_systems_words() -> None:
+    cause = OSError(-2, "Name or service not known")
+    ended = refused(aiohttp.ClientConnectorDNSError(connection_key(), cause))
+    assert type(ended) is Transient
+    assert ended.reason == "Slack could not be reached: Name or service not known"
+
+
+def test_a_certificate_nobody_vouches_for_is_said_in_the_systems_words() -> None:
+    cause = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] (_ssl.c:1006)")
+    cause.verify_message = "self-signed certificate"
+    ended = refused(aiohttp.ClientConnectorCertificateError(connection_key(), cause))
+    assert type(ended) is Transient
+    assert ended.reason == "Slack could not be reached: self-signed certificate"
+
+
+def test_a_cause_without_words_is_named() -> None:
+    assert "OSError" in refused(aiohttp.ClientConnectorError(connection_key(), OSError())).reason
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (aiohttp.SocketTimeoutError("reading"), "read_timeout"),
+        (aiohttp.ServerTimeoutError("reading"), "read_timeout"),
+        (TimeoutError(), "read_timeout"),
+        (aiohttp.ServerDisconnectedError(), "connection_lost"),
+        (aiohttp.ClientOSError(32, "Broken pipe"), "connection_lost"),
+        (aiohttp.ClientConnectionResetError("closing transport"), "connection_lost"),
+        (ConnectionResetError(), "connection_lost"),
+        (aiohttp.ClientPayloadError("not completed"), "connection_lost"),
+        (ValueError("what"), "unreadable_answer"),
+    ],
+)
+def test_once_the_request_may_be_out_the_outcome_is_uncertain(failure: Exception, code: str) -> None:
+    ended = refused(failure)
+    assert (type(ended), ended.code) == (Uncertain, code)
