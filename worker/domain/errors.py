@@ -73,3 +73,12 @@ class Problem(Exception):
 
 class Fenced(Exception):
     """The lane is held by someone else now: nothing this holder did after that is recorded."""
+
+
+class NotYet(Exception):
+    """It is too early: look again in `wait_s`. Not a failure, not an attempt."""
+
+    def __init__(self, wait_s: float, reason: str) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+        self.reason = reason

@@ -1,0 +1,49 @@
+"""How a state looks: its sign, its colour, and how urgent it is for the one who reads."""
+
+from worker.domain.event import Event, Kind, Severity
+from worker.domain.message import Colour
+
+Look = tuple[str, Colour]
+
+_GOOD: Look = ("✅", Colour.GOOD)
+_BAD: Look = ("❌", Colour.DANGER)
+_BUSY: Look = ("⏳", Colour.BUSY)
+_QUIET: Look = ("⚪", Colour.QUIET)
+_ASKS: Look = ("🟡", Colour.WARNING)
+_INFO: Look = ("🔵", Colour.BUSY)
+
+_BY_STATUS: dict[str, Look] = {
+    "done": _GOOD, "ready": _GOOD, "success": _GOOD, "completed": _GOOD, "enabled": _GOOD,
+    "provisioned": _GOOD,
+    "error": _BAD, "failed": _BAD,
+    "in_progress": _BUSY, "queued": _BUSY, "pending": _BUSY, "started": _BUSY,
+    "approval_pending": _ASKS, "warning": _ASKS, "unknown": _ASKS,
+    "cancelled": _QUIET, "rejected": _QUIET, "disabled": _QUIET,
+    "info": _INFO,
+}  # fmt: skip
+
+_BY_SEVERITY: dict[Severity, Look] = {
+    Severity.CRITICAL: ("🔴", Colour.DANGER),
+    Severity.ERROR: ("🟠", Colour.DANGER),
+    Severity.WARNING: _ASKS,
+    Severity.INFO: _INFO,
+}
+
+
+def look(event: Event) -> Look:
+    """Sign and colour of an event."""
+    if event.kind is Kind.ALERT and event.type.endswith(".resolved"):
+        return ("🟢", Colour.GOOD)
+    if event.kind is Kind.ALERT and event.status in ("", "firing"):
+        return _BY_SEVERITY[event.severity]
+    return _BY_STATUS.get(event.status, _BY_SEVERITY[event.severity])
+
+
+def urgency(event: Event) -> int:
+    """What comes first in a digest: the severity; what is over comes after everything that is not."""
+    return -1 if look(event)[1] in (Colour.GOOD, Colour.QUIET) else int(event.severity)
+
+
+def step_sign(status: str) -> str:
+    """The sign of one step of a workflow."""
+    return _BY_STATUS.get(status, _QUIET)[0] if status not in ("pending", "queued", "") else "▫️"

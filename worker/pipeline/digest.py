@@ -1,0 +1,92 @@
+"""Digest: several entities in one message, worst first, a line each; what does not fit is counted."""
+
+from collections import Counter
+
+from worker.domain.event import Event, Kind
+from worker.domain.folding import Folding, Line
+from worker.domain.looks import look
+from worker.domain.markup import date, line, link, units
+from worker.domain.message import Block, Colour, Context, Message, Section
+
+LINES_MOST = 40
+ROOM = (
+    8_000  # of the 11,000 characters all texts may have together; the rest is for headline, counts and text
+)
+SECTION = 2_800
+FEW = 5  # so many entities are told with their details
+REPEAT_NOTE = "↻ Slack did not confirm an earlier try: some of this may repeat a message you have seen."
+
+
+def digest(folding: Folding, urls: tuple[str, ...], *, may_repeat: bool = False) -> Message:
+    """One message for several entities; `urls` are the links of the lines, in their order."""
+    shown = _shown(folding, urls)
+    rest = folding.lines[len(shown) :]
+    signs = Counter(look(told.event)[0] for told in folding.lines)
+    count = f"{folding.events:,} updates"
+    tally = "  ".join(f"{sign} {number:,}" for sign, number in signs.most_common())
+    headline = " ".join((*folding.mentions, f"*{count}*", f"  {tally}"))
+    blocks: list[Block] = list(_sections(shown))
+    if rest:
+        blocks.append(Section(_more(rest)))
+    if may_repeat:
+        blocks.append(Context((REPEAT_NOTE,)))
+    return Message(
+        text=_plain(folding, count),
+        headline=(Section(headline),),
+        blocks=tuple(blocks),
+        colour=look(folding.lines[0].event)[1] if folding.lines else Colour.QUIET,
+    )
+
+
+def _shown(folding: Folding, urls: tuple[str, ...]) -> list[str]:
+    """As many lines as there is room for."""
+    shown: list[str] = []
+    room = ROOM
+    details = len(folding.lines) <= FEW
+    for told, url in zip(folding.lines[:LINES_MOST], urls, strict=False):
+        text = _line(told, url, 500 if details else 120)
+        if units(text) > room:
+            break
+        shown.append(text)
+        room -= units(text) + 1
+    return shown
+
+
+def _line(told: Line, url: str, detail_most: int) -> str:
+    event = told.event
+    title = link(url, f"*{line(event.title, 120)}*") if url else f"*{line(event.title, 120)}*"
+    detail = line(event.error or event.text, detail_most)
+    when = date(event.accepted_at_ms / 1000 if event.time_s is None else event.time_s, "{time}")
+    again = f"(+{told.older:,} earlier)" if told.older else ""
+    return "  ".join(part for part in (look(event)[0], title, detail, again, when) if part)
+
+
+def _sections(lines: list[str]) -> list[Section]:
+    """Lines in as few sections as their limit allows."""
+    sections: list[str] = []
+    for text in lines:
+        if sections and units(sections[-1]) + units(text) < SECTION:
+            sections[-1] += "\n" + text
+        else:
+            sections.append(text)
+    return [Section(text) for text in sections]
+
+
+def _more(rest: tuple[Line, ...]) -> str:
+    """What did not fit, counted by kind and name."""
+    groups = Counter(_group(told.event) for told in rest)
+    named = ", ".join(f"{number:,} × {name}" for name, number in groups.most_common(8))
+    others = len(groups) - 8
+    tail = f" and {others:,} other kinds" if others > 0 else ""
+    return f"… and *{len(rest):,} more*: {named}{tail}."
+
+
+def _group(event: Event) -> str:
+    name = event.entity.name if event.kind is Kind.ALERT else event.entity.type
+    return f"{look(event)[0]} {line(name, 60) or event.kind}"
+
+
+def _plain(folding: Folding, count: str) -> str:
+    """The notification: the count and the worst few."""
+    worst = "; ".join(f"{look(told.event)[0]} {line(told.event.title, 100)}" for told in folding.lines[:3])
+    return " ".join((*folding.mentions, f"{count}: {worst}" + (" …" if len(folding.lines) > 3 else "")))

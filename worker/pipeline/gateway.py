@@ -1,0 +1,34 @@
+"""What the pipeline needs of Slack; `slack/gateway.py` is the real one."""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from worker.domain.delivery import Receipt
+from worker.domain.errors import Refusal
+from worker.domain.integration import Conversation, Identity, Page, Person, Secret
+from worker.domain.message import Message
+
+Sleep = Callable[[float], Awaitable[None]]
+"""Waiting is an argument everywhere, so that a test never waits."""
+
+
+class Gateway(Protocol):
+    """What the pipeline needs of Slack. Every method raises a `Refusal` when it has no answer to give."""
+
+    async def post(self, token: Secret, channel: str, message: Message, *, plain: bool = False) -> Receipt:
+        """Post to a conversation or user id; `plain` sends the fallback text alone."""
+
+    async def identify(self, token: Secret) -> Identity:
+        """Who the token is and what it may do (`auth.test`)."""
+
+    async def list_conversations(self, token: Secret, *, private: bool, cursor: str = "") -> Page:
+        """One page of public or of private channels, archived ones included."""
+
+    async def conversation(self, token: Secret, channel: str) -> Conversation:
+        """One conversation by its id."""
+
+    async def person_by_email(self, token: Secret, email: str) -> Person:
+        """The user with this address."""
+
+    def refusal(self, code: str) -> Refusal:
+        """What a code of Slack's means, for what the directory knows without asking."""

@@ -1,0 +1,59 @@
+"""Reading: what was taken becomes events again, from their bodies as they came."""
+
+from collections.abc import Mapping, Sequence
+
+from worker import sources
+from worker.domain.event import Entity, Event, Kind, Severity
+from worker.domain.folding import Told
+from worker.domain.subscription import Subscription
+from worker.pipeline.gateway import Sleep
+from worker.store.events import Events
+from worker.store.lanes import Taken
+
+AT_ONCE = 200  # between so many events the other lanes of the process have their turn
+
+
+async def read_told(
+    events: Events, taken: Sequence[Taken], mentioning: Mapping[str, Subscription], sleep: Sleep
+) -> list[Told]:
+    """Each delivery with its event; one whose body is no longer kept is still told, as what it is."""
+    told: list[Told] = []
+    for start in range(0, len(taken), AT_ONCE):
+        some = taken[start : start + AT_ONCE]
+        bodies = await events.bodies([one.event_ref for one in some])
+        for one, kept in zip(some, bodies, strict=True):
+            event = _event(one, kept)
+            told.append(Told(one.delivery_id, event, _mention(event, mentioning.get(one.subscription_id))))
+        if len(taken) > AT_ONCE:
+            await sleep(0)
+    return told
+
+
+def _event(one: Taken, kept: tuple[str, bytes] | None) -> Event:
+    if kept is not None:
+        try:
+            return sources.read(kept[1], kept[0])
+        except sources.Unreadable as error:
+            return _unknown(one, f"its record cannot be read any more: {error}")
+    return _unknown(one, "its record is no longer kept")
+
+
+def _unknown(one: Taken, why: str) -> Event:
+    return Event(
+        id=one.event_ref,
+        source="",
+        type="",
+        kind=Kind.OTHER,
+        entry_id=f"{one.accepted_at_ms}-0",
+        entity=Entity("event", one.event_ref),
+        severity=Severity.WARNING,
+        title="An event that InfraKitchen published",
+        text=why,
+    )
+
+
+def _mention(event: Event, subscription: Subscription | None) -> str:
+    """Only a subscription mentions people, from the severity it names."""
+    if subscription is None or event.severity < subscription.mention_from:
+        return ""
+    return subscription.mention

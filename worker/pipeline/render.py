@@ -1,0 +1,106 @@
+"""Render: one entity's newest state becomes a message; several become a digest (`digest.py`)."""
+
+from urllib.parse import quote
+
+from worker.domain.event import Event, Kind
+from worker.domain.folding import Folding, Line
+from worker.domain.looks import look, step_sign
+from worker.domain.markup import code, code_block, cut, date, duration, escape, line, link
+from worker.domain.message import Block, Context, Message, Section
+
+TITLE, TEXT, ERROR, STEPS, SMALL = 300, 1500, 1500, 1500, 200
+STEPS_SHOWN = 15
+REPEAT_NOTE = "↻ Slack did not confirm an earlier try: this may repeat a message you have seen."
+
+
+def render(folding: Folding, *, infrakitchen_url: str = "", may_repeat: bool = False) -> Message:
+    """The message of one entity: what, how bad, since when, where to click."""
+    told = folding.lines[0]
+    event = told.event
+    sign, colour = look(event)
+    url = event_url(event, infrakitchen_url)
+    title = link(url, f"*{line(event.title, TITLE)}*") if url else f"*{line(event.title, TITLE)}*"
+    headline = " ".join((sign, *folding.mentions, title))
+    blocks = [*_body(event), _small_print(told, url)]
+    if may_repeat:
+        blocks.append(Context((REPEAT_NOTE,)))
+    return Message(
+        text=plain_line(event, folding.mentions),
+        headline=(Section(headline),),
+        blocks=tuple(block for block in blocks if block is not None),
+        colour=colour,
+    )
+
+
+def event_url(event: Event, infrakitchen_url: str) -> str:
+    """Where to click: the alert's own page, or the entity's in InfraKitchen."""
+    if event.kind is Kind.ALERT and event.url:
+        return event.url
+    entity = event.entity
+    if infrakitchen_url and entity.type and entity.id and entity.type != "alert":
+        return f"{infrakitchen_url}/{_path(entity.type)}s/{_path(entity.id)}"
+    return event.url
+
+
+def plain_line(event: Event, mentions: tuple[str, ...] = ()) -> str:
+    """An event in a line or two: the notification on a phone, and the whole message in plain form."""
+    detail = event.error or event.text
+    shown = " ".join((look(event)[0], *mentions, line(event.title, TITLE)))
+    return f"{shown}: {line(detail, 600)}" if detail else shown
+
+
+def _path(part: str) -> str:
+    """A name as one part of an address."""
+    return quote(part, safe="")
+
+
+def _body(event: Event) -> list[Block | None]:
+    return [
+        Section(code_block(event.error, ERROR)) if event.error else None,
+        Section(escape(event.text, TEXT)) if event.text and event.text != event.title else None,
+        _steps(event),
+    ]
+
+
+def _steps(event: Event) -> Block | None:
+    """The steps of a workflow with their signs; of many, those around the one that matters."""
+    steps = event.steps
+    if not steps:
+        return None
+    done = sum(step.status in ("done", "success", "completed") for step in steps)
+    shown = steps
+    if len(steps) > STEPS_SHOWN:
+        first_open = next((i for i, step in enumerate(steps) if step.status not in ("done", "success")), 0)
+        start = max(min(first_open - STEPS_SHOWN // 2, len(steps) - STEPS_SHOWN), 0)
+        shown = steps[start : start + STEPS_SHOWN]
+    names = "  ".join(f"{step_sign(step.status)} {line(step.name, 60)}" for step in shown)
+    failed = [
+        f"\n> *{line(step.name, 60)}*: {line(step.error, 200)}"
+        for step in shown
+        if step.error and step.error != event.error
+    ]
+    return Section(f"*{done} of {len(steps)} steps done*\n{names}" + "".join(failed[:2]))
+
+
+def _small_print(told: Line, url: str) -> Block | None:
+    """Who, where, how long, when; and the way to more."""
+    event = told.event
+    parts = [
+        f"*Project* {line(event.project, 60)}" if event.project else "",
+        f"*Template* {line(event.template, 60)}" if event.template else "",
+        f"*By* {line(event.requester, 80)}" if event.requester else "",
+        f"*Severity* {line(event.severity_word, 20)}" if event.severity_word else "",
+        f"*was* {line(event.previous, 60)}" if event.previous else "",
+        f"*took* {duration(event.ended_at_s - event.started_at_s)}"
+        if event.started_at_s is not None and event.ended_at_s is not None
+        else f"*since* {date(event.started_at_s)}"
+        if event.started_at_s is not None
+        else "",
+        code(cut(event.entity.id, 40), 60) if event.entity.id else "",
+        *(f"{code(f'{name}={value}', 80)}" for name, value in list(event.labels.items())[:5]),
+        f"{told.older} earlier change{'s' if told.older > 1 else ''} told here too" if told.older else "",
+        date(event.accepted_at_ms / 1000 if event.time_s is None else event.time_s),
+        link(url, "Open") if url else "",
+    ]
+    shown = tuple(part for part in parts if part)
+    return Context(("  ·  ".join(shown),)) if shown else None

@@ -1,0 +1,90 @@
+"""Dead letters: deliveries and unreadable entries no one tries again unless a person replays them."""
+
+from dataclasses import dataclass
+
+from worker.domain.delivery import Delivery
+from worker.store.deliveries import Deliveries
+from worker.store.events import Events, unpack_fields
+from worker.store.keys import Keys
+from worker.store.lanes import Lanes
+from worker.store.server import Server, fields, texts
+
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One dead letter: a delivery, or the raw fields of an entry nobody could read (`delivery` is None)."""
+
+    id: str
+    reason: str
+    detail: str
+    died_at_ms: int
+    delivery: Delivery | None = None
+    raw: dict[bytes, bytes] | None = None
+
+
+class DeadLetters:
+    """List, replay, discard."""
+
+    def __init__(self, server: Server, deliveries: Deliveries, events: Events, lanes: Lanes) -> None:
+        self._server = server
+        self._keys: Keys = server.keys
+        self._deliveries, self._events, self._lanes = deliveries, events, lanes
+
+    async def ids(self) -> list[str]:
+        """Every dead letter's id, newest first."""
+        return texts(await self._server.command("ZREVRANGE", self._keys.named("dead"), 0, -1))
+
+    async def all(self, *, reason: str = "") -> list[DeadLetter]:
+        """Every dead letter, newest first, or those with one reason."""
+        found = [await self.find(id_) for id_ in await self.ids()]
+        return [letter for letter in found if letter and reason in ("", letter.reason)]
+
+    async def find(self, id_: str) -> DeadLetter | None:
+        """One by its id: a delivery's, or a stream entry's."""
+        if "-" in id_:
+            kept = fields(await self._server.command("HGETALL", self._keys.rejected(id_)))
+            if not kept or kept["state"] != "dead":
+                return None
+            raw = unpack_fields(kept["raw"])
+            return DeadLetter(id_, UNREADABLE, kept["detail"], int(kept["finished"]), raw=raw)
+        delivery = await self._deliveries.find(id_)
+        if delivery is None or delivery.state != "dead":
+            return None
+        return DeadLetter(id_, delivery.error, delivery.detail, delivery.finished_at_ms, delivery)
+
+    async def replay(self, letter: DeadLetter, stream: str) -> tuple[bool, bool]:
+        """Try it again: (was it still dead, whether its lane is to be woken)."""
+        if letter.delivery is None:
+            return await self._replay_entry(letter, stream), False
+        key, _ = self._keys.event(letter.delivery.event_ref)
+        return await self._lanes.replay(letter.delivery.lane, letter.id, key, self._events.life_s)
+
+    async def discard(self, letter: DeadLetter) -> bool:
+        """Nobody needs to be told any more: was it still dead?"""
+        if letter.delivery is None:
+            return bool(await self._forget_entry(letter, "", ()))
+        return await self._lanes.discard(letter.delivery.lane, letter.id)
+
+    async def forget_old(self, before_ms: int) -> int:
+        """Drop from the list what is no longer kept: how many."""
+        name = self._keys.named("dead")
+        return int(await self._server.command("ZREMRANGEBYSCORE", name, "-inf", before_ms))
+
+    async def changes(self) -> int:
+        """A number that changes with the list."""
+        return int(await self._server.command("GET", self._keys.named("dead:changes")) or 0)
+
+    async def _replay_entry(self, letter: DeadLetter, stream: str) -> bool:
+        """Its raw fields go back to the end of the stream, to be read once more."""
+        flat = [part for pair in (letter.raw or {}).items() for part in pair]
+        return bool(await self._forget_entry(letter, stream, flat))
+
+    async def _forget_entry(self, letter: DeadLetter, stream: str, flat: "list[bytes] | tuple[()]") -> int:
+        keys = self._keys
+        names = (
+            keys.rejected(letter.id), keys.named("dead"), keys.named("dead:changes"), keys.named("ledger"),
+            stream or keys.named("unused"),
+        )  # fmt: skip
+        return int(await self._server.script("entry_replay", names, (letter.id, *flat)))

@@ -1,0 +1,138 @@
+"""Integrations as stored: JSON by id, the token sealed; kept in memory until their version changes."""
+
+import json
+import re
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from worker.domain.errors import Problem
+from worker.domain.integration import Health, Integration, Secret
+from worker.store.server import Server, fields, text, texts
+from worker.store.vault import Vault, WrongKey
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An integration with its token; `unreadable` says why the token cannot be opened."""
+
+    integration: Integration
+    token: Secret | None
+    unreadable: str = ""
+
+
+class Integrations:
+    """Find, save, park, resume, remove."""
+
+    def __init__(self, server: Server, vault: Vault) -> None:
+        self._server = server
+        self._keys = server.keys
+        self._vault = vault
+        self._version: int | None = None
+        self._known: dict[str, Connection] = {}
+
+    async def connections(self) -> dict[str, Connection]:
+        """All of them by id, as of now; read anew only when something changed."""
+        version = int(await self._server.command("GET", self._keys.version("integrations")) or 0)
+        if version != self._version:
+            stored = await self._server.command("HGETALL", self._keys.named("integrations"))
+            self._known = {id_: self._connection(kept) for id_, kept in fields(stored).items()}
+            self._version = version
+        return self._known
+
+    async def all(self) -> list[Integration]:
+        """All of them by name, with their health."""
+        known = await self.connections()
+        found = [await self._with_health(connection.integration) for connection in known.values()]
+        return sorted(found, key=lambda integration: integration.name)
+
+    async def find(self, name: str) -> Integration:
+        """By name or id; Problem when there is none."""
+        everyone = await self.all()
+        for integration in everyone:
+            if name in (integration.name, integration.id):
+                return integration
+        have = ", ".join(integration.name for integration in everyone) or "none yet"
+        raise Problem(
+            f"There is no integration {name!r} (there is: {have}). Add it with `ik-slack integrations add`."
+        )
+
+    async def token(self, integration_id: str) -> Secret:
+        """An integration's token; WrongKey when the ring does not open it."""
+        connection = (await self.connections())[integration_id]
+        if connection.token is None:
+            raise WrongKey(connection.unreadable)
+        return connection.token
+
+    async def save(self, integration: Integration, token: Secret | None = None) -> None:
+        """Write it in one step; without a token the one it has is kept."""
+        kept = asdict(replace(integration, state=Health.ACTIVE, reason="", hint="", since_ms=0))
+        name = self._keys.named("integrations")
+        if token is not None:
+            kept["token"] = self._vault.seal(token)
+        else:
+            before = await self._server.command("HGET", name, integration.id)
+            kept["token"] = json.loads(before)["token"]
+        await self._server.together(
+            ("HSET", name, integration.id, json.dumps(kept)),
+            ("INCR", self._keys.version("integrations")),
+        )
+
+    async def remove(self, integration_id: str) -> None:
+        """Forget an integration and its token."""
+        keys = self._keys
+        await self._server.together(
+            ("HDEL", keys.named("integrations"), integration_id),
+            ("DEL", keys.integration_parked(integration_id), keys.held(integration_id)),
+            ("ZREM", keys.named("probes"), f"integration:{integration_id}"),
+            (
+                "DEL",
+                *(keys.directory(integration_id, part) for part in ("channels", "names", "people", "meta")),
+            ),
+            ("INCR", keys.version("integrations")),
+        )
+
+    async def park(self, integration_id: str, code: str, reason: str, hint: str, *, probe_s: float) -> bool:
+        """Stop everything of it in one step: was it running?"""
+        names = (self._keys.integration_parked(integration_id), self._keys.named("probes"))
+        arguments = (code, reason, hint, int(probe_s * 1000), f"integration:{integration_id}")
+        return bool(await self._server.script("integration_park", names, arguments))
+
+    async def resume(self, integration_id: str) -> int:
+        """Let everything of it go on: how many lanes waited."""
+        keys = self._keys
+        names = (
+            keys.integration_parked(integration_id),
+            keys.held(integration_id),
+            keys.named("due"),
+            keys.named("probes"),
+        )
+        arguments = (keys.lane(""), f"integration:{integration_id}")
+        return int(await self._server.script("integration_resume", names, arguments))
+
+    async def free_id(self, name: str) -> str:
+        """An id for a new integration: its name as a slug, numbered when that is taken."""
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "slack"
+        taken = set(texts(await self._server.command("HKEYS", self._keys.named("integrations"))))
+        candidates = (slug, *(f"{slug}-{number}" for number in range(2, len(taken) + 3)))
+        return next(candidate for candidate in candidates if candidate not in taken)
+
+    async def _with_health(self, integration: Integration) -> Integration:
+        parked = fields(await self._server.command("HGETALL", self._keys.integration_parked(integration.id)))
+        if not parked:
+            return integration
+        state = Health.DISABLED if parked["code"] == "disabled" else Health.PARKED
+        since_ms = int(parked["since"])
+        return replace(
+            integration, state=state, reason=parked["reason"], hint=parked["hint"], since_ms=since_ms
+        )
+
+    def _connection(self, stored: str) -> Connection:
+        kept: dict[str, Any] = json.loads(stored)
+        sealed = kept.pop("token")
+        kept["scopes"], kept["labels"] = tuple(kept["scopes"]), tuple(kept["labels"])
+        kept["state"] = Health(kept["state"])
+        integration = Integration(**kept)
+        try:
+            return Connection(integration, self._vault.open(sealed, text(integration.name)))
+        except WrongKey as error:
+            return Connection(integration, None, str(error))

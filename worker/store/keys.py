@@ -1,0 +1,93 @@
+"""Every key, its type and its life, in one place. `P` is `KEY_PREFIX`, `L` a lane, `I` an integration.
+
+key                       type    holds                                              lives
+P:lane:L                  hash    integration, destination, address, seq, waits      with the lane
+P:lane:L:pending          list    delivery ids in order                              with the lane
+P:lane:L:taken            list    ids of the message being posted                    until Slack's answer
+P:lane:L:lease            string  the holder's token                                 LEASE_MS
+P:lane:L:wake             string  a wake-up call is on its way                       WAKE_MS
+P:lane:L:attempts         stream  every call to Slack, with the range it told        RETENTION_S
+P:lanes                   set     every lane                                         for good
+P:due                     zset    lanes with something to say, by when               until empty or parked
+P:parked                  zset    lanes that wait for a person, since when           until resumed
+P:held:I                  set     lanes that wait for their integration              until it works again
+P:probes                  zset    parked lanes and integrations, by next probe       until resumed
+P:event:H                 hash    per source: body, accepted, suppressed             EVENT_LIFE
+P:delivery:D              hash    one delivery                                       RETENTION_S once finished
+P:deliveries              stream  delivery ids, oldest first                         EVENT_LIFE
+P:dead                    zset    dead letters by time of death                      RETENTION_S
+P:dead:changes            string  counts changes of P:dead                           for good
+P:rejected:E              hash    an unreadable entry: raw bytes and what is wrong   RETENTION_S
+P:ledger                  hash    the counters of the balance                        for good
+P:pace:W:S                string  when the next slot of scope S is free              seconds
+P:closed:W:S              string  Slack asked to wait                                Retry-After
+P:integrations            hash    integrations as JSON, tokens sealed                for good
+P:integration:I:parked    hash    why nothing of it is posted                        until it works again
+P:subscriptions           hash    subscriptions as JSON                              for good
+P:version:NOUN            string  counts changes, so that caches know                for good
+P:directory:I:…           hash    channels by id, ids by name, people by email       until read anew
+P:beat:ROLE               zset    processes alive, by last beat                      trimmed
+P:lock:NAME               string  one at a time                                      seconds
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Names keys under one prefix, so that two installations can share a server."""
+
+    prefix: str = "ik"
+
+    def lane(self, lane: str, part: str = "") -> str:
+        """A lane's own hash, or one of its parts: pending, taken, lease, wake, attempts."""
+        return f"{self.prefix}:lane:{lane}:{part}" if part else f"{self.prefix}:lane:{lane}"
+
+    def delivery(self, delivery_id: str) -> str:
+        """One delivery's record."""
+        return f"{self.prefix}:delivery:{delivery_id}"
+
+    def event(self, ref: str) -> tuple[str, str]:
+        """An event's key and its source's field, from `<hash of id>.<hash of source>`."""
+        id_hash, _, source_hash = ref.partition(".")
+        return f"{self.prefix}:event:{id_hash}", source_hash
+
+    def rejected(self, entry_id: str) -> str:
+        """An unreadable entry."""
+        return f"{self.prefix}:rejected:{entry_id}"
+
+    def held(self, integration_id: str) -> str:
+        """The lanes that wait for an integration."""
+        return f"{self.prefix}:held:{integration_id}"
+
+    def integration_parked(self, integration_id: str) -> str:
+        """Why an integration posts nothing; absent while it posts."""
+        return f"{self.prefix}:integration:{integration_id}:parked"
+
+    def pace(self, workspace: str, scope: str) -> str:
+        """When the next slot of a conversation, of all posts or of a method is free."""
+        return f"{self.prefix}:pace:{workspace}:{scope}"
+
+    def closed(self, workspace: str, scope: str) -> str:
+        """Present while Slack wants to be left alone."""
+        return f"{self.prefix}:closed:{workspace}:{scope}"
+
+    def version(self, noun: str) -> str:
+        """Counts the changes of a noun."""
+        return f"{self.prefix}:version:{noun}"
+
+    def directory(self, integration_id: str, part: str) -> str:
+        """channels, names, emails or meta of one integration's directory."""
+        return f"{self.prefix}:directory:{integration_id}:{part}"
+
+    def beat(self, role: str) -> str:
+        """Which processes of a role are alive."""
+        return f"{self.prefix}:beat:{role}"
+
+    def lock(self, name: str) -> str:
+        """A lock by name."""
+        return f"{self.prefix}:lock:{name}"
+
+    def named(self, name: str) -> str:
+        """One of the keys without a parameter: lanes, due, parked, probes, deliveries, dead, ledger …"""
+        return f"{self.prefix}:{name}"

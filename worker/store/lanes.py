@@ -1,0 +1,231 @@
+"""Lanes: deliveries in order, one holder at a time, nothing leaves before Slack's answer is recorded."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from worker.domain.delivery import Address, Outcome, Receipt
+from worker.domain.errors import Fenced
+from worker.store.server import Server, Value, text, texts
+
+LEASE_MS = 30_000
+WAKE_MS = 5_000
+MOST_TAKEN = 10_000
+HORIZON_MS = 3_700_000  # no lane lies down longer than Slack's longest Retry-After
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A delivery about to be created."""
+
+    delivery_id: str
+    event_ref: str
+    subscription_id: str
+    accepted_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lane we hold: what is known of it, and the token that proves it."""
+
+    lane: str
+    token: str
+    address: Address | None
+    failures: int
+    singly: int
+    doubt: int
+
+    @property
+    def integration_id(self) -> str:
+        """Whose lane it is."""
+        return self.lane.partition("/")[0]
+
+    @property
+    def destination(self) -> str:
+        """Where to, as a person wrote it."""
+        return self.lane.partition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class NotHeld:
+    """Why there is nothing to drain now: held, parked, empty or snoozed (then for how long and why)."""
+
+    why: str
+    wait_s: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A delivery about to be told."""
+
+    delivery_id: str
+    event_ref: str
+    subscription_id: str
+    seq: int
+    accepted_at_ms: int
+    replays: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Slack wants to be left alone for `wait_s`."""
+
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a step leaves: how many still wait, whether the lane is still ours, whether to wake it."""
+
+    waiting: int
+    held: bool
+    wake: bool = False
+
+
+class Lanes:
+    """Every step of a lane, each one script."""
+
+    def __init__(self, server: Server, *, retention_s: float, longest: int = MOST_TAKEN) -> None:
+        self._server = server
+        self._keys = server.keys
+        self._retention_ms = int(retention_s * 1000)
+        self._longest = longest
+
+    async def append(self, lane: str, entries: Iterable[Entry]) -> tuple[int, int, bool]:
+        """Create deliveries at the end of their lane: (created, overflowed, whether to wake it)."""
+        integration_id, _, destination = lane.partition("/")
+        flat: list[Value] = [integration_id, destination, self._longest, WAKE_MS]
+        for entry in entries:
+            flat += entry.delivery_id, entry.event_ref, entry.subscription_id, entry.accepted_at_ms
+        created, overflowed, wake = await self._run("lane_append", lane, "", flat)
+        return created, overflowed, bool(wake)
+
+    async def acquire(self, lane: str, token: str) -> Held | NotHeld:
+        """Become the one who drains this lane, if it has something to say now."""
+        status, *known = await self._run("lane_acquire", lane, token, (LEASE_MS, HORIZON_MS))
+        if status == b"snoozed":
+            return NotHeld("snoozed", known[0] / 1000, text(known[1]))
+        if status != b"ok":
+            return NotHeld(text(status))
+        address, name, failures, singly, doubt = texts(known)
+        where = Address(address, name) if address else None
+        return Held(lane, token, where, int(failures), int(singly), int(doubt))
+
+    async def take(
+        self, held: Held, closed: tuple[str, str], *, most: int = MOST_TAKEN, method: str = "chat.postMessage"
+    ) -> tuple[Taken, ...] | Closed:
+        """Everything that waits by now, its attempt opened; nothing while Slack wants to be left alone."""
+        answer = await self._run("lane_take", held.lane, held.token, (LEASE_MS, most, method), closed)
+        if answer[0] == b"closed":
+            return Closed(answer[1] / 1000)
+        flat = texts(_unfenced(answer)[1:])
+        return tuple(
+            Taken(id_, event, sub, int(seq), int(accepted), int(replays or 0))
+            for id_, event, sub, seq, accepted, replays in zip(*(flat[i::6] for i in range(6)), strict=True)
+        )
+
+    async def close_attempt(self, held: Held, outcome: Outcome, code: str, wait_s: float) -> None:
+        """Record a call that did not post; the lane stays ours through the wait that follows."""
+        arguments = (LEASE_MS, "", outcome, code, int(wait_s * 1000))
+        _unfenced(await self._run("lane_retry", held.lane, held.token, arguments))
+
+    async def open_attempt(self, held: Held, method: str = "chat.postMessage") -> None:
+        """Record that another call is made for what was taken."""
+        _unfenced(await self._run("lane_retry", held.lane, held.token, (LEASE_MS, method)))
+
+    async def settle(self, held: Held, receipt: Receipt, lead: str, *, leave: bool = False) -> Left:
+        """Record the receipt for all that was taken, `lead` as delivered, the others as merged into it."""
+        arguments = (LEASE_MS, WAKE_MS, receipt.channel, receipt.ts, lead, int(leave))
+        answer = _unfenced(await self._run("lane_settle", held.lane, held.token, arguments))
+        return Left(answer[1], held=not answer[2], wake=bool(answer[3]))
+
+    async def release(
+        self,
+        held: Held,
+        *,
+        outcome: Outcome | str = "",
+        code: str = "",
+        wait_s: float = 0,
+        failed: bool = False,
+        reason: str = "",
+    ) -> Left:
+        """Give the lane back unfinished; it lies down for `wait_s`."""
+        arguments = (WAKE_MS, outcome, code, int(wait_s * 1000), int(failed), reason)
+        answer = _unfenced(await self._run("lane_release", held.lane, held.token, arguments))
+        return Left(answer[1], held=False, wake=bool(answer[2]))
+
+    async def bury(self, held: Held, code: str, detail: str) -> Left:
+        """Dead-letter what was taken; the lane goes on."""
+        answer = _unfenced(await self._run("lane_bury", held.lane, held.token, (LEASE_MS, code, detail)))
+        return Left(answer[1], held=True)
+
+    async def split(self, held: Held, code: str) -> Left:
+        """After a refused message of several: tell each of them alone."""
+        answer = _unfenced(await self._run("lane_split", held.lane, held.token, (LEASE_MS, code)))
+        return Left(answer[1], held=True)
+
+    async def park(
+        self, held: Held, code: str, reason: str, hint: str, *, probe_s: float, called: bool
+    ) -> None:
+        """Stop the lane until a person acts; `called` when Slack's answer to a post said so."""
+        arguments = (code, reason, hint, int(probe_s * 1000), int(called))
+        _unfenced(await self._run("lane_park", held.lane, held.token, arguments))
+
+    async def resume(self, lane: str, *, certain: bool) -> tuple[bool, bool]:
+        """Let a parked lane go on, for good or for one try: (was it parked, whether to wake it)."""
+        was, wake = await self._run("lane_resume", lane, "", (WAKE_MS, int(certain)))
+        return bool(was), bool(wake)
+
+    async def expire(
+        self, lane: str, born_before_ms: int, why: str, *, running: bool, most: int = 500
+    ) -> int:
+        """Dead-letter what has waited too long; of a running lane the time it was parked does not count."""
+        arguments = (born_before_ms, most, why, int(running))
+        return int(await self._run("lane_expire", lane, "", arguments))
+
+    async def pin(self, lane: str, address: Address) -> None:
+        """Remember where a destination is, so that a rename does no harm."""
+        await self._server.command("HSET", self._keys.lane(lane), "address", address.id, "name", address.name)
+
+    async def unpin(self, lanes: Sequence[str]) -> None:
+        """Forget where destinations are: the integration moved to another workspace."""
+        for lane in lanes:
+            await self._server.command("HDEL", self._keys.lane(lane), "address", "name")
+
+    async def replay(self, lane: str, delivery_id: str, event_key: str, life_s: float) -> tuple[bool, bool]:
+        """Put a dead letter at the end of its lane: (was it dead, whether to wake the lane)."""
+        arguments = (delivery_id, WAKE_MS, int(life_s * 1000))
+        was_dead, wake = await self._run("lane_replay", lane, "", arguments, (event_key,))
+        return bool(was_dead), bool(wake)
+
+    async def discard(self, lane: str, delivery_id: str) -> bool:
+        """Nobody needs to be told any more: was it dead?"""
+        return bool(await self._run("lane_discard", lane, "", (delivery_id,)))
+
+    async def forget(self, lane: str, subscription_id: str) -> int:
+        """Discard what waits for a subscription that was removed: how many."""
+        return int(await self._run("lane_forget", lane, "", (subscription_id,)))
+
+    async def _run(
+        self, script: str, lane: str, token: str, arguments: Sequence[Value], more: Sequence[str] = ()
+    ) -> Any:
+        keys, integration_id = self._keys, lane.partition("/")[0]
+        layout = (
+            *(keys.lane(lane, part) for part in ("", "pending", "taken", "lease", "wake", "attempts")),
+            keys.named("due"), keys.named("parked"), keys.held(integration_id),
+            keys.integration_parked(integration_id), keys.named("ledger"), keys.named("probes"),
+            keys.named("dead"), keys.named("dead:changes"), keys.named("deliveries"), keys.named("lanes"),
+            *more,
+        )  # fmt: skip
+        return await self._server.script(
+            script, layout, (lane, keys.delivery(""), self._retention_ms, token, *arguments)
+        )
+
+
+def _unfenced(answer: list[Any]) -> list[Any]:
+    return _fenced() if answer[0] == b"fenced" else answer
+
+
+def _fenced() -> NoReturn:
+    raise Fenced("the lane is held by someone else by now")

@@ -1,0 +1,13 @@
+-- An unreadable entry goes back to the end of the stream, or (without fields) is discarded.
+-- KEYS  1 its record  2 dead  3 dead:changes  4 ledger  5 the stream
+-- ARGV  1 its id among dead letters  then its fields, flat
+-- Returns 1 when it was still dead.
+if redis.call('HGET', KEYS[1], 'state') ~= 'dead' then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('INCR', KEYS[3])
+if #ARGV > 1 then
+  redis.call('HINCRBY', KEYS[4], 'rejected', -1)
+  redis.call('XADD', KEYS[5], '*', unpack(ARGV, 2))
+end
+return 1

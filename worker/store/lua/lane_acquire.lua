@@ -1,0 +1,25 @@
+-- Takes the lease. What a dead holder left goes back to the front, its open call counted as one of unknown outcome.
+-- ARGV  5 lease ms  6 latest ms a lane may lie down (a due-time beyond it comes from a clock that jumped)
+-- Returns {'held'|'parked'|'empty'} or {'snoozed', ms, reason} or {'ok', address, name, failures, singly, doubt}.
+local lease_ms, horizon_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
+redis.call('DEL', wake)
+local holder = redis.call('GET', lease)
+if holder and holder ~= token then return {'held'} end
+if redis.call('HEXISTS', meta, 'parked') == 1 or redis.call('EXISTS', integration_parked) == 1 then
+  set_due(now)
+  return {'parked'}
+end
+if waiting() == 0 then
+  redis.call('ZREM', due, lane)
+  return {'empty'}
+end
+local at = tonumber(redis.call('ZSCORE', due, lane) or now)
+local snoozed = redis.call('HGET', meta, 'snoozed')
+if snoozed and at > now and at <= now + horizon_ms then return {'snoozed', at - now, snoozed} end
+redis.call('SET', lease, token, 'PX', lease_ms)
+redis.call('ZADD', due, now + lease_ms, lane)
+redis.call('HDEL', meta, 'snoozed')
+close_attempt('unknown', 'worker_lost', 0)
+give_back()
+local known = redis.call('HMGET', meta, 'address', 'name', 'failures', 'singly', 'doubt')
+return {'ok', known[1] or '', known[2] or '', known[3] or '0', known[4] or '0', known[5] or '0'}

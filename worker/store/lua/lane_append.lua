@@ -1,0 +1,31 @@
+-- Creates deliveries and puts them at the end of their lane; one that exists already is left alone.
+-- ARGV  5 integration  6 destination  7 most that may wait  8 wake ms  then id, event, subscription, accepted ms …
+-- Returns {created, overflowed, 1 when the caller is to send the wake-up call}. Atomic: all of it, for one lane.
+local longest, wake_ms = tonumber(ARGV[7]), ARGV[8]
+local created, overflowed = 0, 0
+if redis.call('SADD', lanes, lane) == 1 then
+  redis.call('HSET', meta, 'integration', ARGV[5], 'destination', ARGV[6])
+end
+for i = 9, #ARGV, 4 do
+  local key = record .. ARGV[i]
+  if redis.call('EXISTS', key) == 0 then
+    local seq = redis.call('HINCRBY', meta, 'seq', 1)
+    redis.call('HSET', key, 'event', ARGV[i + 1], 'sub', ARGV[i + 2], 'lane', lane, 'seq', seq, 'state', 'pending',
+      'born', now, 'accepted', ARGV[i + 3])
+    redis.call('RPUSH', pending, ARGV[i])
+    redis.call('XADD', deliveries, '*', 'id', ARGV[i])
+    created = created + 1
+  end
+end
+redis.call('HINCRBY', ledger, 'created', created)
+while redis.call('LLEN', pending) > longest do
+  bury(redis.call('LPOP', pending), 'overflow', 'more than ' .. longest .. ' deliveries were waiting in this lane')
+  overflowed = overflowed + 1
+end
+local at = redis.call('ZSCORE', due, lane)
+if not at and waiting() > 0 then
+  set_due(now)
+  at = redis.call('ZSCORE', due, lane)
+end
+if not at or tonumber(at) > now or redis.call('EXISTS', lease) == 1 then return {created, overflowed, 0} end
+return {created, overflowed, claim_wake(wake_ms)}

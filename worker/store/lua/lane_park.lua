@@ -1,0 +1,15 @@
+-- Stops the lane until a person acts: O(1) however many deliveries wait.
+-- ARGV  5 code  6 reason  7 hint  8 next probe in ms  9 '1' when a call to Slack said so
+-- Returns {'fenced'} or {'ok', what waits}.
+if not holds() then return {'fenced'} end
+if ARGV[9] == '1' then close_attempt('blocked', ARGV[5], 0) end
+redis.call('HDEL', meta, 'open')
+give_back()
+redis.call('DEL', lease)
+redis.call('HSET', meta, 'parked', ARGV[5], 'reason', ARGV[6], 'hint', ARGV[7])
+redis.call('HSETNX', meta, 'since', now)
+redis.call('HDEL', meta, 'failures')
+redis.call('ZREM', due, lane)
+redis.call('ZADD', parked, redis.call('HGET', meta, 'since'), lane)
+redis.call('ZADD', probes, now + tonumber(ARGV[8]), 'lane:' .. lane)
+return {'ok', redis.call('LLEN', pending)}

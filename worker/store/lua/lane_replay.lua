@@ -1,0 +1,22 @@
+-- A dead letter becomes pending again, at the end of its lane; its history stays.
+-- KEYS  17 the event's record
+-- ARGV  5 delivery  6 wake ms  7 life of the event in ms
+-- Returns {1 when it was dead, 1 when to wake}.
+local key = record .. ARGV[5]
+if redis.call('HGET', key, 'state') ~= 'dead' or redis.call('EXISTS', KEYS[17]) == 0 then return {0, 0} end
+local seq = redis.call('HINCRBY', meta, 'seq', 1)
+redis.call('HSET', key, 'state', 'pending', 'born', now, 'seqs',
+  (redis.call('HGET', key, 'seqs') or '') .. redis.call('HGET', key, 'seq') .. ' ', 'seq', seq)
+redis.call('HDEL', key, 'finished')
+redis.call('HINCRBY', key, 'replays', 1)
+redis.call('PERSIST', key)
+redis.call('PEXPIRE', KEYS[17], ARGV[7])
+redis.call('RPUSH', pending, ARGV[5])
+redis.call('ZREM', dead, ARGV[5])
+redis.call('INCR', dead_changes)
+redis.call('HINCRBY', ledger, 'dead', -1)
+if redis.call('EXISTS', lease) == 1 then return {1, 0} end
+if not redis.call('ZSCORE', due, lane) then set_due(now) end
+local at = redis.call('ZSCORE', due, lane)
+if not at or tonumber(at) > now then return {1, 0} end
+return {1, claim_wake(ARGV[6])}

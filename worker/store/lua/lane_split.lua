@@ -1,0 +1,10 @@
+-- A message of several was refused: each of them is told alone, so that the one at fault stands alone.
+-- ARGV  5 lease ms  6 code
+-- Returns {'fenced'} or {'ok', what still waits}.
+if not holds() then return {'fenced'} end
+local last = redis.call('HGET', meta, 'last')
+close_attempt('refused', ARGV[6], 0)
+redis.call('HSET', meta, 'singly', last)
+give_back()
+renew(tonumber(ARGV[5]))
+return {'ok', redis.call('LLEN', pending)}

@@ -1,0 +1,30 @@
+-- Moves what is pending to taken and opens the attempt: the step before every post.
+-- KEYS  17, 18 closed: the conversation, the workspace (present while Slack wants to be left alone)
+-- ARGV  5 lease ms  6 how many at most  7 method
+-- Returns {'fenced'} or {'closed', ms} or {'ok', id, event, subscription, seq, accepted ms, replays …}.
+if not holds() then return {'fenced'} end
+local closed = 0
+for i = 17, 18 do
+  local left = redis.call('PTTL', KEYS[i])
+  if left > 0 then closed = math.max(closed, math.min(left, tonumber(redis.call('GET', KEYS[i])))) end
+end
+if closed > 0 then return {'closed', closed} end
+local most = tonumber(ARGV[6])
+if redis.call('EXISTS', taken) == 0 then
+  if redis.call('LLEN', pending) <= most then
+    if redis.call('EXISTS', pending) == 1 then redis.call('RENAME', pending, taken) end
+  else
+    for _ = 1, most do redis.call('LMOVE', pending, taken, 'LEFT', 'RIGHT') end
+  end
+end
+renew(tonumber(ARGV[5]))
+local answer = {'ok'}
+local ids = redis.call('LRANGE', taken, 0, -1)
+if #ids == 0 then return answer end
+open_attempt(ARGV[7])
+for _, id in ipairs(ids) do
+  local found = redis.call('HMGET', record .. id, 'event', 'sub', 'seq', 'accepted', 'replays')
+  answer[#answer + 1] = id
+  for i = 1, 5 do answer[#answer + 1] = found[i] or '' end
+end
+return answer

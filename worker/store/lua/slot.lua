@@ -1,0 +1,29 @@
+-- Books the next slot in every allowance at once, or in none (GCRA: first come, first served).
+-- KEYS  pairs: the allowance, its closed mark
+-- ARGV  1 longest wait to book in ms, then per pair: ms per slot, burst
+-- Returns {1 when booked, ms to wait until the slot}. Time is the server's; a mark in the far future after a clock
+-- jump is forgotten.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + time[2] / 1000
+local longest = tonumber(ARGV[1])
+local start = now
+local closed = 0
+for i = 1, #KEYS, 2 do
+  local interval, burst = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local free = tonumber(redis.call('GET', KEYS[i]) or 0)
+  if free > now + interval * burst + 120000 then free = 0 end
+  start = math.max(start, free - interval * (burst - 1))
+  local left = redis.call('PTTL', KEYS[i + 1])
+  if left > 0 then closed = math.max(closed, math.min(left, tonumber(redis.call('GET', KEYS[i + 1])))) end
+end
+start = math.max(start, now + closed)
+local wait = math.ceil(start - now)
+if closed > 0 or wait > longest then return {0, wait} end
+for i = 1, #KEYS, 2 do
+  local interval, burst = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local free = math.max(tonumber(redis.call('GET', KEYS[i]) or 0), 0)
+  if free > now + interval * burst + 120000 then free = 0 end
+  local next_free = math.max(free, start) + interval
+  redis.call('SET', KEYS[i], string.format('%.3f', next_free), 'PX', math.ceil(next_free - now) + 1000)
+end
+return {1, wait}

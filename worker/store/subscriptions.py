@@ -1,0 +1,69 @@
+"""Subscriptions as stored: JSON by id; each process keeps them until their version changes."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from worker.domain.errors import Problem
+from worker.domain.event import Kind, Severity
+from worker.domain.subscription import Filters, Subscription
+from worker.store.server import Server, fields
+
+
+class Subscriptions:
+    """Find, save, remove; a change is seen by every process with its next batch."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._keys = server.keys
+        self._version: int | None = None
+        self._known: tuple[Subscription, ...] = ()
+
+    async def all(self) -> tuple[Subscription, ...]:
+        """All of them, oldest first; the same object until something changed."""
+        version = int(await self._server.command("GET", self._keys.version("subscriptions")) or 0)
+        if version != self._version:
+            stored = fields(await self._server.command("HGETALL", self._keys.named("subscriptions")))
+            found = (from_plain(json.loads(kept)) for kept in stored.values())
+            self._known = tuple(sorted(found, key=lambda one: (one.created_at_ms, one.id)))
+            self._version = version
+        return self._known
+
+    async def find(self, subscription_id: str) -> Subscription:
+        """One by its id; Problem when there is none."""
+        for subscription in await self.all():
+            if subscription.id == subscription_id:
+                return subscription
+        raise Problem(f"There is no subscription {subscription_id!r}: see `ik-slack subscriptions list`.")
+
+    async def change(self, *, save: Iterable[Subscription] = (), remove: Iterable[str] = ()) -> None:
+        """Write and remove several in one step."""
+        name = self._keys.named("subscriptions")
+        await self._server.together(
+            *(("HSET", name, one.id, json.dumps(to_plain(one))) for one in save),
+            *(("HDEL", name, one) for one in remove),
+            ("INCR", self._keys.version("subscriptions")),
+        )
+
+
+def to_plain(subscription: Subscription) -> dict[str, Any]:
+    """A subscription as JSON can hold it."""
+    plain = asdict(subscription)
+    lowest = subscription.filters.min_severity
+    plain["filters"]["min_severity"] = None if lowest is None else lowest.name.lower()
+    plain["mention_from"] = subscription.mention_from.name.lower()
+    return plain
+
+
+def from_plain(plain: Mapping[str, Any]) -> Subscription:
+    """The subscription that `to_plain` wrote."""
+    kept = dict(plain)
+    filters = {name: tuple(value) for name, value in kept.pop("filters").items() if isinstance(value, list)}
+    lowest = plain["filters"]["min_severity"]
+    filters["kinds"] = tuple(Kind(kind) for kind in filters["kinds"])
+    kept["mention_from"] = Severity.ranked(kept["mention_from"])
+    return Subscription(
+        **kept,
+        filters=Filters(**filters, min_severity=None if lowest is None else Severity.ranked(lowest)),
+    )

@@ -1,0 +1,95 @@
+"""What keeps the house: locks, signs of life, lanes that are due, probes, and what is thrown away."""
+
+from worker.store.server import Server, text, texts
+
+ALIVE_MS = 15_000
+
+
+class Upkeep:
+    """Small steps for the sweep."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._keys = server.keys
+
+    async def now_ms(self) -> int:
+        """The server's clock."""
+        seconds, micros = await self._server.command("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    async def lock(self, name: str, token: str, ms: int) -> bool:
+        """One at a time: is it ours (now, or still)?"""
+        key = self._keys.lock(name)
+        return bool(await self._server.script("lock", (key,), (token, ms)))
+
+    async def unlock(self, name: str, token: str) -> None:
+        """Give a lock back, if it is still ours."""
+        await self._server.script("lock", (self._keys.lock(name),), (token, 0))
+
+    async def beat(self, role: str, who: str) -> None:
+        """This process is alive."""
+        key, now_ms = self._keys.beat(role), await self.now_ms()
+        await self._server.together(
+            ("ZADD", key, now_ms, who),
+            ("ZREMRANGEBYSCORE", key, "-inf", now_ms - ALIVE_MS),
+        )
+
+    async def leave(self, role: str, who: str) -> None:
+        """This process ends as it should."""
+        await self._server.command("ZREM", self._keys.beat(role), who)
+
+    async def alive(self, role: str) -> list[str]:
+        """Who has been seen lately."""
+        now_ms = await self.now_ms()
+        return texts(
+            await self._server.command("ZRANGEBYSCORE", self._keys.beat(role), now_ms - ALIVE_MS, "+inf")
+        )
+
+    async def due_lanes(self, *, most: int, horizon_ms: int) -> list[str]:
+        """Lanes someone should look at now, whose wake-up call we are to send."""
+        arguments = (most, horizon_ms, self._keys.lane(""), 5_000)
+        return texts(await self._server.script("due_lanes", (self._keys.named("due"),), arguments))
+
+    async def due_probes(self, *, again_in_s: float, most: int) -> list[str]:
+        """What is parked and should be looked at now (`lane:L`, `integration:I`); each is due again later."""
+        arguments = (most, int(again_in_s * 1000))
+        return texts(await self._server.script("due_probes", (self._keys.named("probes"),), arguments))
+
+    async def lanes_waiting(self) -> list[tuple[str, bool]]:
+        """Lanes in which something may grow old, and whether they are parked."""
+        running = texts(await self._server.command("ZRANGE", self._keys.named("due"), 0, -1))
+        parked = texts(await self._server.command("ZRANGE", self._keys.named("parked"), 0, -1))
+        integrations = texts(await self._server.command("HKEYS", self._keys.named("integrations")))
+        held = [
+            lane
+            for id_ in integrations
+            for lane in texts(await self._server.command("SMEMBERS", self._keys.held(id_)))
+        ]
+        return [(lane, False) for lane in running] + [(lane, True) for lane in {*parked, *held}]
+
+    async def lane_note(self, lane: str) -> dict[str, str]:
+        """Why a lane is parked or lies down: reason, hint, since, snoozed, address, name."""
+        names = ("parked", "reason", "hint", "since", "snoozed", "address", "name")
+        found = await self._server.command("HMGET", self._keys.lane(lane), *names)
+        return dict(zip(names, texts(found), strict=True))
+
+    async def throw_away(self, *, deliveries_before_ms: int, attempts_before_ms: int) -> None:
+        """Index entries and calls older than anything they speak of."""
+        await self._server.command(
+            "XTRIM", self._keys.named("deliveries"), "MINID", "~", max(deliveries_before_ms, 0)
+        )
+        lanes = texts(await self._server.command("SMEMBERS", self._keys.named("lanes")))
+        await self._server.each(
+            [
+                ("XTRIM", self._keys.lane(lane, "attempts"), "MINID", "~", max(attempts_before_ms, 0))
+                for lane in lanes
+            ]
+        )
+
+    async def info(self, section: str) -> dict[str, str]:
+        """What the server says of itself."""
+        answer = await self._server.command("INFO", section)
+        if isinstance(answer, dict):
+            return {text(name): text(value) for name, value in answer.items()}
+        lines = (line.partition(":") for line in text(answer).splitlines() if ":" in line)
+        return {name: value for name, _, value in lines}
