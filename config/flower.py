@@ -18,6 +18,7 @@ def flower_options(settings: Settings) -> dict[str, object]:
     """
     folder = settings.data_dir.absolute() / "flower"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
     login = settings.flower_basic_auth
     return {
         "port": settings.flower_port,

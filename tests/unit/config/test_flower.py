@@ -1,0 +1,83 @@
+"""Flower shows what matters, keeps it, and serves this machine only unless there are credentials."""
+
+import runpy
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from flower.options import default_options
+from flower.views import BaseHandler
+from flower.views.tasks import visible_task_columns
+
+import config.flower
+from config.celeryconfig import celery_config
+from config.flower import flower_options, list_all_queues
+from config.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def flower_as_it_was() -> Iterator[None]:
+    before = BaseHandler.get_active_queue_names
+    yield
+    BaseHandler.get_active_queue_names = before
+
+
+def options(folder: Path, **settings: Any) -> dict[str, Any]:
+    return flower_options(Settings.load(data_dir=folder, **settings))
+
+
+def test_every_option_is_one_of_flowers(tmp_path: Path) -> None:
+    assert set(options(tmp_path)) <= set(default_options.as_dict())
+
+
+def test_without_credentials_it_serves_this_machine_only(tmp_path: Path) -> None:
+    found = options(tmp_path)
+    assert (found["address"], found["basic_auth"]) == ("127.0.0.1", [])
+
+
+def test_with_credentials_it_serves_everyone_who_has_them(tmp_path: Path) -> None:
+    found = options(tmp_path, flower_basic_auth="a:1,b:2", flower_port=7000)
+    assert (found["address"], found["basic_auth"], found["port"]) == ("0.0.0.0", ["a:1", "b:2"], 7000)
+
+
+def test_its_state_is_kept_where_only_we_can_read_it(tmp_path: Path) -> None:
+    found = options(tmp_path / "var")
+    folder = Path(found["db"]).parent
+    assert found["persistent"]
+    assert found["state_save_interval"] > 0
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_retries_and_exceptions_are_columns(tmp_path: Path) -> None:
+    columns = options(tmp_path)["tasks_columns"]
+    shown = [name for name, _ in visible_task_columns(columns)]
+    assert shown == columns.split(",")
+    assert {"retries", "exception"} <= set(shown)
+
+
+def test_the_queue_nobody_consumes_is_listed() -> None:
+    class Page:
+        """What the patched function needs of a page: one worker consumes two queues."""
+
+        capp = Celery(set_as_current=False)
+        application = type("Flower", (), {"workers": {"w": {"active_queues": [{"name": "lanes"}]}}})
+
+    Page.capp.conf.update(celery_config(Settings.load(broker_url="redis://h")))
+    list_all_queues()
+    assert BaseHandler.get_active_queue_names(Page()) == ["dead_letters", "lanes", "upkeep"]
+
+
+def test_the_file_for_conf_sets_options_and_nothing_else_of_flowers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = set(runpy.run_path(str(Path(config.flower.__file__).with_name("flowerconfig.py"))))
+    assert names & set(default_options.as_dict()) == set(options(tmp_path))
+
+
+def test_run_as_a_module_it_prints_where_the_file_is(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(config.flower.__file__, run_name="__main__")
+    assert Path(capsys.readouterr().out.strip()).name == "flowerconfig.py"

@@ -1,0 +1,105 @@
+"""A log line is JSON or short, in UTC, and holds no token."""
+
+import io
+import json
+import logging
+import logging.config
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from config.logs import QUIET, log_config, redact
+from config.settings import Settings
+
+TOKENS = (
+    "xoxb-123456789012-abcDEF",
+    "xoxp-1-2-3",
+    "xoxe.xoxb-1-MQ",
+    "xoxe-1-abc",
+    "xapp-1-A0-1-ff",
+    "XOXB-17-AbCdE",
+    "xoxc-1%2Babc",
+)
+
+Lines = Callable[[str], io.StringIO]
+
+
+@pytest.fixture
+def logging_to(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
+    """Configures logging with a format; what is then logged is in the returned text."""
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+
+    def configure(log_format: str, **settings: Any) -> io.StringIO:
+        stderr = io.StringIO()
+        monkeypatch.setattr("sys.stderr", stderr)
+        logging.config.dictConfig(log_config(Settings.load(log_format=log_format, **settings)))
+        return stderr
+
+    yield configure
+    root.handlers[:], root.level = before
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+def test_a_json_line_tells_everything(logging_to: Lines) -> None:
+    out = logging_to("json")
+    logging.getLogger("x").info("posted %s", "a\nb", extra={"channel": "C1", "wait_s": 1.5})
+    line = json.loads(out.getvalue())
+    assert line.pop("time").endswith("Z")
+    assert line == {"level": "INFO", "logger": "x", "message": "posted a\nb", "channel": "C1", "wait_s": 1.5}
+    assert out.getvalue().count("\n") == 1
+
+
+def test_a_text_line_is_one_line_in_utc(logging_to: Lines) -> None:
+    out = logging_to("text")
+    record = logging.makeLogRecord(
+        {"name": "x", "levelno": 20, "levelname": "INFO", "msg": "a\nb", "created": 3661.0, "lane": "L"}
+    )
+    logging.getLogger().handle(record)
+    assert out.getvalue() == "01:01:01Z INFO x a\\nb lane=L\n"
+
+
+def test_auto_means_json_when_nobody_watches(logging_to: Lines) -> None:
+    out = logging_to("auto")
+    logging.getLogger("x").warning("hello")
+    assert json.loads(out.getvalue())["message"] == "hello"
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+@pytest.mark.parametrize("token", TOKENS)
+def test_no_token_is_logged_wherever_it_stands(logging_to: Lines, log_format: str, token: str) -> None:
+    out = logging_to(log_format)
+    logger = logging.getLogger("x")
+    try:
+        int(token)
+    except ValueError:
+        logger.exception("in %s and %r", token, {"token": token}, extra={"token": token}, stack_info=True)
+    written = out.getvalue()
+    assert token not in written
+    assert token[5:] not in written
+    assert "ValueError: invalid literal" in written
+
+
+def test_a_login_in_a_redis_address_is_not_shown() -> None:
+    assert (
+        redact("at rediss://me:secret@host:1/0 and redis://host") == "at rediss://…@host:1/0 and redis://host"
+    )
+
+
+def test_a_text_without_a_token_stays_as_it_is() -> None:
+    text = "A bot token starts with xoxb-, an app token with xapp-."
+    assert redact(text).startswith("A bot token starts with xoxb-,")
+
+
+def test_slack_sdk_never_writes_out_requests(logging_to: Lines) -> None:
+    out = logging_to("json", log_level="DEBUG")
+    logging.getLogger("slack_sdk.web.async_client").debug("Sending a request")
+    assert out.getvalue() == ""
+
+
+def test_quieter_than_asked_is_not_louder(logging_to: Lines) -> None:
+    out = logging_to("json", log_level="ERROR")
+    logging.getLogger("celery.app.trace").warning("x")
+    assert out.getvalue() == ""
