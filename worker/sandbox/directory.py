@@ -140,7 +140,10 @@ def _limit(text: str) -> int:
 
 
 def _user(call: Call, user: User) -> Json:
-    profile = {"real_name": user.name, "display_name": user.name, "team": call.workspace.team_id}
+    names = ("real_name", "display_name", "real_name_normalized", "display_name_normalized")
+    empty = ("title", "phone", "skype", "status_text", "status_emoji")
+    profile: Json = {**dict.fromkeys(names, user.name), **dict.fromkeys(empty, "")}
+    profile |= {"fields": None, "avatar_hash": "g0", "team": call.workspace.team_id}
     if "users:read.email" in call.token.scopes:
         profile["email"] = user.email
     return {

@@ -63,7 +63,7 @@ class SlackSandbox:
         self.url = ""
         self._clock = Clock(now)
         self._monotonic = monotonic
-        self._posts = Allowance(1 / rate_per_channel if rate_per_channel else 0, burst)
+        self.set_rate(rate_per_channel, burst)
         self._tiers = {
             name: Allowance(60 / method.per_minute, max(method.per_minute * tier_burst, 1))
             for name, method in METHODS.items()
@@ -75,6 +75,10 @@ class SlackSandbox:
         workspace = Workspace(name, bot_name, self._clock)
         self.workspaces[workspace.team_id] = workspace
         return workspace
+
+    def set_rate(self, per_channel: float, burst: float = 1) -> None:
+        """Another pace for posts from now on; 0 is no limit."""
+        self._posts = Allowance(1 / per_channel if per_channel else 0, burst)
 
     def fault(
         self,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from worker.domain.errors import Problem
 from worker.sandbox.program import find_server
@@ -52,18 +54,19 @@ def test_it_persists_and_never_evicts(directory: Path):
 
 def test_only_its_owner_reads_its_files(directory: Path):
     with EmbeddedRedis(directory):
-        modes = {
-            name: stat.S_IMODE((directory / name).stat().st_mode) for name in ("redis.conf", "redis.url", ".")
-        }
-    assert modes == {"redis.conf": 0o600, "redis.url": 0o600, ".": 0o700}
+        modes = [stat.S_IMODE((directory / name).stat().st_mode) for name in ("redis.conf", "redis.url", ".")]
+    assert modes == [0o600, 0o600, 0o700]
 
 
 def test_a_client_without_the_password_is_turned_away(directory: Path):
     server = EmbeddedRedis(directory)
-    server.start()
-    with redis.Redis(port=server.port) as client, pytest.raises(redis.AuthenticationError):
+    once = Retry(NoBackoff(), 0)
+    with (
+        server,
+        redis.Redis(port=server.port, retry=once) as client,
+        pytest.raises(redis.AuthenticationError),
+    ):
         client.ping()
-    server.stop()
 
 
 def test_a_second_start_on_the_directory_says_where_the_first_runs(directory: Path):
@@ -85,9 +88,8 @@ def test_another_process_may_stop_it(directory: Path):
 def test_it_outlives_a_killed_parent_and_is_found_again(directory: Path):
     code = "import sys, os, pathlib; from worker.sandbox.redis import EmbeddedRedis\n"
     code += "EmbeddedRedis(pathlib.Path(sys.argv[1])).start(); os.kill(os.getpid(), 9)"
-    ended = subprocess.run(
-        [sys.executable, "-c", code, str(directory)], check=False, cwd=Path(__file__).parents[3]
-    )
+    project = Path(__file__).parents[3]
+    ended = subprocess.run([sys.executable, "-c", code, str(directory)], check=False, cwd=project)
     assert ended.returncode == -9
     assert running_url(directory)
     with pytest.raises(Problem, match="already runs"):
@@ -95,10 +97,9 @@ def test_it_outlives_a_killed_parent_and_is_found_again(directory: Path):
 
 
 def test_a_server_that_cannot_start_says_why(directory: Path):
-    with EmbeddedRedis(directory):
-        taken = EmbeddedRedis(
-            directory.parent / "other", port=int(running_url(directory).split(":")[-1][:-2])
-        )
+    first = EmbeddedRedis(directory)
+    with first:
+        taken = EmbeddedRedis(directory.parent / "other", port=first.port)
         with pytest.raises(Problem, match=r"did not start: .*Address already in use"):
             taken.start()
 
