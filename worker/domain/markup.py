@@ -20,13 +20,15 @@ def clean(text: str) -> str:
 
 def cut(text: str, limit: int) -> str:
     """At most `limit` characters, the end marked when something was cut off."""
-    return text if len(text) <= limit else text[: max(limit - 1, 0)].rstrip() + ELLIPSIS
+    if len(text) <= limit:
+        return text
+    return text[: limit - 1].rstrip() + ELLIPSIS if limit > 0 else ""
 
 
 def cut_middle(text: str, limit: int) -> str:
     """At most `limit` characters, keeping the start and, for errors the telling part, the end."""
-    if len(text) <= limit:
-        return text
+    if len(text) <= limit or limit < 12:
+        return cut(text, limit)
     head = limit // 3
     return text[:head].rstrip() + " … " + text[len(text) - (limit - head - 3) :].lstrip()
 
@@ -48,14 +50,14 @@ def line(text: str, limit: int) -> str:
 
 def code(text: str, limit: int) -> str:
     """A text in code style; back-ticks in it become primes, since they cannot be escaped."""
-    inner = _flat(text).replace("`", "ʹ")
-    return f"`{_within(inner, limit - 2, cut)}`" if inner else ""
+    inner = _within(_flat(text).replace("`", "ʹ"), limit - 2, cut)
+    return f"`{inner}`" if inner else ""
 
 
 def code_block(text: str, limit: int) -> str:
     """Several lines in code style; a long one keeps its start and its end."""
-    inner = clean(text).replace("`", "ʹ").strip()
-    return f"```{_within(inner, limit - 6, cut_middle)}```" if inner else ""
+    inner = _within(clean(text).replace("`", "ʹ").strip(), limit - 6, cut_middle)
+    return f"```{inner}```" if inner else ""
 
 
 def link(url: str, label: str) -> str:
@@ -91,7 +93,7 @@ def _flat(text: str) -> str:
 
 def _within(text: str, limit: int, shorten: Callable[[str, int], str]) -> str:
     """Shortened before it is escaped, so that no entity is ever cut, until the escaped form fits."""
-    room = limit
+    room = limit = max(limit, 0)
     while units(escaped := shorten(text, room).translate(_ENTITIES)) > limit:
         room = min(room, len(text)) - max((units(escaped) - limit) // 5, 1)
     return escaped

@@ -1,0 +1,72 @@
+"""Subscriptions: all filters must match, and one that does not says why."""
+
+import dataclasses
+
+import pytest
+
+from worker.domain.event import Entity, Event, Kind, Severity
+from worker.domain.subscription import Filters, Subscription
+
+EVENT = Event(
+    id="e1",
+    source="s",
+    type="t",
+    kind=Kind.RESOURCE,
+    entry_id="1-0",
+    entity=Entity("resource", "r1", "db-main"),
+    severity=Severity.WARNING,
+    title="T",
+    status="rejected",
+    project="shop",
+    labels={"env": "prod", "tier": "1"},
+)
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        Filters(),
+        Filters(kinds=(Kind.WORKFLOW, Kind.RESOURCE)),
+        Filters(entity_types=("resource",)),
+        Filters(entity_ids=("r1", "r2")),
+        Filters(names=("web-*", "DB-*")),
+        Filters(projects=("shop",)),
+        Filters(statuses=("error", "rejected")),
+        Filters(min_severity=Severity.WARNING),
+        Filters(labels=("env=prod",)),
+        Filters(labels=("env=dev", "env=prod", "tier=1")),
+    ],
+)
+def test_what_matches_has_no_reason_against_it(filters: Filters) -> None:
+    assert filters.why_not(EVENT) == ""
+
+
+@pytest.mark.parametrize(
+    ("filters", "reason"),
+    [
+        (Filters(kinds=(Kind.WORKFLOW, Kind.ALERT)), "kind is resource, not workflow or alert"),
+        (Filters(entity_types=("storage",)), "entity type is resource, not storage"),
+        (Filters(entity_ids=("r2",)), "entity id is r1, not r2"),
+        (Filters(names=("web-*",)), "name is db-main, not web-*"),
+        (Filters(projects=("other",)), "project is shop, not other"),
+        (Filters(statuses=("error",)), "status is rejected, not error"),
+        (Filters(min_severity=Severity.ERROR), "severity is warning, below error"),
+        (Filters(labels=("env=dev", "env=test")), "label env is prod, not dev or test"),
+        (Filters(labels=("zone=a",)), "label zone is not given, not a"),
+        (Filters(kinds=(Kind.RESOURCE,), labels=("env=dev",)), "label env is prod, not dev"),
+    ],
+)
+def test_what_does_not_match_says_why(filters: Filters, reason: str) -> None:
+    assert filters.why_not(EVENT) == reason
+
+
+def test_what_an_event_does_not_give_is_said() -> None:
+    nameless = dataclasses.replace(EVENT, project="")
+    assert Filters(projects=("shop",)).why_not(nameless) == "project is not given, not shop"
+
+
+def test_a_paused_subscription_matches_nothing() -> None:
+    subscription = Subscription("s1", "default", "#ops")
+    assert subscription.why_not(EVENT) == ""
+    assert dataclasses.replace(subscription, paused=True).why_not(EVENT) == "the subscription is paused"
+    assert subscription.lane == "default/#ops"
