@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from worker.domain.delivery import Address, Outcome, Receipt
 from worker.domain.errors import Blocked, Fenced, NotYet, Refusal, Scope, Transient, Undeliverable
 from worker.domain.folding import Folding
+from worker.domain.integration import Integration, Secret
 from worker.domain.message import Message
 from worker.domain.subscription import Subscription
 from worker.pipeline.digest import digest
@@ -111,10 +112,9 @@ class _Drainer:
         """One message: resolve, pace, take, fold, render, post, record."""
         one, tools = Round(self.held), self.tools
         try:
-            connection = self._connected()
-            one.integration = connection.integration
+            one.integration, token = self._connected()
             async with tools.permits:
-                address = await self._resolved(connection)
+                address = await self._resolved(one.integration, token)
             one.channel, one.name = address.id, address.name
             await self._slot(one)
             async with tools.permits:
@@ -122,7 +122,7 @@ class _Drainer:
                 if not one.taken:
                     return one, Ended(await tools.lanes.release(self.held))
                 folding, message = await self._message(one)
-                receipt = await self._posted(connection, one, message)
+                receipt = await self._posted(token, one, message)
                 leave = self._left_s() <= 0
                 return one, await tools.recorder.delivered(one, receipt, folding.lead, leave=leave)
         except (Refusal, NotYet) as error:
@@ -134,7 +134,7 @@ class _Drainer:
             refusal = Transient("fault", f"a fault of this program ({type(fault).__name__})")
             return one, await tools.recorder.refused(one, refusal)
 
-    def _connected(self) -> Connection:
+    def _connected(self) -> tuple[Integration, Secret]:
         """The integration with its token, or the step a person must take."""
         name = self.held.integration_id
         if self.connection is None:
@@ -150,20 +150,15 @@ class _Drainer:
                 self.connection.unreadable,
                 Scope.INTEGRATION,
             )
-        return self.connection
+        return self.connection.integration, self.connection.token
 
-    async def _resolved(self, connection: Connection) -> Address:
+    async def _resolved(self, integration: Integration, token: Secret) -> Address:
         """Where to; asked once in a hold."""
-        if self.address is None and connection.token is not None:
+        if self.address is None:
+            held = self.held
             self.address = await self.tools.resolver.resolve(
-                self.held.lane,
-                self.held.destination,
-                self.held.address,
-                connection.integration,
-                connection.token,
-                budget_s=self._left_s(),
+                held.lane, held.destination, held.address, integration, token, budget_s=self._left_s()
             )
-        assert self.address is not None
         return self.address
 
     async def _slot(self, one: Round) -> None:
@@ -194,10 +189,10 @@ class _Drainer:
         urls = tuple(event_url(line.event, base) for line in folding.lines)
         return folding, digest(folding, urls, may_repeat=may_repeat)
 
-    async def _posted(self, connection: Connection, one: Round, message: Message) -> Receipt:
+    async def _posted(self, token: Secret, one: Round, message: Message) -> Receipt:
         """Posted as blocks; if Slack refuses the blocks, once more as plain text, in a slot of its own."""
         try:
-            return await self._post(connection, one, message, plain=False)
+            return await self._post(token, one, message, plain=False)
         except Undeliverable as error:
             lanes = self.tools.lanes
             await lanes.close_attempt(self.held, Outcome.REFUSED, error.code, 0)
@@ -205,11 +200,10 @@ class _Drainer:
                 code=error.code, reason=error.reason)  # fmt: skip
             await self._slot(one)
             await lanes.open_attempt(self.held)
-            return await self._post(connection, one, message, plain=True)
+            return await self._post(token, one, message, plain=True)
 
-    async def _post(self, connection: Connection, one: Round, message: Message, *, plain: bool) -> Receipt:
+    async def _post(self, token: Secret, one: Round, message: Message, *, plain: bool) -> Receipt:
         tools, held = self.tools, self.held
-        assert connection.token is not None
 
         async def closing(error: Transient, wait_s: float) -> None:
             await tools.lanes.close_attempt(held, Outcome.TRANSIENT, error.code, wait_s)
@@ -220,7 +214,7 @@ class _Drainer:
         started = tools.clock()
         try:
             return await post(
-                tools.gateway, connection.token, one.channel, message, plain=plain,
+                tools.gateway, token, one.channel, message, plain=plain,
                 budget_s=self._left_s(), sleep=tools.sleep, closing=closing, opening=opening,
             )  # fmt: skip
         finally:

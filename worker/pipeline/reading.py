@@ -29,6 +29,18 @@ async def read_told(
     return told
 
 
+async def event_of(events: Events, ref: str) -> Event | None:
+    """One event by its reference, as long as it is kept."""
+    kept = await events.body(ref)
+    return None if kept is None else sources.read(kept[1], kept[0])
+
+
+async def event_id_of(events: Events, ref: str) -> str:
+    """What InfraKitchen calls the event; empty once its life is over."""
+    event = await event_of(events, ref)
+    return event.id if event else ""
+
+
 def _event(one: Taken, kept: tuple[str, bytes] | None) -> Event:
     if kept is not None:
         try:

@@ -109,6 +109,11 @@ class Integrations:
         arguments = (keys.lane(""), f"integration:{integration_id}")
         return int(await self._server.script("integration_resume", names, arguments))
 
+    async def parked_code(self, integration_id: str) -> str:
+        """Why nothing of it is posted, as a code; empty while it posts."""
+        key = self._keys.integration_parked(integration_id)
+        return text(await self._server.command("HGET", key, "code"))
+
     async def free_id(self, name: str) -> str:
         """An id for a new integration: its name as a slug, numbered when that is taken."""
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "slack"

@@ -8,7 +8,7 @@ from worker.store.server import Server, fields, text
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """`created` = delivered + merged + pending + parked + dead + discarded; `unaccounted` is what is missing."""
+    """`created` = delivered + merged + pending + parked + dead + discarded; `unaccounted` is the rest."""
 
     accepted: int
     repeats_ignored: int

@@ -1,0 +1,186 @@
+"""The composition root: everything is made here, and fakes are arguments."""
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from celery import Celery
+
+from config.settings import Settings
+from worker.bootstrap.calls import Wake, publisher, refresher, wake_by, wake_nobody
+from worker.bootstrap.where import addresses, client_of
+from worker.pipeline.drain import Tools
+from worker.pipeline.gateway import Gateway
+from worker.pipeline.ingest import Ingest
+from worker.pipeline.mirror import Mirror
+from worker.pipeline.probe import Prober
+from worker.pipeline.record import Recorder
+from worker.pipeline.resolve import Resolver
+from worker.pipeline.sweep import Ages, Sweep
+from worker.slack.gateway import SlackGateway
+from worker.store.connection import Client
+from worker.store.dead_letters import DeadLetters
+from worker.store.dead_queue import DeadQueue
+from worker.store.deliveries import Deliveries
+from worker.store.directory import Directory
+from worker.store.events import Events
+from worker.store.integrations import Integrations
+from worker.store.keys import Keys
+from worker.store.lanes import Lanes
+from worker.store.pace import Pace, Rate
+from worker.store.server import Server
+from worker.store.stream import EventStream
+from worker.store.subscriptions import Subscriptions
+from worker.store.upkeep import Upkeep
+from worker.store.vault import Vault
+
+WORKSPACE_BURST = 20
+SLACK_CONNECTIONS_PER_LANE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything one event loop works with."""
+
+    settings: Settings
+    server: Server
+    broker: Server
+    gateway: Gateway
+    vault: Vault
+    upkeep: Upkeep
+    stream: EventStream
+    events: Events
+    lanes: Lanes
+    deliveries: Deliveries
+    dead_letters: DeadLetters
+    dead_queue: DeadQueue
+    integrations: Integrations
+    subscriptions: Subscriptions
+    directory: Directory
+    allowances: Pace
+    resolver: Resolver
+    drain: Tools
+    ingest: Ingest
+    sweep: Sweep
+
+
+class Stopping:
+    """Set once, when the process is to end; waiting for a slot ends with it."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def __call__(self) -> bool:
+        return self._event.is_set()
+
+    def set(self) -> None:
+        """From the event loop's own thread."""
+        self._event.set()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, or until the process is to end."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return
+
+
+@asynccontextmanager
+async def services(
+    settings: Settings,
+    *,
+    celery: Celery | None = None,
+    redis: Client | None = None,
+    gateway: Gateway | None = None,
+    stopping: Stopping | None = None,
+    wake: Wake | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[Services]:
+    """Made inside the event loop that uses it, closed with it."""
+    stopping = stopping or Stopping()
+    who = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    async with AsyncExitStack() as stack:
+
+        async def open_server(url: str) -> Server:
+            client = redis if redis is not None else client_of(url)
+            server = Server(client, Keys(settings.key_prefix))
+            stack.push_async_callback(server.aclose)
+            return server
+
+        redis_url, broker_url = addresses(settings)
+        server = await open_server(redis_url)
+        broker = await open_server(broker_url)
+        blocking = await open_server(redis_url)
+        if gateway is None:
+            connections = settings.worker_concurrency * SLACK_CONNECTIONS_PER_LANE
+            gateway = await stack.enter_async_context(
+                SlackGateway(settings.slack_api_url, connections=connections)
+            )
+        yield _compose(settings, server, broker, blocking, gateway, stopping, celery, wake, clock, who)
+
+
+def _compose(
+    settings: Settings, server: Server, broker: Server, blocking: Server, gateway: Gateway,
+    stopping: Stopping, celery: Celery | None, wake: Wake | None, clock: Callable[[], float], who: str,
+) -> Services:  # fmt: skip
+    ages = _ages(settings)
+    wake = wake or (wake_by(celery) if celery else wake_nobody)
+    vault = Vault(settings.encryption_key.get_secret_value() if settings.encryption_key else "")
+    upkeep = Upkeep(server)
+    events = Events(server, life_s=ages.event_life_s, retention_s=ages.retention_s)
+    lanes = Lanes(server, retention_s=ages.retention_s, longest=settings.lane_max_length)
+    deliveries = Deliveries(server)
+    dead_letters = DeadLetters(server, deliveries, events, lanes)
+    dead_queue = DeadQueue(broker, f"{settings.key_prefix}:celery:dead_letters")
+    integrations, subscriptions = Integrations(server, vault), Subscriptions(server)
+    directory = Directory(server)
+    allowances = Pace(
+        server,
+        channel=Rate(settings.post_rate_per_channel, settings.post_burst_per_channel),
+        workspace=Rate(settings.post_rate_per_workspace / 60, WORKSPACE_BURST),
+    )
+    resolver = Resolver(
+        directory, lanes, gateway, allowances, upkeep, people_life_s=settings.directory_ttl_s, who=who
+    )
+    recorder = Recorder(lanes, integrations, allowances, probe_s=ages.probe_s, sleep=asyncio.sleep)
+    tools = Tools(
+        lanes, events, integrations, subscriptions, allowances, resolver, recorder, gateway,
+        asyncio.Semaphore(settings.worker_concurrency), stopping,
+        infrakitchen_url=settings.infrakitchen_url or "", sleep=stopping.sleep, clock=clock,
+    )  # fmt: skip
+    stream = EventStream(
+        server, blocking.redis, stream=settings.events_stream, group=settings.events_group, consumer=who
+    )
+    mirror = Mirror(dead_letters, dead_queue, publisher(celery, events), clock)
+    sweep = Sweep(
+        server, upkeep, lanes, integrations, directory, dead_letters,
+        Prober(integrations, lanes, resolver, gateway, upkeep), wake, refresher(celery), mirror.look,
+        ages, who, stopping, clock, stopping.sleep,
+    )  # fmt: skip
+    ingest = Ingest(stream, events, lanes, subscriptions, upkeep, wake, who, stopping, clock, stopping.sleep)
+    return Services(
+        settings, server, broker, gateway, vault, upkeep, stream, events, lanes, deliveries, dead_letters,
+        dead_queue, integrations, subscriptions, directory, allowances, resolver, tools, ingest, sweep,
+    )  # fmt: skip
+
+
+def _ages(settings: Settings) -> Ages:
+    """An event lives as long as any delivery of it may wait, and then be looked at and replayed."""
+    longest_wait_s = max(settings.delivery_max_age_s, settings.parked_max_age_s)
+    return Ages(
+        delivery_s=settings.delivery_max_age_s,
+        parked_s=settings.parked_max_age_s,
+        retention_s=settings.retention_s,
+        directory_s=settings.directory_ttl_s,
+        probe_s=settings.probe_interval_s,
+        event_life_s=longest_wait_s + settings.retention_s,
+    )

@@ -1,0 +1,97 @@
+"""What goes through Celery: wake-up calls, directory reads, and dead letters for Flower to show."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from pydantic import SecretStr
+
+from config.celeryconfig import celery_config
+from config.settings import Settings
+from worker.bootstrap.where import addresses
+from worker.domain.dead_letter import hint
+from worker.pipeline.reading import event_id_of
+from worker.store.dead_letters import DeadLetter
+from worker.store.dead_queue import PREFIX
+from worker.store.events import Events
+from worker.telemetry import say
+
+log = logging.getLogger("worker")
+
+Wake = Callable[[Sequence[str]], Awaitable[None]]
+LANES_PER_WAKE = 32
+
+
+def make_celery(settings: Settings) -> Celery:
+    """The Celery app; its messages are wake-up calls and the view for Flower."""
+    _, broker = addresses(settings)
+    celery = Celery("worker", set_as_current=True)
+    celery.conf.update(celery_config(settings.model_copy(update={"broker_url": SecretStr(broker)})))
+    celery.conf.update(imports=("worker.tasks",))
+    return celery
+
+
+def wake_by(celery: Celery) -> Wake:
+    """Sends wake-up calls, a few dozen lanes in one; a call that cannot be sent is made up by the sweep."""
+
+    def send(lanes: Sequence[str]) -> None:
+        with celery.producer_or_acquire() as producer:
+            for start in range(0, len(lanes), LANES_PER_WAKE):
+                some = list(lanes[start : start + LANES_PER_WAKE])
+                celery.send_task("slack.drain", args=(some,), argsrepr=shown(some), producer=producer)
+
+    async def wake(lanes: Sequence[str]) -> None:
+        try:
+            await asyncio.to_thread(send, lanes)
+        except OperationalError as error:
+            say(
+                log,
+                logging.ERROR,
+                "wake-up call not sent, the sweep will",
+                lanes=len(lanes),
+                error=str(error),
+            )
+
+    return wake
+
+
+async def wake_nobody(lanes: Sequence[str]) -> None:
+    """Without Celery the sweep of a worker notices what is due."""
+    say(log, logging.DEBUG, "no wake-up call sent", lanes=len(lanes))
+
+
+def shown(lanes: Sequence[str]) -> str:
+    """A task's arguments as Flower shows them."""
+    return f"({', '.join(lanes[:3])}{f' … {len(lanes)} lanes' if len(lanes) > 3 else ''})"
+
+
+def refresher(celery: Celery | None) -> Callable[[str], Awaitable[None]]:
+    async def refresh(integration_id: str) -> None:
+        if celery:
+            await asyncio.to_thread(celery.send_task, "slack.refresh_directory", args=(integration_id,))
+
+    return refresh
+
+
+def publisher(celery: Celery | None, events: Events) -> Callable[[list[DeadLetter]], Awaitable[None]]:
+    """Shows dead letters in Flower: a task each, in a queue nobody consumes."""
+
+    async def publish(letters: list[DeadLetter]) -> None:
+        if celery is None:
+            return
+        for letter in letters:
+            delivery = letter.delivery
+            about = {
+                "delivery_id": letter.id,
+                "event_id": await event_id_of(events, delivery.event_ref) if delivery else letter.id,
+                "channel": delivery.lane.partition("/")[2] if delivery else "",
+                "reason": letter.reason,
+                "hint": hint(letter.reason, letter.id),
+            }
+            await asyncio.to_thread(
+                celery.send_task, "slack.dead_letter", kwargs=about, task_id=f"{PREFIX}{letter.id}"
+            )
+
+    return publish

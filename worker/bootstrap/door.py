@@ -1,0 +1,42 @@
+"""Opens the door for Celery: settings, logging, the app, and the event loop of the worker."""
+
+import logging.config
+import sys
+from typing import NoReturn
+
+from celery import Celery
+from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
+
+from config.logs import log_config
+from config.settings import Settings, SettingsError
+from worker.bootstrap.calls import make_celery
+from worker.bootstrap.runtime import Runtime
+from worker.domain.errors import Problem
+
+
+def open_door(settings: Settings | None = None) -> Celery:
+    """The Celery app of this environment; a setting that cannot be used ends the process with its line."""
+    try:
+        settings = settings or Settings.load()
+        celery = make_celery(settings)
+    except (SettingsError, Problem) as error:
+        _refuse(error)
+    celery.runtime = Runtime(settings, celery)
+    config = log_config(settings)
+    setup_logging.connect(lambda **_: logging.config.dictConfig(config), weak=False)
+    worker_init.connect(lambda **_: _start(celery), weak=False)
+    worker_shutting_down.connect(lambda **_: celery.runtime.stop(), weak=False)
+    worker_shutdown.connect(lambda **_: celery.runtime.close(), weak=False)
+    return celery
+
+
+def _start(celery: Celery) -> None:
+    try:
+        celery.runtime.start()
+    except Problem as error:
+        _refuse(error)
+
+
+def _refuse(error: Exception) -> NoReturn:
+    print(error, file=sys.stderr)  # noqa: T201  # before logging is set up, and for the person who started it
+    raise SystemExit(1)

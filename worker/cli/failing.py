@@ -1,0 +1,42 @@
+"""How a command ends: 0 done, 1 failed with one line on stderr, 2 wrong use."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from config.settings import SettingsError
+from worker.domain.errors import Problem, Refusal
+from worker.store.server import Unavailable
+
+
+def told_in_one_line(command: click.Command, arguments: Sequence[str] | None) -> int:
+    """The exit code, after the reason of a failure was said."""
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    try:
+        command.main(args=arguments, prog_name="ik-slack", standalone_mode=False)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what read our output has enough
+        return 0
+    except (Problem, SettingsError) as error:
+        return _say(str(error))
+    except Refusal as error:
+        return _say(f"Slack refused: {error.reason}")
+    except Unavailable as error:
+        return _say(f"Redis does not answer ({error}): start it, or correct REDIS_URL.")
+    return 0
+
+
+def _say(line: str) -> int:
+    click.echo(f"Error: {line}", err=True)
+    return 1

@@ -1,0 +1,57 @@
+"""What most commands share: settings, the services of one event loop, and printing for people or machines."""
+
+import asyncio
+import json
+import logging.config
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from config.logs import log_config
+from config.settings import Settings
+from worker.bootstrap import Services, services
+from worker.bootstrap.calls import make_celery
+
+Answer = TypeVar("Answer")
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
+
+
+def run(work: Callable[[Services], Coroutine[Any, Any, Answer]], *, waking: bool = False) -> Answer:
+    """Do something with the services of this environment; `waking` when it wakes lanes."""
+    settings = Settings.load()
+    logging.config.dictConfig(log_config(settings.model_copy(update={"log_level": "ERROR"})))
+
+    async def main() -> Answer:
+        celery = make_celery(settings) if waking else None
+        async with services(settings, celery=celery) as made:
+            return await work(made)
+
+    return asyncio.run(main())
+
+
+def print_json(value: object) -> None:
+    """One JSON value."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
+    """A table as wide as the terminal, or one line when there is nothing to show."""
+    if not rows:
+        click.echo(empty)
+        return
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    Console().print(table)
+
+
+def when(ms: int) -> str:
+    """A moment in this machine's time zone; nothing for 0."""
+    return datetime.fromtimestamp(ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S") if ms else ""

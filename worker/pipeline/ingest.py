@@ -1,0 +1,148 @@
+"""Ingest: entries of the stream become deliveries in lanes; the only step that acknowledges.
+
+In this order, so that a crash anywhere only makes it happen again: bodies, deliveries, count and acknowledge.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from worker import sources
+from worker.domain.delivery import delivery_id, event_ref
+from worker.domain.event import Event
+from worker.domain.subscription import Subscription
+from worker.pipeline.gateway import Sleep
+from worker.pipeline.route import Index, index, route, why_suppressed
+from worker.store.events import Accepted, Events
+from worker.store.lanes import Entry, Lanes
+from worker.store.server import Unavailable
+from worker.store.stream import EventStream, StreamEntry
+from worker.store.subscriptions import Subscriptions
+from worker.store.upkeep import Upkeep
+from worker.telemetry import say
+
+log = logging.getLogger("worker.ingest")
+
+BATCH = 100  # entries of up to 256 KiB: what a process may hold at once
+WAIT_MS = 1_000
+ABANDONED_MS = 10_000  # a batch takes far less; after this its consumer is taken for dead
+CLAIM_EVERY_S, TRIM_EVERY_S = 5.0, 5.0
+CONSUMER_FORGOTTEN_MS = 3_600_000
+AWAY_S, AWAY_MOST_S = 0.5, 10.0
+
+Wake = Callable[[Sequence[str]], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Ingest:
+    """One consumer of the stream."""
+
+    stream: EventStream
+    events: Events
+    lanes: Lanes
+    subscriptions: Subscriptions
+    upkeep: Upkeep
+    wake: Wake
+    who: str
+    stopping: Callable[[], bool]
+    clock: Callable[[], float]
+    sleep: Sleep = asyncio.sleep
+    _known: tuple[Subscription, ...] | None = None
+    _index: Index = field(default_factory=lambda: index(()))
+
+    async def run(self) -> None:
+        """Until it is to stop: read, claim what the dead left, trim; while Redis is away, wait for it."""
+        away_s = 0.0
+        while not self.stopping():
+            try:
+                await self.stream.join()
+                if away_s:
+                    log.info("Redis answers again")
+                away_s = 0.0
+                await self._finish()
+                await self._follow()
+            except Unavailable as error:
+                away_s = min(max(away_s * 2, AWAY_S), AWAY_MOST_S)
+                say(log, logging.ERROR, "Redis does not answer", error=str(error), next_try_s=away_s)
+                await self.sleep(away_s)
+        await self.upkeep.leave("ingest", self.who)
+
+    async def _finish(self) -> None:
+        """What this consumer read and did not finish."""
+        while entries := await self.stream.unfinished(most=BATCH):
+            await self.accept(entries)
+
+    async def _follow(self) -> None:
+        claim_at = trim_at = self.clock()
+        while not self.stopping():
+            if self.clock() >= claim_at:
+                await self.upkeep.beat("ingest", self.who)
+                while entries := await self.stream.claim(idle_ms=ABANDONED_MS, most=BATCH):
+                    await self.accept(entries)
+                claim_at = self.clock() + CLAIM_EVERY_S
+            if entries := await self.stream.read(most=BATCH, wait_ms=WAIT_MS):
+                await self.accept(entries)
+            if self.clock() >= trim_at:
+                await self.stream.trim()
+                await self.stream.forget_idle_consumers(idle_ms=CONSUMER_FORGOTTEN_MS)
+                trim_at = self.clock() + TRIM_EVERY_S
+
+    async def accept(self, entries: Sequence[StreamEntry]) -> None:
+        """One batch; doing it twice changes nothing."""
+        events = [(event, _body(entry)) for entry in entries if (event := await self._read(entry))]
+        if not events:
+            return
+        statuses, known = await asyncio.gather(self.events.remember(events), self.subscriptions.all())
+        if known is not self._known:
+            self._known, self._index = known, index(known)
+        accepted: list[Accepted] = []
+        by_lane: dict[str, list[Entry]] = {}
+        for (event, _), status in zip(events, statuses, strict=True):
+            ref = event_ref(event.source, event.id)
+            if status == "repeat":
+                accepted.append(Accepted(ref, event.entry_id, is_repeat=True))
+                continue
+            routes = route(event, self._index)
+            for subscription in routes:
+                by_lane.setdefault(subscription.lane, []).append(_entry(event, ref, subscription))
+            why = "" if routes else why_suppressed(self._index)
+            accepted.append(Accepted(ref, event.entry_id, is_repeat=False, suppressed=why))
+        awake = await asyncio.gather(*(self._append(lane, some) for lane, some in by_lane.items()))
+        await self.events.accept(self.stream.stream, self.stream.group, accepted)
+        lanes = [lane for lane, wake in zip(by_lane, awake, strict=True) if wake]
+        if lanes:
+            await self.wake(lanes)
+
+    async def _append(self, lane: str, entries: Sequence[Entry]) -> bool:
+        _, overflowed, wake = await self.lanes.append(lane, entries)
+        if overflowed:
+            say(log, logging.ERROR, "lane is full: its oldest deliveries are dead letters now", lane=lane,
+                overflowed=overflowed, see="ik-slack dead-letters list --reason overflow")  # fmt: skip
+        return wake
+
+    async def _read(self, entry: StreamEntry) -> Event | None:
+        """The event of an entry; an unreadable one becomes a dead letter, whatever is wrong with it."""
+        try:
+            return sources.read(_body(entry), entry.id)
+        except sources.Unreadable as error:
+            detail = str(error)
+        except Exception as fault:
+            log.exception("a fault of this program")
+            detail = f"a fault of this program while reading it ({type(fault).__name__})"
+        if await self.events.reject(self.stream.stream, self.stream.group, entry.id, entry.fields, detail):
+            say(log, logging.WARNING, "unreadable entry kept as a dead letter", entry=entry.id, detail=detail)
+        return None
+
+
+def _body(entry: StreamEntry) -> bytes:
+    body = entry.fields.get(b"event")
+    if body is None:
+        names = ", ".join(repr(name)[1:] for name in list(entry.fields)[:5]) or "none"
+        raise sources.Unreadable(f"the entry has no field 'event' (its fields: {names[:200]})")
+    return body
+
+
+def _entry(event: Event, ref: str, subscription: Subscription) -> Entry:
+    id_ = delivery_id(event.source, event.id, subscription.id)
+    return Entry(id_, ref, subscription.id, event.accepted_at_ms)

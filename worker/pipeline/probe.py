@@ -1,0 +1,84 @@
+"""Probe: looks whether the reason something is parked for is gone, and lets it go on."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from worker.domain.delivery import Address
+from worker.domain.errors import NotYet, Refusal
+from worker.pipeline.connect import with_identity
+from worker.pipeline.gateway import Gateway
+from worker.pipeline.resolve import Resolver
+from worker.store.integrations import Integrations
+from worker.store.lanes import Lanes
+from worker.store.upkeep import Upkeep
+from worker.telemetry import say
+
+log = logging.getLogger("worker.probe")
+
+BUDGET_S = 5.0
+SEEN_BY_LOOKING = frozenset(
+    (
+        "not_in_channel",
+        "channel_not_found",
+        "is_archived",
+        "users_not_found",
+        "user_disabled",
+        "cannot_dm_bot",
+    )
+)
+
+
+@dataclass(slots=True)
+class Prober:
+    """Asks Slack without posting where that tells enough; else lets the lane try once."""
+
+    integrations: Integrations
+    lanes: Lanes
+    resolver: Resolver
+    gateway: Gateway
+    upkeep: Upkeep
+
+    async def probe(self, what: str) -> Sequence[str]:
+        """Look at `lane:L` or `integration:I`: the lanes to wake."""
+        sort, _, name = what.partition(":")
+        try:
+            return await (self._lane(name) if sort == "lane" else self._integration(name))
+        except (Refusal, NotYet) as error:
+            say(log, logging.INFO, "still parked", probed=what, reason=error.reason)
+            return ()
+
+    async def _integration(self, id_: str) -> Sequence[str]:
+        """Its token works again, the same string or another: everything of it goes on."""
+        connection = (await self.integrations.connections()).get(id_)
+        if connection is None:
+            await self.integrations.resume(id_)
+            return ()
+        if connection.token is None:
+            return ()
+        identity = await self.gateway.identify(connection.token)
+        integration = with_identity(connection.integration, identity)
+        if integration != connection.integration:
+            await self.integrations.save(integration)
+        if identity.missing_scopes and await self.integrations.parked_code(id_) == "missing_scope":
+            return ()
+        waited = await self.integrations.resume(id_)
+        say(log, logging.WARNING, "integration works again", integration=integration.name, lanes=waited)
+        return ()  # its lanes are due now: the sweep wakes them
+
+    async def _lane(self, lane: str) -> Sequence[str]:
+        note = await self.upkeep.lane_note(lane)
+        integration_id, _, destination = lane.partition("/")
+        connection = (await self.integrations.connections()).get(integration_id)
+        if connection is None or connection.token is None or not note["parked"]:
+            return ()
+        certain = note["parked"] in SEEN_BY_LOOKING
+        if certain:
+            pinned = Address(note["address"], note["name"]) if note["address"] else None
+            await self.resolver.resolve(
+                lane, destination, pinned, connection.integration, connection.token,
+                budget_s=BUDGET_S, fresh=True,
+            )  # fmt: skip
+        _, wake = await self.lanes.resume(lane, certain=certain)
+        say(log, logging.WARNING, "lane goes on" if certain else "lane tries again", lane=lane)
+        return (lane,) if wake else ()

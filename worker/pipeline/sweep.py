@@ -1,0 +1,145 @@
+"""Sweep: on the event loop of every worker, one at a time; nothing depends on a single process."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from worker.pipeline.gateway import Sleep
+from worker.pipeline.probe import Prober
+from worker.store.dead_letters import DeadLetters
+from worker.store.directory import Directory
+from worker.store.integrations import Integrations
+from worker.store.lanes import HORIZON_MS, Lanes
+from worker.store.ledger import take_census
+from worker.store.server import Server, Unavailable
+from worker.store.upkeep import Upkeep
+from worker.telemetry import say
+
+log = logging.getLogger("worker.sweep")
+
+TICK_S = 0.5
+LOCK_MS = 5_000
+WOKEN_AT_ONCE, PROBED_AT_ONCE = 512, 50
+TIDY_EVERY_S, LEDGER_EVERY_S = 10.0, 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """How long things wait and are kept, in seconds."""
+
+    delivery_s: float
+    parked_s: float
+    retention_s: float
+    directory_s: float
+    probe_s: float
+    event_life_s: float
+
+
+@dataclass(slots=True)
+class Sweep:
+    """Wakes what is due, probes what is parked, expires what is old, throws away what nobody needs."""
+
+    server: Server
+    upkeep: Upkeep
+    lanes: Lanes
+    integrations: Integrations
+    directory: Directory
+    dead_letters: DeadLetters
+    prober: Prober
+    wake: Callable[[Sequence[str]], Awaitable[None]]
+    refresh: Callable[[str], Awaitable[None]]
+    mirror: Callable[[], Awaitable[None]]
+    ages: Ages
+    who: str
+    stopping: Callable[[], bool]
+    clock: Callable[[], float]
+    sleep: Sleep = asyncio.sleep
+    _next: dict[str, float] = field(default_factory=dict)
+    _probing: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def run(self) -> None:
+        """Until the worker stops."""
+        while not self.stopping():
+            try:
+                if self._is_time("beat", 3.0):
+                    await self.upkeep.beat("worker", self.who)
+                if await self.upkeep.lock("sweep", self.who, LOCK_MS):
+                    await self.tick()
+            except Unavailable as error:
+                say(log, logging.ERROR, "Redis does not answer", error=str(error))
+                await self.sleep(1.0)
+            except Exception:
+                log.exception("a fault of this program")
+            await self.sleep(TICK_S)
+        for probing in self._probing:
+            probing.cancel()
+
+    async def leave(self) -> None:
+        """Give back the lock, and say that this worker ended."""
+        await self.upkeep.unlock("sweep", self.who)
+        await self.upkeep.leave("worker", self.who)
+
+    async def tick(self) -> None:
+        """One round."""
+        lanes = await self.upkeep.due_lanes(most=WOKEN_AT_ONCE, horizon_ms=HORIZON_MS)
+        if lanes:
+            await self.wake(lanes)
+        probes = await self.upkeep.due_probes(again_in_s=self.ages.probe_s, most=PROBED_AT_ONCE)
+        for what in probes:
+            task = asyncio.create_task(self._probe(what))
+            self._probing.add(task)
+            task.add_done_callback(self._probing.discard)
+        await self.mirror()
+        if self._is_time("tidy", TIDY_EVERY_S):
+            await self.expire()
+            await self._refresh_directories()
+            await self._throw_away()
+        if self._is_time("ledger", LEDGER_EVERY_S):
+            balance, _ = await take_census(self.server)
+            if balance.unaccounted:
+                say(log, logging.CRITICAL, "the ledger does not balance", unaccounted=balance.unaccounted)
+
+    async def expire(self) -> int:
+        """Dead-letter what has waited too long: how many."""
+        now_ms, total = await self.upkeep.now_ms(), 0
+        for lane, parked in await self.upkeep.lanes_waiting():
+            age_s = self.ages.parked_s if parked else self.ages.delivery_s
+            why = f"waited longer than {age_s:g} s" + (" for a person" if parked else "")
+            while expired := await self.lanes.expire(
+                lane, now_ms - int(age_s * 1000), why, running=not parked
+            ):
+                total += expired
+                say(log, logging.ERROR, "deliveries expired", lane=lane, expired=expired, why=why)
+        return total
+
+    async def _probe(self, what: str) -> None:
+        try:
+            lanes = await self.prober.probe(what)
+            if lanes:
+                await self.wake(lanes)
+        except Unavailable as error:
+            say(log, logging.ERROR, "Redis does not answer", error=str(error))
+
+    async def _refresh_directories(self) -> None:
+        """Directories that were read before and are too old by now."""
+        for integration in await self.integrations.all():
+            age_s = await self.directory.age_s(integration.id)
+            if age_s is not None and age_s > self.ages.directory_s and integration.state == "active":
+                await self.refresh(integration.id)
+
+    async def _throw_away(self) -> None:
+        now_ms = await self.upkeep.now_ms()
+        kept_ms = int(self.ages.retention_s * 1000)
+        await self.dead_letters.forget_old(now_ms - kept_ms)
+        await self.upkeep.throw_away(
+            deliveries_before_ms=now_ms - int(self.ages.event_life_s * 1000),
+            attempts_before_ms=now_ms - kept_ms,
+        )
+
+    def _is_time(self, what: str, every_s: float) -> bool:
+        now = self.clock()
+        if now < self._next.get(what, 0.0):
+            return False
+        self._next[what] = now + every_s
+        return True

@@ -1,0 +1,81 @@
+"""The Celery tasks: unpack names, call the pipeline, nothing else. A message is only a wake-up call."""
+
+import asyncio
+from collections.abc import Sequence
+
+from celery import Task, current_app, shared_task
+
+from worker.bootstrap import Services
+from worker.bootstrap.calls import shown
+from worker.domain.errors import NotYet, Refusal
+from worker.pipeline.drain import Drained, drain
+from worker.pipeline.replay import replay
+
+LONGEST_COUNTDOWN_S = 20.0  # a countdown beyond the broker's visibility time-out would run twice
+
+
+class LaneWaits(Exception):
+    """A lane waits out a failure; shown in Flower with the reason."""
+
+
+@shared_task(name="slack.drain", bind=True, max_retries=None)
+def drain_lanes(self: Task, lanes: list[str]) -> str:
+    """Tell what waits in these lanes; ends as RETRY while one of them waits out a failure."""
+
+    async def work(made: Services) -> list[Drained]:
+        done = await asyncio.gather(*(drain(lane, made.drain) for lane in lanes))
+        awake = [one.lane for one in done if one.wake]
+        if awake:
+            await made.sweep.wake(awake)
+        return done
+
+    done = current_app.runtime.run(work)
+    waiting = [one for one in done if one.retry_s]
+    if waiting:
+        again = [one.lane for one in waiting]
+        soonest = min(waiting, key=lambda one: one.retry_s)
+        why = LaneWaits(f"{soonest.lane}: {soonest.reason}; next try in {soonest.retry_s:.0f} s")
+        raise self.retry(
+            args=(again,), exc=why, countdown=min(soonest.retry_s, LONGEST_COUNTDOWN_S), argsrepr=shown(again)
+        )
+    return summary(done)
+
+
+@shared_task(name="slack.refresh_directory")
+def refresh_directory(integration_id: str) -> str:
+    """Read an integration's channels anew."""
+
+    async def work(made: Services) -> str:
+        connection = (await made.integrations.connections()).get(integration_id)
+        if connection is None or connection.token is None:
+            return "no such integration"
+        try:
+            pages = await made.resolver.read_directory(connection.integration, connection.token)
+        except (Refusal, NotYet) as error:
+            return f"not read: {error.reason}"
+        return f"{pages} pages read"
+
+    return str(current_app.runtime.run(work))
+
+
+@shared_task(name="slack.replay")
+def replay_dead_letter(delivery_id: str) -> str:
+    """Try a dead letter again."""
+    return str(
+        current_app.runtime.run(
+            lambda made: replay(made.dead_letters, made.stream.stream, made.sweep.wake, delivery_id)
+        )
+    )
+
+
+@shared_task(name="slack.dead_letter")
+def dead_letter(**about: str) -> str:
+    """Only to be looked at: its queue has no consumer. Run all the same, it changes nothing."""
+    return f"a dead letter is replayed with slack.replay({about.get('delivery_id', '')!r})"
+
+
+def summary(done: Sequence[Drained]) -> str:
+    """One line for Flower."""
+    posts, told = sum(one.posts for one in done), sum(one.told for one in done)
+    why = next((f", {one.lane}: {one.reason}" for one in done if one.reason), "")
+    return f"{told} told in {posts} posts, {len(done)} lanes{why}"
