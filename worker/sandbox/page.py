@@ -53,7 +53,8 @@ class Page:
             return self._nothing("There is no such channel, or it was deleted.")
         self._read[found[1].id] = len(found[1].posts)
         nonce = secrets.token_urlsafe(12)
-        text = _template().render(nonce=nonce, **self._context(*found, everything="all" in request.query))
+        context = self._context(*found, everything="all" in request.query)
+        text = _template().render(nonce=nonce, live="X-Live" in request.headers, **context)
         return _html(text, nonce)
 
     async def permalink(self, request: web.Request) -> web.Response:
