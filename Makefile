@@ -1,0 +1,48 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint check bench chaos lock
+
+help: ## This list
+	@echo "The first target that needs it makes $(VENV) with $(PYTHON) (3.11 or newer; another: make PYTHON=python3.13 …)."
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) ## Everything on this machine, with a sandbox Slack: no account, no server (CI=true: once, then the balance)
+	@$(BIN)/ik-slack demo $(if $(filter true,$(CI)),--once)
+
+test: $(READY) ## All tests but the long chaos runs
+	@$(BIN)/pytest -q --ignore=tests/chaos --cov --cov-report=
+
+lint: $(READY) ## Style, types and floors: ruff, mypy, import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+check: lint test ## What CI runs: lint, test, and every branch of domain, pipeline and store covered
+	@$(BIN)/coverage report --fail-under=100
+
+bench: $(READY) ## What is measured, with its yardsticks beside it
+	@$(BIN)/python -m benchmarks
+
+chaos: $(READY) ## Kill every process at random under load, then check the balance
+	@$(BIN)/pytest -q tests/chaos
+
+lock: $(READY) ## Choose the newest versions that fit, into constraints.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	@$(BIN)/uv pip compile -q --upgrade --all-extras --universal --python-version 3.11 \
+		--no-header --no-annotate --output-file constraints.txt pyproject.toml
+	@echo "constraints.txt is new; make check before it is committed."
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not. Name one: make PYTHON=python3.13" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "'$(PYTHON)' cannot make virtual environments. On Debian: apt install python3-venv" >&2; exit 1; }
+	@echo "Preparing $(VENV): a minute the first time."
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
