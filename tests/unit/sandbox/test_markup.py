@@ -39,7 +39,7 @@ def drawn(text: str) -> str:
         ),
         (":rocket: :no_such_thing:", "🚀 :no_such_thing:"),
         ("<!date^99999999999999^{time}|then>", '<time title="then">then</time>'),
-        ("\ue0000\ue001", "\ufffd0\ue001"),
+        ("\ue0000\ue001", "\ufffd0\ufffd"),
     ],
 )
 def test_markup_is_drawn_and_the_rest_escaped(text, html):
