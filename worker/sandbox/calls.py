@@ -3,9 +3,18 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from worker.sandbox.state import Channel, Json, Token, Workspace
+
+
+class Met(NamedTuple):
+    """One call as it went: `outcome` is `ok`, Slack's error code or the fault's name."""
+
+    at_s: float
+    method: str
+    channel: str
+    outcome: str
 
 
 class Refused(Exception):
@@ -60,7 +69,7 @@ class Call:
         """A true-or-false argument, in any of the forms Slack takes."""
         return self.text(name).lower() in ("true", "1")
 
-    def list(self, name: str, refusal: str) -> list[Any] | None:
+    def array(self, name: str, refusal: str) -> list[Any] | None:
         """A list argument, which a form holds as JSON text; None when it was not given."""
         value = self.args.get(name)
         if isinstance(value, str):

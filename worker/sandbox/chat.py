@@ -137,8 +137,8 @@ def _own_post(call: Call, refusal: str) -> Post:
 def _sent(call: Call) -> Json:
     """The parts of a message that were given, checked against Slack's limits."""
     sent = {name: call.args[name] for name in KEPT if call.args.get(name) not in (None, "")}
-    blocks = call.list("blocks", "invalid_blocks_format")
-    attachments = call.list("attachments", "invalid_attachments")
+    blocks = call.array("blocks", "invalid_blocks_format")
+    attachments = call.array("attachments", "invalid_attachments")
     if sent.get("markdown_text") and (sent.get("text") or blocks):
         raise Refused("markdown_text_conflict")
     if blocks is not None:

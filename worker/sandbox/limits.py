@@ -53,9 +53,9 @@ def _each(blocks: list[Any], pointer: str) -> Iterator[str]:
     for number, block in enumerate(blocks):
         yield from typed(BLOCKS)(block, f"{pointer}/{number}")
         block_id = block.get("block_id") if isinstance(block, dict) else None
-        if block_id in seen:
-            yield problem(f"`block_id` must be unique: {block_id}", f"{pointer}/{number}/block_id")
         if isinstance(block_id, str):
+            if block_id in seen:
+                yield problem(f"`block_id` must be unique: {block_id}", f"{pointer}/{number}/block_id")
             seen.add(block_id)
 
 

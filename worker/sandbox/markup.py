@@ -48,11 +48,6 @@ def to_html(text: str, workspace: Workspace, now: datetime) -> Markup:
     return Markup(filled)  # noqa: S704 - built from escaped text above
 
 
-def to_plain(text: str) -> str:
-    """A plain_text as shown: emoji drawn, nothing else."""
-    return emoji.drawn(text)
-
-
 def _escape(text: str) -> str:
     """Slack's own three entities become characters, then HTML's take their place."""
     return html.escape(text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))

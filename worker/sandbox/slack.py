@@ -9,28 +9,22 @@ import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
-from typing import NamedTuple
+from pathlib import Path
 
 from aiohttp import web
 
+from worker.domain.errors import Problem
 from worker.sandbox import server
-from worker.sandbox.calls import Answer, Call, Refused
+from worker.sandbox.calls import Answer, Call, Met, Refused
 from worker.sandbox.faults import STORED, Fault, Faults
 from worker.sandbox.ids import Clock
+from worker.sandbox.journal import Journal
 from worker.sandbox.methods import METHODS
 from worker.sandbox.pace import Allowance, TooFast
 from worker.sandbox.state import Channel, Json, Token, Workspace
 
 KEPT_CALLS = 100_000
-
-
-class Met(NamedTuple):
-    """One call as it went: `outcome` is `ok`, Slack's error code or the fault's name."""
-
-    at_s: float
-    method: str
-    channel: str
-    outcome: str
+WRITES = ("chat.postMessage", "chat.update", "chat.delete")
 
 
 class SlackSandbox:
@@ -38,6 +32,7 @@ class SlackSandbox:
 
     `burst` posts to a channel are taken at once, those beyond `rate_per_channel` a second flagged `hidden`;
     a rate of 0 is no limit. `tier_burst` is how much of a minute's allowance other methods take at once.
+    With a `journal` file, channels that come back under their name have their messages again.
     """
 
     def __init__(
@@ -48,6 +43,7 @@ class SlackSandbox:
         latency_s: float = 0.0,
         *,
         tier_burst: float = 1.0,
+        journal: Path | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -62,6 +58,7 @@ class SlackSandbox:
         self.violations: Counter[str] = Counter()
         self.url = ""
         self._clock = Clock(now)
+        self._journal = Journal(journal)
         self._monotonic = monotonic
         self.set_rate(rate_per_channel, burst)
         self._tiers = {
@@ -72,7 +69,7 @@ class SlackSandbox:
 
     def add_workspace(self, name: str, bot_name: str = "InfraKitchen") -> Workspace:
         """A workspace with the app installed; its `token` has the five scopes."""
-        workspace = Workspace(name, bot_name, self._clock)
+        workspace = Workspace(name, bot_name, self._clock, self._journal.read())
         self.workspaces[workspace.team_id] = workspace
         return workspace
 
@@ -109,6 +106,7 @@ class SlackSandbox:
         for allowance in self._tiers.values():
             allowance.due_s.clear()
         self.faults.clear()
+        self._journal.clear()
         self.outage = False
         self.latency_s = 0.0
 
@@ -128,7 +126,10 @@ class SlackSandbox:
         runner = web.AppRunner(server.application(self), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, port).start()
+            try:
+                await web.TCPSite(runner, host, port).start()
+            except OSError as error:
+                raise Problem(f"the sandbox cannot serve on {host}:{port} ({error.strerror})") from error
             self.url = f"http://{host}:{runner.addresses[0][1]}/"
             yield f"{self.url}api/"
         finally:
@@ -152,7 +153,10 @@ class SlackSandbox:
             url = self.url or f"https://{workspace.domain}.slack.com/"
             call = Call(args, workspace, held, self._take_slot, url)
             call.needs(*method.scopes)
-            return Answer(method.answer(call), headers)
+            body = method.answer(call)
+            if name in WRITES:
+                self._journal.write(workspace.channels[body["channel"]].posts[body["ts"]])
+            return Answer(body, headers)
         except Refused as refused:
             return Answer(refused.answer, headers)
         except TooFast as too_fast:

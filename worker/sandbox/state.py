@@ -75,10 +75,13 @@ class Workspace:
     Ids and tokens follow from the names, so that a restarted sandbox has the same ones.
     """
 
-    def __init__(self, name: str, bot_name: str, clock: Clock) -> None:
+    def __init__(
+        self, name: str, bot_name: str, clock: Clock, kept: dict[str, dict[str, Post]] | None = None
+    ) -> None:
         self.name = name
         self.bot_name = bot_name
         self.clock = clock
+        self._kept = kept or {}  # messages of an earlier sandbox, by conversation id
         self._ids = Ids(name)
         self.team_id = self._ids.next("T", "team")
         self.app_id = self._ids.next("A", "app")
@@ -110,10 +113,8 @@ class Workspace:
     ) -> Channel:
         """A channel; `member` says whether the bot was invited."""
         name = name.removeprefix("#")
-        channel_id = self._ids.next("C", f"channel {name}")
-        channel = Channel(channel_id, name, private, member, archived, created_at=int(time.time()))
-        self.channels[channel.id] = channel
-        return channel
+        channel = Channel(self._ids.next("C", f"channel {name}"), name, private, member, archived)
+        return self._open(channel)
 
     def add_user(self, email: str, *, deleted: bool = False, is_bot: bool = False) -> User:
         """A person with an email address."""
@@ -177,9 +178,15 @@ class Workspace:
         for channel in self.channels.values():
             if channel.user_id == user.id:
                 return channel
-        opened = Channel(self._ids.next("D", f"user {user.email}"), "", private=True, user_id=user.id)
-        self.channels[opened.id] = opened
-        return opened
+        return self._open(
+            Channel(self._ids.next("D", f"user {user.email}"), "", private=True, user_id=user.id)
+        )
+
+    def _open(self, channel: Channel) -> Channel:
+        channel.created_at = int(time.time())
+        channel.posts = self._kept.pop(channel.id, {})
+        self.channels[channel.id] = channel
+        return channel
 
     def _names(self, channel: Channel) -> Iterator[str]:
         if channel.user_id:

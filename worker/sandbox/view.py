@@ -6,7 +6,7 @@ from datetime import datetime
 
 from markupsafe import Markup
 
-from worker.sandbox import markup, times
+from worker.sandbox import emoji, markup, times
 from worker.sandbox.state import Channel, Json, Post, Workspace
 
 SHOWN = 200  # the newest messages; older ones at ?all=1
@@ -47,13 +47,13 @@ class Drawn:
     workspace: Workspace
     now: datetime
 
-    def text(self, value: Json | str) -> Markup | str:
+    def text(self, value: object) -> Markup | str:
         """A text object, or a text that is markup."""
-        if isinstance(value, str):
-            return markup.to_html(value, self.workspace, self.now)
+        if not isinstance(value, dict):
+            return markup.to_html(str(value), self.workspace, self.now)
         text = str(value.get("text", ""))
         if value.get("type") == "plain_text":
-            return markup.to_plain(text)
+            return emoji.drawn(text)
         return markup.to_html(text, self.workspace, self.now)
 
     def colour(self, attachment: Json) -> str:
