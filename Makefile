@@ -20,7 +20,7 @@ lint: $(READY) ## Style, types and floors: ruff, mypy, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 check: lint test ## What CI runs: lint, test, and every branch of domain, pipeline and store covered
 	@$(BIN)/coverage report --fail-under=100

@@ -1,0 +1,93 @@
+"""The README says what the code does: settings, commands and paths cannot drift apart.
+
+What it expects of README.md: under a heading `Settings` (any level) a table whose rows are
+``| `NAME` | default | meaning |``, the default in back-ticks or the word none; every command of `ik-slack` as
+`ik-slack COMMAND SUBCOMMAND` somewhere; and no path in back-ticks or a link that is not there.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from config.settings import Settings
+from worker.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+FOLDERS = ("worker", "config", "tests", "benchmarks", "docs", ".ci")
+FILES = r"(?:Makefile|Procfile|LICENSE|[\w.-]+\.(?:md|toml|txt|ya?ml))"
+# Files a reader makes or InfraKitchen has, named in examples.
+NOT_OURS = frozenset(
+    {"events.json", "subscriptions.yaml", "subscriptions.yml", "manifest.yaml", "docker-compose.yml"}
+)
+
+
+def section(heading: str) -> str:
+    """What stands below a heading, to the next one of the same level or above."""
+    match = re.search(rf"^(#+) {heading}\n(.*?)(?=^#{{1,6}} |\Z)", README, re.MULTILINE | re.DOTALL)
+    assert match, f"README.md has no heading {heading!r}"
+    return match[2]
+
+
+def rows(text: str) -> dict[str, tuple[str, ...]]:
+    """A table's rows by their first cell, which stands in back-ticks."""
+    found = re.findall(r"^\| `([A-Z_]+)` \|(.*)\|$", text, re.MULTILINE)
+    return {name: tuple(cell.strip() for cell in re.split(r"(?<!\\)\|", rest)) for name, rest in found}
+
+
+def written_default(default: object) -> str:
+    if default is None:
+        return "none"
+    return f"`./{default}`" if isinstance(default, Path) else f"`{default}`"
+
+
+def commands(command: click.Command, path: str) -> Iterator[str]:
+    if not isinstance(command, click.Group):
+        yield path
+        return
+    with click.Context(command) as context:
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            if child and not child.hidden:
+                yield from commands(child, f"{path} {name}")
+
+
+def test_every_setting_stands_in_the_table_and_no_other() -> None:
+    assert set(rows(section("Settings"))) == {name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_a_settings_default_and_meaning_are_those_of_the_code(name: str) -> None:
+    field = Settings.model_fields[name]
+    default, meaning = rows(section("Settings"))[name.upper()]
+    assert default == written_default(field.default)
+    assert meaning == field.description
+
+
+@pytest.mark.parametrize("command", sorted(commands(main, "ik-slack")))
+def test_every_command_is_named(command: str) -> None:
+    assert re.search(rf"{re.escape(command)}\b", README)
+
+
+def test_every_path_exists() -> None:
+    named = (
+        set(re.findall(rf"`((?:{'|'.join(map(re.escape, FOLDERS))})/[^\s`]*|{FILES})`", README)) - NOT_OURS
+    )
+    linked = set(re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", README))
+    missing = {path for path in named | linked if not any(ROOT.glob(path.rstrip("/")))}
+    assert missing == set()
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z]+)`", README)) <= targets
+
+
+def test_the_changelog_has_something_unreleased_or_this_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version
+    assert f"## [{version[1]}]" in changelog or "## [Unreleased]" in changelog
