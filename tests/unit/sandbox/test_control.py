@@ -1,6 +1,9 @@
-"""The controls over HTTP."""
+"""The controls over HTTP, and the server itself."""
 
-from pathlib import Path
+import pytest
+
+from worker.domain.errors import Problem
+from worker.sandbox.slack import SlackSandbox
 
 
 async def act(slack, action: str, **given):
@@ -72,7 +75,8 @@ async def test_a_mistake_is_named(slack):
     assert (await get(slack, "messages?channel=nowhere"))["ok"] is False
 
 
-def test_each_module_is_small():
-    folder = Path(__file__).parents[3] / "worker/sandbox"
-    for module in folder.glob("*.py"):
-        assert len(module.read_text().splitlines()) <= 300, module.name
+async def test_a_taken_port_is_said_to_be(slack):
+    port = int(slack.sandbox.url.rsplit(":", 1)[1].rstrip("/"))
+    with pytest.raises(Problem, match=rf"cannot serve on 127.0.0.1:{port}"):
+        async with SlackSandbox().serving(port=port):
+            pass

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from worker.sandbox import emoji, times
 from worker.sandbox.ids import Clock
-from worker.sandbox.markup import to_html, to_plain
+from worker.sandbox.markup import to_html
 from worker.sandbox.state import Workspace
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -70,8 +70,8 @@ def test_no_text_makes_a_tag_of_its_own(text):
     assert "<" not in html
 
 
-def test_plain_text_has_emoji_and_no_markup():
-    assert to_plain(":fire: *x*") == "🔥 *x*"
+def test_emoji_go_by_the_names_slack_gave_them():
+    assert emoji.drawn(":fire: :+1: 12:30:45") == "🔥 👍 12:30:45"
     assert emoji.BY_NAME["white_check_mark"] == "✅"
 
 

@@ -151,3 +151,16 @@ async def test_a_live_update_carries_no_style_and_no_script(slack):
     assert "fresh" in text
     assert "<style" not in text
     assert "<script" not in text
+
+
+async def test_an_odd_attachment_does_not_break_the_page(slack):
+    odd = {
+        "title": 5,
+        "title_link": 5,
+        "color": 5,
+        "fields": [{"value": None}],
+        "text": ["a"],
+        "pretext": "*b*",
+    }
+    await say(slack, attachments=[odd, {}], text="x")
+    assert "<strong>b</strong>" in (await page(slack))[0]
