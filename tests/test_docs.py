@@ -13,7 +13,7 @@ import click
 import pytest
 
 from config.settings import Settings
-from worker.cli import main
+from worker.cli import cli
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -67,9 +67,11 @@ def test_a_settings_default_and_meaning_are_those_of_the_code(name: str) -> None
     assert meaning == field.description
 
 
-@pytest.mark.parametrize("command", sorted(commands(main, "ik-slack")))
-def test_every_command_is_named(command: str) -> None:
-    assert re.search(rf"{re.escape(command)}\b", README)
+def test_every_command_is_named() -> None:
+    missing = {
+        command for command in commands(cli, "ik-slack") if not re.search(rf"{re.escape(command)}\b", README)
+    }
+    assert missing == set()
 
 
 def test_every_path_exists() -> None:
