@@ -82,8 +82,7 @@ class Sweep:
 
     async def tick(self) -> None:
         """One round."""
-        lanes = await self.upkeep.due_lanes(most=WOKEN_AT_ONCE, horizon_ms=HORIZON_MS)
-        if lanes:
+        while lanes := await self.upkeep.due_lanes(most=WOKEN_AT_ONCE, horizon_ms=HORIZON_MS):
             await self.wake(lanes)
         probes = await self.upkeep.due_probes(again_in_s=self.ages.probe_s, most=PROBED_AT_ONCE)
         for what in probes:
