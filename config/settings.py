@@ -36,6 +36,14 @@ def _key_part(name: str) -> str:
     return name
 
 
+def _with_slash(address: str) -> str:
+    return f"{address}/"
+
+
+def _without_tilde(path: Path) -> Path:
+    return path.expanduser()
+
+
 Name = Annotated[str, AfterValidator(_key_part)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 
@@ -64,7 +72,7 @@ class Settings(BaseSettings):
     broker_url: SecretStr | None = Field(
         None, description="Celery's broker, when it should live elsewhere than `REDIS_URL`"
     )
-    data_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Field(
+    data_dir: Annotated[Path, AfterValidator(_without_tilde)] = Field(
         Path("./var"), description="Where the embedded server and Flower keep their files"
     )
     events_stream: Name = Field(
@@ -83,7 +91,7 @@ class Settings(BaseSettings):
         description="Key ring for the Slack tokens: one or more keys from `ik-slack keys generate`, joined "
         "by commas; the first encrypts, all decrypt",
     )
-    slack_api_url: Annotated[WebAddress, AfterValidator("{}/".format)] = Field(
+    slack_api_url: Annotated[WebAddress, AfterValidator(_with_slash)] = Field(
         "https://slack.com/api/", description="Base address of Slack's Web API"
     )
     slack_bot_token: SecretStr | None = Field(
