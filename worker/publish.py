@@ -79,23 +79,27 @@ def read_events(text: str) -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
     at = _next(text, 0)
     while at < len(text):
-        line = f"line {text.count(chr(10), 0, at) + 1}"
         try:
             value, end = decoder.raw_decode(text, at)
         except json.JSONDecodeError as error:
             raise ValueError(f"line {error.lineno} column {error.colno}: {error.msg}") from None
         except RecursionError:
-            raise ValueError(f"{line}: nested too deep") from None
+            raise ValueError(f"{_line(text, at)}: nested too deep") from None
         except ValueError as error:
-            raise ValueError(f"{line}: {error}") from None
+            raise ValueError(f"{_line(text, at)}: {error}") from None
         for place, event in enumerate(value if isinstance(value, list) else [value], 1):
             if not isinstance(event, dict):
-                where = f"{line}, element {place}" if isinstance(value, list) else line
+                where = _line(text, at) + (f", element {place}" if isinstance(value, list) else "")
                 reason = f"{where}: an event is a JSON object, not {json.dumps(event)[:40]}"
                 raise ValueError(reason)  # noqa: TRY004  # the text is at fault
             found.append(event)
         at = _next(text, end)
     return found
+
+
+def _line(text: str, at: int) -> str:
+    """Where a place is, for people."""
+    return f"line {text.count(chr(10), 0, at) + 1}"
 
 
 def _next(text: str, at: int) -> int:

@@ -5,26 +5,26 @@ import json
 import logging.config
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from config.logs import log_config
 from config.settings import Settings
-from worker.bootstrap import Services, services
-from worker.bootstrap.calls import make_celery
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Services
 
 Answer = TypeVar("Answer")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
 
 
-def run(work: Callable[[Services], Coroutine[Any, Any, Answer]], *, waking: bool = False) -> Answer:
+def run(work: "Callable[[Services], Coroutine[Any, Any, Answer]]", *, waking: bool = False) -> Answer:
     """Do something with the services of this environment; `waking` when it wakes lanes."""
+    from worker.bootstrap import services
+    from worker.bootstrap.calls import make_celery
+
     settings = Settings.load()
     logging.config.dictConfig(log_config(settings.model_copy(update={"log_level": "ERROR"})))
 
@@ -46,6 +46,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, emp
     if not rows:
         click.echo(empty)
         return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))

@@ -1,5 +1,6 @@
 """Connect: a token a person pasted becomes an integration, or the reason why it cannot."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from worker.domain.errors import Blocked, Problem, Refusal
@@ -54,18 +55,16 @@ async def test_token(gateway: Gateway, token: Secret, name: str) -> tuple[list[C
         return checks, None
     who = f"@{identity.bot_name} in workspace {identity.team}"
     checks.append(Check("connection", True, f"Slack knows it as {who}"))
-    missing = ", ".join(identity.missing_scopes)
-    checks.append(
-        Check(
-            "scopes",
-            not missing,
-            f"missing: {missing}" if missing else "all five are granted",
-            f"Add {missing} under {OAUTH_PAGE} → Bot Token Scopes, then click Reinstall to Workspace."
-            if missing
-            else "",
-        )
-    )
+    missing = identity.missing_scopes
+    found = f"missing: {', '.join(missing)}" if missing else "all five are granted"
+    checks.append(Check("scopes", not missing, found, scopes_mend(missing) if missing else ""))
     return checks, identity
+
+
+def scopes_mend(missing: Sequence[str]) -> str:
+    """The step that grants what is missing."""
+    named = ", ".join(missing)
+    return f"Add {named} under {OAUTH_PAGE} → Bot Token Scopes, then click Reinstall to Workspace."
 
 
 async def add_integration(
@@ -81,11 +80,7 @@ async def add_integration(
 
     Adding a name that exists sets its token anew. A missing scope is no obstacle: what needs it parks.
     """
-    checks, identity = await test_token(gateway, token, name)
-    failed = next((check for check in checks if not check.passed and check.name != "scopes"), None)
-    if failed or identity is None:
-        found = failed or checks[-1]
-        raise Problem(f"Integration {name} was not saved: {found.detail}. {found.mend}")
+    identity = await _identified(gateway, token, name)
     existing = next((one for one in await integrations.all() if one.name == name), None)
     if existing and existing.team_id not in ("", identity.team_id):
         raise Problem(
@@ -96,10 +91,41 @@ async def add_integration(
     integration = with_identity(
         replace(base, description=description or base.description, labels=labels or base.labels), identity
     )
+    return await _swap(integrations, integration, token)
+
+
+async def rotate_token(
+    integrations: Integrations, gateway: Gateway, integration: Integration, token: Secret, *, force: bool
+) -> Integration:
+    """Give an integration another token in one write; everything parked for the old one resumes.
+
+    Problem when Slack does not know it, or it is of another workspace and not `force`. After a `force` the
+    caller forgets the directory and the lanes' pins: they speak of the old workspace.
+    """
+    identity = await _identified(gateway, token, integration.name)
+    if integration.team_id not in ("", identity.team_id) and not force:
+        raise Problem(
+            f"Integration {integration.name} was not saved: it belongs to workspace {integration.team}, "
+            f"and this token to {identity.team}. To move it there with its subscriptions, force it (`--force`)."
+        )
+    return await _swap(integrations, with_identity(integration, identity), token)
+
+
+async def _identified(gateway: Gateway, token: Secret, name: str) -> Identity:
+    """Who a token is; Problem when Slack does not know it."""
+    checks, identity = await test_token(gateway, token, name)
+    if identity is None:
+        raise Problem(f"Integration {name} was not saved: {checks[-1].detail}. {checks[-1].mend}")
+    return identity
+
+
+async def _swap(integrations: Integrations, integration: Integration, token: Secret) -> Integration:
+    """Save, and let what waits go on, unless a person switched the integration off."""
     await integrations.save(integration, token)
-    if existing:
-        await integrations.resume(integration.id)
-    return replace(integration, state=Health.ACTIVE)
+    if integration.state is Health.DISABLED:
+        return integration
+    await integrations.resume(integration.id)
+    return replace(integration, state=Health.ACTIVE, reason="", hint="", since_ms=0)
 
 
 def with_identity(integration: Integration, identity: Identity) -> Integration:

@@ -1,7 +1,7 @@
 """Resolve: a destination as a person wrote it becomes an address Slack knows, or the reason why it cannot."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -59,7 +59,9 @@ class Resolver:
             await self.lanes.pin(lane, address)
         return address
 
-    async def read_directory(self, integration: Integration, token: Secret) -> int:
+    async def read_directory(
+        self, integration: Integration, token: Secret, *, progress: Callable[[Page], None] = lambda _: None
+    ) -> int:
         """Read every channel of the workspace, paced, one worker at a time: how many pages it took."""
         lock = f"directory:{integration.id}"
         if not await self.upkeep.lock(lock, self.who, READ_LOCK_MS):
@@ -73,6 +75,7 @@ class Resolver:
                     page = await self._page(integration, token, cursor, private=private)
                     await self.upkeep.lock(lock, self.who, READ_LOCK_MS)
                     found += page.conversations
+                    progress(page)
                     cursor = page.cursor or None
                     pages += 1
             await self.directory.replace(integration.id, found)
