@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from worker.domain.delivery import Address, Outcome, Receipt
@@ -12,7 +12,6 @@ from worker.domain.errors import Blocked, Fenced, NotYet, Refusal, Scope, Transi
 from worker.domain.folding import Folding
 from worker.domain.integration import Integration, Secret
 from worker.domain.message import Message
-from worker.domain.subscription import Subscription
 from worker.pipeline.digest import digest
 from worker.pipeline.fold import fold
 from worker.pipeline.gateway import Gateway, Sleep
@@ -73,15 +72,14 @@ async def drain(lane: str, tools: Tools) -> Drained:
     """Tell what waits in a lane, until nothing does, time is up or something stands against it."""
     posts = told = 0
     try:
-        held, connections, subscriptions = await asyncio.gather(
+        held, connections, _ = await asyncio.gather(
             tools.lanes.acquire(lane, secrets.token_hex(8)),
             tools.integrations.connections(),
             tools.subscriptions.all(),
         )
         if isinstance(held, NotHeld):
             return Drained(lane, reason=held.reason or held.why)
-        mentioning = {one.id: one for one in subscriptions if one.mention}
-        drainer = _Drainer(held, connections.get(held.integration_id), mentioning, tools)
+        drainer = _Drainer(held, connections.get(held.integration_id), tools)
         while True:
             one, ended = await drainer.tell_once()
             if ended.told:
@@ -100,10 +98,8 @@ async def drain(lane: str, tools: Tools) -> Drained:
 class _Drainer:
     """One hold of one lane."""
 
-    def __init__(
-        self, held: Held, connection: Connection | None, mentioning: Mapping[str, Subscription], tools: Tools
-    ) -> None:
-        self.held, self.connection, self.mentioning, self.tools = held, connection, mentioning, tools
+    def __init__(self, held: Held, connection: Connection | None, tools: Tools) -> None:
+        self.held, self.connection, self.tools = held, connection, tools
         self.address: Address | None = None
         self.singly = held.singly
         self.until = tools.clock() + tools.budget_s
@@ -180,7 +176,9 @@ class _Drainer:
 
     async def _message(self, one: Round) -> tuple[Folding, Message]:
         """Everything taken, folded into one message."""
-        told = await read_told(self.tools.events, one.taken, self.mentioning, self.tools.sleep)
+        told = await read_told(
+            self.tools.events, one.taken, self.tools.subscriptions.mentioning, self.tools.sleep
+        )
         folding = fold(told)
         may_repeat = one.taken[0].seq <= self.held.doubt
         base = self.tools.infrakitchen_url

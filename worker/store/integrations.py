@@ -1,5 +1,6 @@
 """Integrations as stored: JSON by id, the token sealed; kept in memory until their version changes."""
 
+import asyncio
 import json
 import re
 from dataclasses import asdict, dataclass, replace
@@ -29,15 +30,17 @@ class Integrations:
         self._vault = vault
         self._version: int | None = None
         self._known: dict[str, Connection] = {}
+        self._reading = asyncio.Lock()
 
     async def connections(self) -> dict[str, Connection]:
         """All of them by id, as of now; read anew only when something changed."""
         version = int(await self._server.command("GET", self._keys.version("integrations")) or 0)
-        if version != self._version:
-            stored = await self._server.command("HGETALL", self._keys.named("integrations"))
-            self._known = {id_: self._connection(kept) for id_, kept in fields(stored).items()}
-            self._version = version
-        return self._known
+        async with self._reading:  # many lanes ask at once after a change; one reads
+            if version != self._version:
+                stored = await self._server.command("HGETALL", self._keys.named("integrations"))
+                self._known = {id_: self._connection(kept) for id_, kept in fields(stored).items()}
+                self._version = version
+            return self._known
 
     async def all(self) -> list[Integration]:
         """All of them by name, with their health."""
@@ -48,7 +51,7 @@ class Integrations:
     async def find(self, name: str) -> Integration:
         """By name or id; Problem when there is none."""
         everyone = await self.all()
-        for integration in everyone:
+        for integration in sorted(everyone, key=lambda one: one.name != name):
             if name in (integration.name, integration.id):
                 return integration
         have = ", ".join(integration.name for integration in everyone) or "none yet"
@@ -96,6 +99,16 @@ class Integrations:
         names = (self._keys.integration_parked(integration_id), self._keys.named("probes"))
         arguments = (code, reason, hint, int(probe_s * 1000), f"integration:{integration_id}")
         return bool(await self._server.script("integration_park", names, arguments))
+
+    async def disable(self, integration_id: str, hint: str) -> None:
+        """Switch it off: what is for it waits, and no probe lets it go on."""
+        key = self._keys.integration_parked(integration_id)
+        seconds, _ = await self._server.command("TIME")
+        why = ("code", "disabled", "reason", "a person switched it off", "hint", hint)
+        await self._server.together(
+            ("HSET", key, *why, "since", int(seconds) * 1000),
+            ("ZREM", self._keys.named("probes"), f"integration:{integration_id}"),
+        )
 
     async def resume(self, integration_id: str) -> int:
         """Let everything of it go on: how many lanes waited."""

@@ -1,5 +1,6 @@
 """Subscriptions as stored: JSON by id; each process keeps them until their version changes."""
 
+import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -12,23 +13,30 @@ from worker.store.server import Server, fields
 
 
 class Subscriptions:
-    """Find, save, remove; a change is seen by every process with its next batch."""
+    """Find, save, remove; a change is seen by every process with its next batch.
+
+    `mentioning` are those that mention people, by id, as of the last `all()`.
+    """
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._keys = server.keys
         self._version: int | None = None
         self._known: tuple[Subscription, ...] = ()
+        self.mentioning: dict[str, Subscription] = {}
+        self._reading = asyncio.Lock()
 
     async def all(self) -> tuple[Subscription, ...]:
         """All of them, oldest first; the same object until something changed."""
         version = int(await self._server.command("GET", self._keys.version("subscriptions")) or 0)
-        if version != self._version:
-            stored = fields(await self._server.command("HGETALL", self._keys.named("subscriptions")))
-            found = (from_plain(json.loads(kept)) for kept in stored.values())
-            self._known = tuple(sorted(found, key=lambda one: (one.created_at_ms, one.id)))
-            self._version = version
-        return self._known
+        async with self._reading:  # many lanes ask at once after a change; one reads
+            if version != self._version:
+                stored = fields(await self._server.command("HGETALL", self._keys.named("subscriptions")))
+                found = (from_plain(json.loads(kept)) for kept in stored.values())
+                self._known = tuple(sorted(found, key=lambda one: (one.created_at_ms, one.id)))
+                self.mentioning = {one.id: one for one in self._known if one.mention}
+                self._version = version
+            return self._known
 
     async def find(self, subscription_id: str) -> Subscription:
         """One by its id; Problem when there is none."""
