@@ -1,0 +1,44 @@
+"""Yardstick (b): a loop of AsyncWebClient.chat_postMessage on one session, and nothing else.
+
+python benchmarks/bare.py URL POSTS CONCURRENCY
+"""
+
+import asyncio
+import logging
+import resource
+import sys
+
+import aiohttp
+from slack_sdk.web.async_client import AsyncWebClient
+
+
+async def main(url: str, posts: int, at_once: int) -> None:
+    """Post, `at_once` at a time."""
+    log = logging.getLogger("bare")
+    log.setLevel(logging.WARNING)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=at_once)) as session:
+        client = AsyncWebClient(
+            token="xoxb-bench", base_url=url, session=session, retry_handlers=[], logger=log
+        )
+        numbers = iter(range(posts))
+
+        async def post_on() -> None:
+            for number in numbers:
+                await client.chat_postMessage(
+                    channel=f"C{number:09d}",
+                    text="HighCPU: cpu is high",
+                    blocks=[
+                        {"type": "section", "text": {"type": "mrkdwn", "text": "*HighCPU*"}},
+                        {"type": "section", "text": {"type": "mrkdwn", "text": "cpu is high"}},
+                        {"type": "context", "elements": [{"type": "mrkdwn", "text": "severity critical"}]},
+                    ],
+                )
+
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        await asyncio.gather(*(post_on() for _ in range(at_once)))
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        print(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

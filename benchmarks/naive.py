@@ -1,0 +1,43 @@
+"""Yardstick (a): one Celery task per event on the threads pool, WebClient and its own retry handlers.
+
+celery -A naive worker …   started by `throughput.py` with BENCH_REDIS and BENCH_SLACK
+"""
+
+import os
+
+from celery import Celery
+from slack_sdk import WebClient
+from slack_sdk.http_retry.builtin_handlers import ConnectionErrorRetryHandler, RateLimitErrorRetryHandler
+
+app = Celery("naive", broker=os.environ["BENCH_REDIS"])
+app.conf.update(
+    task_ignore_result=True,
+    task_acks_late=True,
+    worker_pool="threads",
+    worker_concurrency=16,
+    worker_prefetch_multiplier=4,
+    broker_transport_options={"global_keyprefix": "naive:", "max_connections": 64},
+)
+client = WebClient(
+    token="xoxb-bench",
+    base_url=os.environ["BENCH_SLACK"],
+    retry_handlers=[ConnectionErrorRetryHandler(), RateLimitErrorRetryHandler(max_retry_count=5)],
+)
+
+
+@app.task(name="naive.tell")
+def tell(channel: str, title: str, text: str) -> None:
+    """Post one event."""
+    client.chat_postMessage(channel=channel, **message(title, text))
+
+
+def message(title: str, text: str) -> dict[str, object]:
+    """Three blocks, as ours has."""
+    return {
+        "text": f"{title}: {text}",
+        "blocks": [
+            {"type": "section", "text": {"type": "mrkdwn", "text": f"*{title}*"}},
+            {"type": "section", "text": {"type": "mrkdwn", "text": text}},
+            {"type": "context", "elements": [{"type": "mrkdwn", "text": "severity critical"}]},
+        ],
+    }
