@@ -110,8 +110,8 @@ async def services(
     who = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     async with AsyncExitStack() as stack:
 
-        async def open_server(url: str) -> Server:
-            client = redis if redis is not None else client_of(url)
+        async def open_server(url: str, *, waits: bool = False) -> Server:
+            client = redis if redis is not None else client_of(url, waits=waits)
             server = Server(client, Keys(settings.key_prefix))
             stack.push_async_callback(server.aclose)
             return server
@@ -119,7 +119,7 @@ async def services(
         redis_url, broker_url = addresses(settings)
         server = await open_server(redis_url)
         broker = await open_server(broker_url)
-        blocking = await open_server(redis_url)
+        blocking = await open_server(redis_url, waits=True)
         if gateway is None:
             connections = settings.worker_concurrency * SLACK_CONNECTIONS_PER_LANE
             gateway = await stack.enter_async_context(

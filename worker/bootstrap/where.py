@@ -19,9 +19,9 @@ def addresses(settings: Settings) -> tuple[str, str]:
     return url, settings.broker.get_secret_value() if settings.broker else url
 
 
-def client_of(url: str) -> Client:
+def client_of(url: str, *, waits: bool = False) -> Client:
     """A client of a server's address."""
     if not url.startswith(SCHEME):
-        return connect(url)
+        return connect(url, waits=waits)
     at = parse_sentinel(url)
     return connect_by_sentinels(at.hosts, at.service, db=at.db, username=at.username, password=at.password)

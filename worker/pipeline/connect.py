@@ -50,8 +50,11 @@ async def test_token(gateway: Gateway, token: Secret, name: str) -> tuple[list[C
         identity = await gateway.identify(token)
     except Refusal as error:
         hint = error.hint if isinstance(error, Blocked) else CHECK_NETWORK
-        mend = hint.replace("{integration}", name).replace("{bot}", "InfraKitchen")
-        checks.append(Check("connection", False, error.reason, mend))
+        reason, mend = (
+            words.replace("{integration}", name).replace("{bot}", "InfraKitchen")
+            for words in (error.reason, hint)
+        )
+        checks.append(Check("connection", False, reason, mend))
         return checks, None
     who = f"@{identity.bot_name} in workspace {identity.team}"
     checks.append(Check("connection", True, f"Slack knows it as {who}"))
@@ -106,7 +109,7 @@ async def rotate_token(
     if integration.team_id not in ("", identity.team_id) and not force:
         raise Problem(
             f"Integration {integration.name} was not saved: it belongs to workspace {integration.team}, "
-            f"and this token to {identity.team}. To move it there with its subscriptions, force it (`--force`)."
+            f"and this token to {identity.team}. To move it there, force it (`--force`)."
         )
     return await _swap(integrations, with_identity(integration, identity), token)
 

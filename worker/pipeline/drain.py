@@ -72,13 +72,11 @@ async def drain(lane: str, tools: Tools) -> Drained:
     """Tell what waits in a lane, until nothing does, time is up or something stands against it."""
     posts = told = 0
     try:
-        held, connections, _ = await asyncio.gather(
-            tools.lanes.acquire(lane, secrets.token_hex(8)),
-            tools.integrations.connections(),
-            tools.subscriptions.all(),
-        )
+        held = await tools.lanes.acquire(lane, secrets.token_hex(8))
         if isinstance(held, NotHeld):
             return Drained(lane, reason=held.reason or held.why)
+        connections = await tools.integrations.connections(held.integrations_version)
+        await tools.subscriptions.all(held.subscriptions_version)
         drainer = _Drainer(held, connections.get(held.integration_id), tools)
         while True:
             one, ended = await drainer.tell_once()

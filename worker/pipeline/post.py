@@ -32,6 +32,10 @@ async def post(
 
     `closing` is told of each such failure and the wait that follows, `opening` before each further call.
     """
+    try:
+        return await gateway.post(token, channel, message, plain=plain)
+    except Transient as error:
+        first = error  # only now is there anything to try again
     tries = AsyncRetrying(
         retry=retry_if_exception_type(Transient),
         wait=wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
@@ -42,8 +46,9 @@ async def post(
     )
     async for attempt in tries:
         with attempt:
-            if attempt.retry_state.attempt_number > 1:
-                await opening()
+            if attempt.retry_state.attempt_number == 1:
+                raise first
+            await opening()
             return await gateway.post(token, channel, message, plain=plain)
     raise AssertionError("tenacity ends by returning or raising")  # pragma: no cover
 

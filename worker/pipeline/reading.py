@@ -20,9 +20,10 @@ async def read_told(
     told: list[Told] = []
     for start in range(0, len(taken), AT_ONCE):
         some = taken[start : start + AT_ONCE]
-        bodies = await events.bodies([one.event_ref for one in some])
-        for one, kept in zip(some, bodies, strict=True):
-            event = _event(one, kept)
+        missing = [one.event_ref for one in some if one.kept is None]
+        read = dict(zip(missing, await events.bodies(missing), strict=True)) if missing else {}
+        for one in some:
+            event = _event(one, one.kept or read.get(one.event_ref))
             told.append(Told(one.delivery_id, event, _mention(event, mentioning.get(one.subscription_id))))
         if len(taken) > AT_ONCE:
             await sleep(0)

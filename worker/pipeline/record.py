@@ -88,6 +88,14 @@ class Recorder:
     async def delivered(self, one: Round, receipt: Receipt, lead: str, *, leave: bool) -> Ended:
         """Everything taken is told; a receipt is not given up because Redis is away for a moment."""
         say_attempt(one, logging.INFO, Outcome.DELIVERED, ts=receipt.ts)
+        try:
+            left = await self.lanes.settle(one.held, receipt, lead, leave=leave)
+        except Unavailable:
+            left = await self._settle_later(one, receipt, lead, leave=leave)
+        return Ended(left, told=True)
+
+    async def _settle_later(self, one: Round, receipt: Receipt, lead: str, *, leave: bool) -> Left:
+        """Once Redis is back, as long as the lane is ours."""
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(Unavailable),
             wait=wait_fixed(0.5),
@@ -97,7 +105,7 @@ class Recorder:
         ):
             with attempt:
                 left = await self.lanes.settle(one.held, receipt, lead, leave=leave)
-        return Ended(left, told=True)
+        return left
 
     async def refused(self, one: Round, error: Refusal | NotYet) -> Ended:
         """What happens next after a refusal; `Ended.left.held` when the lane goes on at once."""

@@ -113,19 +113,26 @@ class Resolver:
                     raise  # deleted, and perhaps made anew: then its name says where
         bare = name.removeprefix("#")
         found = await self.directory.by_name(integration.id, bare)
-        age_s = await self.directory.age_s(integration.id)
-        if found is None and (age_s is None or age_s > FRESH_ENOUGH_S):
-            await self._reread(integration, token, budget_s)
-            found = await self.directory.by_name(integration.id, bare)
+        if found is None:
+            age_s = await self.directory.age_s(integration.id)
+            if age_s is None or age_s > FRESH_ENOUGH_S:
+                await self._reread(integration, token, budget_s)
+                found = await self.directory.by_name(integration.id, bare)
         if found is None or (pinned is not None and found.id == pinned.id):
             raise self.gateway.refusal("channel_not_found")
-        return await self._by_id(found.id, integration, token, budget_s, fresh=fresh)
+        return await self._usable(found.id, found, integration, token, budget_s, fresh=fresh)
 
     async def _by_id(
         self, id_: str, integration: Integration, token: Secret, budget_s: float, *, fresh: bool
     ) -> Conversation:
-        """A conversation the bot can post to; what stands against it is asked of Slack first."""
         known = await self.directory.by_id(integration.id, id_)
+        return await self._usable(id_, known, integration, token, budget_s, fresh=fresh)
+
+    async def _usable(
+        self, id_: str, known: Conversation | None, integration: Integration, token: Secret, budget_s: float,
+        *, fresh: bool,
+    ) -> Conversation:  # fmt: skip
+        """A conversation the bot can post to; what stands against it is asked of Slack first."""
         if known is None or fresh or not known.is_member or known.is_archived:
             await self._wait_for(integration, "conversations.info", INFO_PER_MINUTE, budget_s)
             known = await self._asking(

@@ -1,8 +1,10 @@
 """Dead letters: deliveries and unreadable entries no one tries again unless a person replays them."""
 
+import asyncio
 from dataclasses import dataclass
 
 from worker.domain.delivery import Delivery
+from worker.domain.errors import Problem
 from worker.store.deliveries import Deliveries
 from worker.store.events import Events, unpack_fields
 from worker.store.keys import Keys
@@ -10,6 +12,7 @@ from worker.store.lanes import Lanes
 from worker.store.server import Server, fields, texts
 
 UNREADABLE = "unreadable"
+MOST_PARTS = 7_000  # what a script can pass to one command
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class DeadLetters:
 
     async def all(self, *, reason: str = "") -> list[DeadLetter]:
         """Every dead letter, newest first, or those with one reason."""
-        found = [await self.find(id_) for id_ in await self.ids()]
+        found = await asyncio.gather(*map(self.find, await self.ids()))
         return [letter for letter in found if letter and reason in ("", letter.reason)]
 
     async def find(self, id_: str) -> DeadLetter | None:
@@ -77,9 +80,14 @@ class DeadLetters:
         return int(await self._server.command("GET", self._keys.named("dead:changes")) or 0)
 
     async def _replay_entry(self, letter: DeadLetter, stream: str) -> bool:
-        """Its raw fields go back to the end of the stream, to be read once more."""
+        """Its raw fields go back to the end of the stream, to be read once more; one without any cannot."""
         flat = [part for pair in (letter.raw or {}).items() for part in pair]
-        return bool(await self._forget_entry(letter, stream, flat))
+        if len(flat) > MOST_PARTS:
+            raise Problem(
+                f"{letter.id} has {len(flat) // 2} fields, too many to put back in one step: "
+                "publish its event again, then discard it."
+            )
+        return bool(flat and await self._forget_entry(letter, stream, flat))
 
     async def _forget_entry(self, letter: DeadLetter, stream: str, flat: "list[bytes] | tuple[()]") -> int:
         keys = self._keys

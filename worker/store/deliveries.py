@@ -1,5 +1,6 @@
 """Delivery records: what became of each, with every call to Slack that told it."""
 
+import math
 from collections.abc import AsyncIterator, Sequence
 
 from worker.domain.delivery import Attempt, Delivery, Outcome, State
@@ -34,7 +35,7 @@ class Deliveries:
             page = await self._server.command(
                 "XREVRANGE", self._keys.named("deliveries"), last, "-", "COUNT", _PAGE
             )
-            for delivery in await self._some([text(pairs[1]) for _, pairs in page]):
+            for delivery in await self._some([fields(pairs)["id"] for _, pairs in page]):
                 yield delivery
             if len(page) < _PAGE:
                 return
@@ -43,21 +44,19 @@ class Deliveries:
     async def waiting(self, lane: str, *, most: int) -> list[str]:
         """The ids that wait in a lane, oldest first."""
         key = self._keys.lane(lane)
-        taken = await self._server.command("LRANGE", f"{key}:taken", 0, most - 1)
-        pending = await self._server.command("LRANGE", f"{key}:pending", 0, most - 1)
+        taken, pending = await self._server.together(
+            ("LRANGE", f"{key}:taken", 0, most - 1), ("LRANGE", f"{key}:pending", 0, most - 1)
+        )
         return texts([*taken, *pending])[:most]
 
     async def attempts(self, delivery: Delivery) -> list[Attempt]:
         """Every call to Slack that told it, or tried to, oldest first."""
         before = await self._server.command("HGET", self._keys.delivery(delivery.id), "seqs")
         seqs = {delivery.seq, *map(int, text(before).split())}  # a replay gives it a new place in its lane
-        until = delivery.finished_at_ms + 1 if delivery.finished_at_ms else "+"
-        calls = await self._server.command(
-            "XRANGE", self._keys.lane(delivery.lane, "attempts"), delivery.accepted_at_ms, until
-        )
-        found = (
-            dict(zip(flat[::2], flat[1::2], strict=True)) for flat in (texts(pairs) for _, pairs in calls)
-        )
+        since = min(delivery.accepted_at_ms, delivery.created_at_ms)  # an entry may come with any id
+        calls = await self._server.command("XRANGE", self._keys.lane(delivery.lane, "attempts"), since, "+")
+        until = delivery.finished_at_ms or math.inf
+        found = (fields(pairs) for _, pairs in calls)
         return [
             Attempt(
                 int(call["at"]),
@@ -67,7 +66,8 @@ class Deliveries:
                 int(call["wait"]) / 1000,
             )
             for call in found
-            if any(int(call["first"]) <= seq <= int(call["last"]) for seq in seqs)
+            if int(call["at"]) <= until
+            and any(int(call["first"]) <= seq <= int(call["last"]) for seq in seqs)
         ]
 
     async def _some(self, ids: Sequence[str]) -> list[Delivery]:

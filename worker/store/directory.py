@@ -41,11 +41,15 @@ class Directory:
         return sorted(found, key=lambda conversation: conversation.name)
 
     async def replace(self, integration_id: str, conversations: Sequence[Conversation]) -> None:
-        """Put a whole new read in the place of the last one, in one step."""
+        """Put a whole new read in the place of the last one, in one step.
+
+        Of several channels of one name (shared ones keep theirs) the one we can post to has it.
+        """
         channels, names = (self._keys.directory(integration_id, part) for part in ("channels", "names"))
         await self._server.command("DEL", f"{channels}:new", f"{names}:new")
+        best_last = sorted(conversations, key=lambda one: (one.is_member, not one.is_archived))
         for start in range(0, len(conversations), _BATCH):
-            some = conversations[start : start + _BATCH]
+            some = best_last[start : start + _BATCH]
             await self._server.command(
                 "HSET", f"{channels}:new", *(part for one in some for part in (one.id, _packed(one)))
             )
@@ -82,11 +86,9 @@ class Directory:
         """Remember who an email is; all of them are forgotten after `life_s`."""
         key = self._keys.directory(integration_id, "people")
         kept = json.dumps({"id": person.id, "is_bot": person.is_bot, "deleted": person.deleted})
-        fresh = await self._server.command("EXISTS", key) == 0
-        commands: list[tuple[str, ...]] = [("HSET", key, email, kept)]
-        if fresh:
-            commands.append(("EXPIRE", key, str(life_s)))
-        await self._server.together(*commands)
+        _, left_s = await self._server.together(("HSET", key, email, kept), ("TTL", key))
+        if left_s < 0:
+            await self._server.command("EXPIRE", key, life_s)
 
     async def forget(self, integration_id: str) -> None:
         """Everything of a workspace the integration no longer belongs to."""

@@ -3,15 +3,13 @@
 import asyncio
 import base64
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.domain.delivery import digest, event_ref
 from worker.domain.event import Event
+from worker.store.bodies import KeptBody, pack, unpack
 from worker.store.server import Server, Value, fields, text
-
-_WORTH_COMPRESSING = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class Events:
         for event, body in events:
             key, source = self._keys.event(event_ref(event.source, event.id))
             names.append(key)
-            arguments += source, event.entry_id, _pack(body)
+            arguments += source, event.entry_id, pack(body)
         return [text(status) for status in await self._server.script("events_remember", names, arguments)]
 
     async def accept(self, stream: str, group: str, events: Sequence[Accepted]) -> int:
@@ -74,13 +72,13 @@ class Events:
         arguments = (group, entry_id, self._retention_ms, detail, pack_fields(raw), entry_id)
         return bool(await self._server.script("events_reject", names, arguments))
 
-    async def body(self, ref: str) -> tuple[str, bytes] | None:
+    async def body(self, ref: str) -> KeptBody | None:
         """An event's entry id and its body as it came; None once its life is over."""
         key, source = self._keys.event(ref)
         body, entry_id = await self._server.command("HMGET", key, source, f"{source}:entry")
-        return None if body is None else (text(entry_id), _unpack(body))
+        return None if body is None else (text(entry_id), unpack(body))
 
-    async def bodies(self, refs: Sequence[str]) -> list[tuple[str, bytes] | None]:
+    async def bodies(self, refs: Sequence[str]) -> list[KeptBody | None]:
         """Several events' bodies, asked for together."""
         return list(await asyncio.gather(*(self.body(ref) for ref in refs)))
 
@@ -116,11 +114,3 @@ def pack_fields(raw: Mapping[bytes, bytes]) -> str:
 def unpack_fields(packed: str) -> dict[bytes, bytes]:
     """The fields that `pack_fields` packed."""
     return {base64.b64decode(name): base64.b64decode(value) for name, value in json.loads(packed)}
-
-
-def _pack(body: bytes) -> bytes:
-    return b"z" + zlib.compress(body, 1) if len(body) > _WORTH_COMPRESSING else b"j" + body
-
-
-def _unpack(packed: bytes) -> bytes:
-    return zlib.decompress(packed[1:]) if packed[:1] == b"z" else packed[1:]

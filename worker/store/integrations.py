@@ -32,9 +32,13 @@ class Integrations:
         self._known: dict[str, Connection] = {}
         self._reading = asyncio.Lock()
 
-    async def connections(self) -> dict[str, Connection]:
-        """All of them by id, as of now; read anew only when something changed."""
-        version = int(await self._server.command("GET", self._keys.version("integrations")) or 0)
+    async def connections(self, version: int | None = None) -> dict[str, Connection]:
+        """All of them by id, as of now; read anew only when something changed.
+
+        `version` is the one that counts now, for callers who know it already.
+        """
+        if version is None:
+            version = int(await self._server.command("GET", self._keys.version("integrations")) or 0)
         async with self._reading:  # many lanes ask at once after a change; one reads
             if version != self._version:
                 stored = await self._server.command("HGETALL", self._keys.named("integrations"))

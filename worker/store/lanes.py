@@ -6,11 +6,13 @@ from typing import Any, NoReturn
 
 from worker.domain.delivery import Address, Outcome, Receipt
 from worker.domain.errors import Fenced
+from worker.store.bodies import KeptBody, unpack
 from worker.store.server import Server, Value, text, texts
 
 LEASE_MS = 30_000
 WAKE_MS = 5_000
 MOST_TAKEN = 10_000
+FEW = 50  # so many come with their bodies at once
 HORIZON_MS = 3_700_000  # no lane lies down longer than Slack's longest Retry-After
 
 
@@ -34,6 +36,8 @@ class Held:
     failures: int
     singly: int
     doubt: int
+    integrations_version: int = 0
+    subscriptions_version: int = 0
 
     @property
     def integration_id(self) -> str:
@@ -57,7 +61,7 @@ class NotHeld:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A delivery about to be told."""
+    """A delivery about to be told; `kept` is its event's body, when few were taken."""
 
     delivery_id: str
     event_ref: str
@@ -65,6 +69,7 @@ class Taken:
     seq: int
     accepted_at_ms: int
     replays: int = 0
+    kept: KeptBody | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,27 +108,27 @@ class Lanes:
 
     async def acquire(self, lane: str, token: str) -> Held | NotHeld:
         """Become the one who drains this lane, if it has something to say now."""
-        status, *known = await self._run("lane_acquire", lane, token, (LEASE_MS, HORIZON_MS))
+        versions = tuple(map(self._keys.version, ("integrations", "subscriptions")))
+        status, *known = await self._run("lane_acquire", lane, token, (LEASE_MS, HORIZON_MS), versions)
         if status == b"snoozed":
             return NotHeld("snoozed", known[0] / 1000, text(known[1]))
         if status != b"ok":
             return NotHeld(text(status))
-        address, name, failures, singly, doubt = texts(known)
+        address, name, *numbers = texts(known)
         where = Address(address, name) if address else None
-        return Held(lane, token, where, int(failures), int(singly), int(doubt))
+        return Held(lane, token, where, *map(int, numbers))
 
     async def take(
         self, held: Held, closed: tuple[str, str], *, most: int = MOST_TAKEN, method: str = "chat.postMessage"
     ) -> tuple[Taken, ...] | Closed:
         """Everything that waits by now, its attempt opened; nothing while Slack wants to be left alone."""
-        answer = await self._run("lane_take", held.lane, held.token, (LEASE_MS, most, method), closed)
+        events, _ = self._keys.event("")
+        arguments = (LEASE_MS, most, method, events, FEW)
+        answer = await self._run("lane_take", held.lane, held.token, arguments, closed)
         if answer[0] == b"closed":
             return Closed(answer[1] / 1000)
-        flat = texts(_unfenced(answer)[1:])
-        return tuple(
-            Taken(id_, event, sub, int(seq), int(accepted), int(replays or 0))
-            for id_, event, sub, seq, accepted, replays in zip(*(flat[i::6] for i in range(6)), strict=True)
-        )
+        flat = _unfenced(answer)[1:]
+        return tuple(_taken(flat[start : start + 8]) for start in range(0, len(flat), 8))
 
     async def close_attempt(self, held: Held, outcome: Outcome, code: str, wait_s: float) -> None:
         """Record a call that did not post; the lane stays ours through the wait that follows."""
@@ -221,6 +226,12 @@ class Lanes:
         return await self._server.script(
             script, layout, (lane, keys.delivery(""), self._retention_ms, token, *arguments)
         )
+
+
+def _taken(reply: Sequence[Any]) -> Taken:
+    id_, event, sub, seq, accepted, replays, entry = texts(reply[:7])
+    kept = (entry, unpack(reply[7])) if reply[7] else None
+    return Taken(id_, event, sub, int(seq), int(accepted), int(replays or 0), kept)
 
 
 def _unfenced(answer: list[Any]) -> list[Any]:

@@ -18,6 +18,7 @@ from worker.store.keys import Keys
 
 Unavailable = RedisError
 BATCH = 256
+BATCH_S = 20.0  # with its tries; a server that is silent for so long does not answer
 
 Value = str | bytes | int | float
 
@@ -59,7 +60,7 @@ class Server:
         try:
             return await self.command("EVALSHA", *words)
         except NoScriptError:
-            await self.command("SCRIPT LOAD", script_source(name))
+            await self.command("SCRIPT", "LOAD", script_source(name))
             return await self.command("EVALSHA", *words)
 
     async def each(self, commands: Sequence[Sequence[Value]]) -> list[Any]:
@@ -86,7 +87,8 @@ class Server:
                 pipeline = self.redis.pipeline(transaction=False)
                 for words, _ in batch:
                     pipeline.execute_command(*words)
-                answers = await pipeline.execute(raise_on_error=False)
+                async with asyncio.timeout(BATCH_S):
+                    answers = await pipeline.execute(raise_on_error=False)
             except BaseException as error:
                 for _, future in batch:
                     _refuse(future, error)

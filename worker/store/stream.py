@@ -8,6 +8,8 @@ from redis.exceptions import ResponseError
 
 from worker.store.server import Server, text
 
+_PAGE = 500
+
 
 @dataclass(frozen=True, slots=True)
 class StreamEntry:
@@ -43,10 +45,15 @@ class EventStream:
 
     async def claim(self, *, idle_ms: int, most: int) -> list[StreamEntry]:
         """What a dead consumer left behind."""
-        answer = await self._server.command(
-            "XAUTOCLAIM", self.stream, self.group, self.consumer, idle_ms, "0", "COUNT", most
-        )
-        return _entries(answer[1])
+        after, entries = "0-0", list[StreamEntry]()
+        while not entries:  # one call looks at a few hundred only, however many are in work
+            after, found, *_ = await self._server.command(
+                "XAUTOCLAIM", self.stream, self.group, self.consumer, idle_ms, after, "COUNT", most
+            )
+            entries = _entries(found)
+            if text(after) == "0-0":
+                break
+        return entries
 
     async def entry(self, entry_id: str) -> StreamEntry | None:
         """One entry by its id, while it is still in the stream."""
@@ -70,25 +77,20 @@ class EventStream:
             if group["name"] == self.group:
                 unread = group["lag"]
                 if unread is None:  # servers before 7 do not count it
-                    unread = len(await self._server.command("XRANGE", self.stream, f"({group['last']}", "+"))
+                    unread = await self._count_after(group["last"])
                 return int(unread) + int(group["pending"])
         return int(await self._server.command("XLEN", self.stream))
 
     async def forget_idle_consumers(self, *, idle_ms: int) -> None:
         """Remove consumers that hold nothing and have not been seen for long."""
-        answer = await self._server.command("XINFO", "CONSUMERS", self.stream, self.group)
-        for consumer in map(_named, answer):
-            if consumer["pending"] == 0 and consumer["idle"] > idle_ms:
-                await self._server.command(
-                    "XGROUP", "DELCONSUMER", self.stream, self.group, text(consumer["name"])
-                )
+        await self._server.script("consumers_forget", (self.stream,), (self.group, idle_ms))
 
     async def _read(self, after: str, most: int, *waiting: str | int) -> list[StreamEntry]:
         words = ("XREADGROUP", "GROUP", self.group, self.consumer, "COUNT", most, *waiting)
         answer = await self._blocking.execute_command(  # type: ignore[no-untyped-call]  # redis-py has no types here
             *words, "STREAMS", self.stream, after
         )
-        return _entries_of_streams(answer)
+        return _entries(answer[0][1]) if answer else []
 
     async def _groups(self) -> list[dict[str, Any]]:
         try:
@@ -106,12 +108,20 @@ class EventStream:
             for group in found
         ]
 
+    async def _count_after(self, last: str) -> int:
+        count = 0
+        while True:
+            page = await self._server.command("XRANGE", self.stream, f"({last}", "+", "COUNT", _PAGE)
+            count += len(page)
+            if len(page) < _PAGE:
+                return count
+            last = text(page[-1][0])
+
     async def _needed_from(self, group: dict[str, Any]) -> str:
         """The first entry a group may still need; read after the group's own place, so never too late."""
         answer = await self._server.command("XPENDING", self.stream, group["name"])
-        first = answer["min"] if isinstance(answer, dict) else answer[1]
         ms, _, n = group["last"].partition("-")
-        return text(first) if first else f"{ms}-{int(n) + 1}"
+        return text(answer["min"]) or f"{ms}-{int(n) + 1}"
 
 
 def _order(entry_id: str) -> tuple[int, int]:
@@ -119,26 +129,11 @@ def _order(entry_id: str) -> tuple[int, int]:
     return int(ms), int(n or 0)
 
 
-def _named(row: Any) -> dict[str, Any]:
-    """A map of an XINFO answer, whether the server sent a map or a flat list."""
-    pairs = row.items() if isinstance(row, dict) else zip(row[::2], row[1::2], strict=True)
-    return {text(name): value for name, value in pairs}
-
-
-def _entries_of_streams(answer: Any) -> list[StreamEntry]:
-    if not answer:
-        return []
-    found = next(iter(answer.values())) if isinstance(answer, dict) else answer[0][1]
-    return _entries(found)
+def _named(row: list[Any]) -> dict[str, Any]:
+    """A map of an XINFO answer."""
+    return {text(name): value for name, value in zip(row[::2], row[1::2], strict=True)}
 
 
 def _entries(found: Any) -> list[StreamEntry]:
-    """Entries of a reply; one that was deleted meanwhile has no fields left."""
-    entries = []
-    for id_, pairs in found:
-        if isinstance(pairs, dict):
-            entries.append(StreamEntry(text(id_), pairs))
-        else:
-            flat = pairs or []
-            entries.append(StreamEntry(text(id_), dict(zip(flat[::2], flat[1::2], strict=True))))
-    return entries
+    """Entries of a reply; one deleted meanwhile has no fields left, or (claimed, before Redis 7) is nothing."""
+    return [StreamEntry(text(id_), pairs) for id_, pairs in found if id_ is not None]

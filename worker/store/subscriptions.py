@@ -26,9 +26,13 @@ class Subscriptions:
         self.mentioning: dict[str, Subscription] = {}
         self._reading = asyncio.Lock()
 
-    async def all(self) -> tuple[Subscription, ...]:
-        """All of them, oldest first; the same object until something changed."""
-        version = int(await self._server.command("GET", self._keys.version("subscriptions")) or 0)
+    async def all(self, version: int | None = None) -> tuple[Subscription, ...]:
+        """All of them, oldest first; the same object until something changed.
+
+        `version` is the one that counts now, for callers who know it already.
+        """
+        if version is None:
+            version = int(await self._server.command("GET", self._keys.version("subscriptions")) or 0)
         async with self._reading:  # many lanes ask at once after a change; one reads
             if version != self._version:
                 stored = fields(await self._server.command("HGETALL", self._keys.named("subscriptions")))

@@ -89,7 +89,4 @@ class Upkeep:
     async def info(self, section: str) -> dict[str, str]:
         """What the server says of itself."""
         answer = await self._server.command("INFO", section)
-        if isinstance(answer, dict):
-            return {text(name): text(value) for name, value in answer.items()}
-        lines = (line.partition(":") for line in text(answer).splitlines() if ":" in line)
-        return {name: value for name, _, value in lines}
+        return {text(name): text(value) for name, value in answer.items()}

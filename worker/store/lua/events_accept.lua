@@ -8,7 +8,9 @@ for i = 3, #KEYS do
   local field, entry, is_repeat, reason = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local acknowledged = redis.call('XACK', KEYS[1], ARGV[1], entry)
   if is_repeat == '1' then
-    redis.call('HINCRBY', KEYS[2], 'repeats_ignored', acknowledged)
+    if redis.call('HGET', KEYS[i], field .. ':entry') ~= entry then
+      redis.call('HINCRBY', KEYS[2], 'repeats_ignored', acknowledged)
+    end
   elseif redis.call('HSETNX', KEYS[i], field .. ':accepted', 1) == 1 then
     redis.call('HINCRBY', KEYS[2], 'accepted', 1)
     accepted = accepted + 1

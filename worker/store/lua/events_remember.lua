@@ -1,7 +1,8 @@
 -- Keeps the body of events before anything refers to them.
 -- KEYS  one event record per event
 -- ARGV  1 life in ms  then per event: source's field, entry id, body
--- Returns per event: 'new', 'redo' (this entry was begun before) or 'repeat' (another entry brought this event).
+-- Returns per event: 'new', 'redo' (this entry was begun before) or 'repeat' (another entry brought this event, or
+-- this one was finished before: the group was made anew).
 local answer = {}
 for i, key in ipairs(KEYS) do
   local field, entry, body = ARGV[i * 3 - 1], ARGV[i * 3], ARGV[i * 3 + 1]
@@ -11,7 +12,8 @@ for i, key in ipairs(KEYS) do
     redis.call('PEXPIRE', key, ARGV[1])
     answer[i] = 'new'
   else
-    answer[i] = before == entry and 'redo' or 'repeat'
+    local begun = before == entry and redis.call('HEXISTS', key, field .. ':accepted') == 0
+    answer[i] = begun and 'redo' or 'repeat'
   end
 end
 return answer

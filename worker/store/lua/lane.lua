@@ -19,15 +19,23 @@ local function waiting()
   return redis.call('LLEN', pending) + redis.call('LLEN', taken)
 end
 
--- The next moment someone should look at this lane; a parked one has none.
+-- A record that is gone (evicted, deleted by hand) must not stop its lane: what is told is that nothing is known.
+local function seq_of(id)
+  local seq = redis.call('HGET', record .. id, 'seq')
+  if seq then return tonumber(seq) end
+  seq = redis.call('HINCRBY', meta, 'seq', 1)
+  redis.call('HSET', record .. id, 'event', '', 'sub', '', 'lane', lane, 'seq', seq, 'state', 'pending',
+    'born', now, 'accepted', now)
+  return seq
+end
+
+-- The next moment someone should look at this lane; a parked or an empty one has none.
 local function set_due(at)
-  if redis.call('HEXISTS', meta, 'parked') == 1 then
+  if redis.call('HEXISTS', meta, 'parked') == 1 or waiting() == 0 then
     redis.call('ZREM', due, lane)
   elseif redis.call('EXISTS', integration_parked) == 1 then
     redis.call('ZREM', due, lane)
     redis.call('SADD', held, lane)
-  elseif waiting() == 0 then
-    redis.call('ZREM', due, lane)
   else
     redis.call('ZADD', due, at, lane)
   end
@@ -43,20 +51,21 @@ local function claim_wake(wake_ms)
   return redis.call('SET', wake, '1', 'NX', 'PX', wake_ms) and 1 or 0
 end
 
--- What was taken goes back to the front, in its order.
+-- What was taken goes back to the front, in its order; only the shorter of the two lists is walked.
 local function give_back()
   if redis.call('EXISTS', taken) == 0 then return end
-  if redis.call('EXISTS', pending) == 0 then
+  if redis.call('LLEN', taken) < redis.call('LLEN', pending) then
+    while redis.call('LMOVE', taken, pending, 'RIGHT', 'LEFT') do end
+  else
+    while redis.call('LMOVE', pending, taken, 'LEFT', 'RIGHT') do end
     redis.call('RENAME', taken, pending)
-    return
   end
-  while redis.call('LMOVE', taken, pending, 'RIGHT', 'LEFT') do end
 end
 
 local function open_attempt(method)
-  local first = redis.call('HGET', record .. redis.call('LINDEX', taken, 0), 'seq')
-  local last = redis.call('HGET', record .. redis.call('LINDEX', taken, -1), 'seq')
-  redis.call('HSET', meta, 'open', now, 'method', method, 'first', first, 'last', last)
+  local first, last = redis.call('LINDEX', taken, 0), redis.call('LINDEX', taken, -1)
+  if not first then return end
+  redis.call('HSET', meta, 'open', now, 'method', method, 'first', seq_of(first), 'last', seq_of(last))
 end
 
 -- Writes what became of the call that is open, for every delivery it told. Slack asking to wait is not a try.
@@ -69,20 +78,38 @@ local function close_attempt(outcome, code, wait_ms)
   if outcome == 'unknown' then redis.call('HSET', meta, 'doubt', open[4]) end
   if outcome ~= 'throttled' then
     for _, id in ipairs(redis.call('LRANGE', taken, 0, -1)) do
+      seq_of(id)
       redis.call('HINCRBY', record .. id, 'tries', 1)
     end
   end
 end
 
+-- What a dead holder left goes back to the front, its open call counted as one of unknown outcome.
+local function recover()
+  close_attempt('unknown', 'worker_lost', 0)
+  give_back()
+end
+
+-- A lane in which nothing waits has nothing to be looked at or to be parked for.
+local function rest_if_empty()
+  if redis.call('EXISTS', lease) == 1 or waiting() > 0 then return end
+  redis.call('ZREM', due, lane)
+  redis.call('ZREM', parked, lane)
+  redis.call('SREM', held, lane)
+  redis.call('ZREM', probes, 'lane:' .. lane)
+  redis.call('HDEL', meta, 'parked', 'reason', 'hint', 'since', 'snoozed', 'failures')
+end
+
 -- After a refused message of several, each is told alone until the last of them is done.
 local function end_singly(ids)
   local until_seq = tonumber(redis.call('HGET', meta, 'singly') or 0)
-  if until_seq > 0 and #ids > 0 and tonumber(redis.call('HGET', record .. ids[#ids], 'seq')) >= until_seq then
+  if until_seq > 0 and #ids > 0 and seq_of(ids[#ids]) >= until_seq then
     redis.call('HDEL', meta, 'singly')
   end
 end
 
 local function bury(id, reason, detail)
+  seq_of(id)
   redis.call('HSET', record .. id, 'state', 'dead', 'finished', now, 'error', reason, 'detail', detail)
   redis.call('PEXPIRE', record .. id, retention_ms)
   redis.call('ZADD', dead, now, id)

@@ -3,13 +3,14 @@
 --       8 '1' when the time spent parked does not count (the lane goes on now)
 -- Returns how many.
 if ARGV[8] == '1' and tonumber(redis.call('HGET', meta, 'resumed') or 0) >= tonumber(ARGV[5]) then return 0 end
+if redis.call('EXISTS', lease) == 0 then recover() end
 local expired, oldest = 0, redis.call('LINDEX', pending, 0)
 while oldest and expired < tonumber(ARGV[6]) do
-  local born = redis.call('HGET', record .. oldest, 'born')
-  if born and tonumber(born) >= tonumber(ARGV[5]) then break end
+  seq_of(oldest)
+  if tonumber(redis.call('HGET', record .. oldest, 'born')) >= tonumber(ARGV[5]) then break end
   redis.call('LPOP', pending)
   bury(oldest, 'expired', ARGV[7])
   expired, oldest = expired + 1, redis.call('LINDEX', pending, 0)
 end
-if expired > 0 and redis.call('EXISTS', lease) == 0 and waiting() == 0 then redis.call('ZREM', due, lane) end
+rest_if_empty()
 return expired

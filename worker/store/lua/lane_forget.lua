@@ -1,20 +1,23 @@
 -- Discards what waits for a subscription that was removed; what is being posted right now is left alone.
 -- ARGV  5 subscription
 -- Returns how many.
-local discarded = 0
-for _, id in ipairs(redis.call('LRANGE', pending, 0, -1)) do
+if redis.call('EXISTS', lease) == 0 then recover() end
+local ids, kept = redis.call('LRANGE', pending, 0, -1), {}
+for _, id in ipairs(ids) do
   if redis.call('HGET', record .. id, 'sub') == ARGV[5] then
-    redis.call('LREM', pending, 1, id)
     redis.call('HSET', record .. id, 'state', 'discarded', 'finished', now, 'error', 'subscription_removed')
     redis.call('PEXPIRE', record .. id, retention_ms)
-    discarded = discarded + 1
+  else
+    kept[#kept + 1] = id
   end
 end
-redis.call('HINCRBY', ledger, 'discarded', discarded)
-if redis.call('EXISTS', lease) == 0 and waiting() == 0 then
-  redis.call('ZREM', due, lane)
-  redis.call('ZREM', parked, lane)
-  redis.call('ZREM', probes, 'lane:' .. lane)
-  redis.call('HDEL', meta, 'parked', 'reason', 'hint', 'since', 'snoozed', 'failures')
+local discarded = #ids - #kept
+if discarded > 0 then
+  redis.call('DEL', pending)
+  for from = 1, #kept, 1000 do
+    redis.call('RPUSH', pending, unpack(kept, from, math.min(from + 999, #kept)))
+  end
+  redis.call('HINCRBY', ledger, 'discarded', discarded)
 end
+rest_if_empty()
 return discarded

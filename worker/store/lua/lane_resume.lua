@@ -4,7 +4,7 @@
 local was = redis.call('HDEL', meta, 'parked')
 redis.call('ZREM', parked, lane)
 redis.call('ZREM', probes, 'lane:' .. lane)
-redis.call('HSET', meta, 'resumed', now)
+if was == 1 then redis.call('HSET', meta, 'resumed', now) end
 if ARGV[6] == '1' then redis.call('HDEL', meta, 'reason', 'hint', 'since', 'snoozed') end
 if redis.call('EXISTS', lease) == 1 then return {was, 0} end
 set_due(now)

@@ -7,7 +7,7 @@ local ids = redis.call('LRANGE', taken, 0, -1)
 local doubt, repeated = tonumber(redis.call('HGET', meta, 'doubt') or 0), 0
 close_attempt('delivered', '', 0)
 for _, id in ipairs(ids) do
-  local key = record .. id
+  local key, seq = record .. id, seq_of(id)
   if id == lead then
     redis.call('HSET', key, 'state', 'delivered', 'finished', now, 'channel', channel, 'ts', ts)
   else
@@ -15,7 +15,7 @@ for _, id in ipairs(ids) do
   end
   redis.call('HDEL', key, 'error', 'detail')
   redis.call('PEXPIRE', key, retention_ms)
-  if tonumber(redis.call('HGET', key, 'seq')) <= doubt then
+  if seq <= doubt then
     redis.call('HSET', key, 'repeated', 1)
     repeated = 1
   end

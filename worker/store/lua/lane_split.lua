@@ -2,9 +2,9 @@
 -- ARGV  5 lease ms  6 code
 -- Returns {'fenced'} or {'ok', what still waits}.
 if not holds() then return {'fenced'} end
-local last = redis.call('HGET', meta, 'last')
 close_attempt('refused', ARGV[6], 0)
-redis.call('HSET', meta, 'singly', last)
+local last = redis.call('LINDEX', taken, -1)
+if last then redis.call('HSET', meta, 'singly', seq_of(last)) end
 give_back()
 renew(tonumber(ARGV[5]))
 return {'ok', redis.call('LLEN', pending)}

@@ -1,12 +1,13 @@
 -- Moves what is pending to taken and opens the attempt: the step before every post.
 -- KEYS  17, 18 closed: the conversation, the workspace (present while Slack wants to be left alone)
--- ARGV  5 lease ms  6 how many at most  7 method
--- Returns {'fenced'} or {'closed', ms} or {'ok', id, event, subscription, seq, accepted ms, replays …}.
+-- ARGV  5 lease ms  6 how many at most  7 method  8 prefix of event records  9 so many come with their bodies
+-- Returns {'fenced'} or {'closed', ms} or {'ok', id, event, subscription, seq, accepted ms, replays, entry, body …};
+-- entry and body are '' when many were taken: they are read in parts then.
 if not holds() then return {'fenced'} end
 local closed = 0
 for i = 17, 18 do
   local left = redis.call('PTTL', KEYS[i])
-  if left > 0 then closed = math.max(closed, math.min(left, tonumber(redis.call('GET', KEYS[i])))) end
+  if left > 0 then closed = math.max(closed, math.min(left, tonumber(redis.call('GET', KEYS[i]) or 0))) end
 end
 if closed > 0 then return {'closed', closed} end
 local most = tonumber(ARGV[6])
@@ -24,7 +25,14 @@ if #ids == 0 then return answer end
 open_attempt(ARGV[7])
 for _, id in ipairs(ids) do
   local found = redis.call('HMGET', record .. id, 'event', 'sub', 'seq', 'accepted', 'replays')
+  if not found[3] then found = {'', '', seq_of(id), now} end
   answer[#answer + 1] = id
   for i = 1, 5 do answer[#answer + 1] = found[i] or '' end
+  local kept = {}
+  if #ids <= tonumber(ARGV[9]) and found[1] then
+    local key, source = string.match(found[1], '^(.-)%.(.*)$')
+    kept = redis.call('HMGET', ARGV[8] .. key, source .. ':entry', source)
+  end
+  answer[#answer + 1], answer[#answer + 2] = kept[1] or '', kept[2] or ''
 end
 return answer

@@ -14,7 +14,7 @@ for i = 1, #KEYS, 2 do
   if free > now + interval * burst + 120000 then free = 0 end
   start = math.max(start, free - interval * (burst - 1))
   local left = redis.call('PTTL', KEYS[i + 1])
-  if left > 0 then closed = math.max(closed, math.min(left, tonumber(redis.call('GET', KEYS[i + 1])))) end
+  if left > 0 then closed = math.max(closed, math.min(left, tonumber(redis.call('GET', KEYS[i + 1]) or 0))) end
 end
 start = math.max(start, now + closed)
 local wait = math.ceil(start - now)
