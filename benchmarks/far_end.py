@@ -1,4 +1,4 @@
-"""A far end that answers every call at once (or after `--latency-ms`) and counts: nothing else is measured with it.
+"""A far end that answers every call at once (or after `--latency-ms`) and counts what came.
 
     python benchmarks/far_end.py --port 9001 [--latency-ms 50] [--channels 3000]
 
@@ -99,8 +99,8 @@ class FarEnd:
                 ts = f"{int(time.time())}.{self.counted.posts:06d}"
                 return {"ok": True, "channel": asked["channel"], "ts": ts, "message": {"type": "message"}}
             case "auth.test":
-                return {"ok": True, "team_id": "T00000001", "team": "Bench", "user": "bot", "user_id": "U00000001",
-                        "bot_id": "B00000001", "url": "http://bench/"}  # fmt: skip
+                who = {"user": "bot", "user_id": "U00000001", "bot_id": "B00000001"}
+                return {"ok": True, "team_id": "T00000001", "team": "Bench", "url": "http://bench/", **who}
             case "conversations.list":
                 asked = parse_qs(url.query)
                 start = int(asked.get("cursor", ["0"])[0] or 0)

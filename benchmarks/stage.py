@@ -1,5 +1,6 @@
-"""What the benchmarks run on: a server, a far end, a worker process; each started, measured, stopped by pid."""
+"""What the benchmarks run on: a server, a far end, worker processes; stopped by pid."""
 
+import asyncio
 import json
 import os
 import socket
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from worker.bootstrap import Services
 from worker.sandbox.redis import EmbeddedRedis
 from worker.store.vault import generate_key
 
@@ -107,6 +109,20 @@ def worker(environment: Mapping[str, str]) -> "Iterator[subprocess.Popen[bytes]]
     """Our Celery worker, as the Procfile starts it."""
     return started(program("celery"), "-A", "worker", "worker", "-Q", "lanes,upkeep", "--without-gossip",
                    "--without-mingle", **environment)  # type: ignore[return-value]  # fmt: skip
+
+
+def ingest(environment: Mapping[str, str]) -> "Iterator[subprocess.Popen[bytes]]":
+    """Our ingest process."""
+    return started(program("ik-slack"), "ingest", **environment)  # type: ignore[return-value]
+
+
+async def alive(made: Services, *, most_s: float = 30) -> None:
+    """Until a worker and an ingest have been seen."""
+    until = time.time() + most_s
+    while not (await made.upkeep.alive("worker") and await made.upkeep.alive("ingest")):
+        if time.time() > until:
+            raise TimeoutError("no worker or no ingest came alive")
+        await asyncio.sleep(0.1)
 
 
 def program(name: str) -> str:
