@@ -1,0 +1,91 @@
+"""`ik-slack subscriptions add`: a new rule, from options."""
+
+import re
+import secrets
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.cli.changing import change_subscriptions
+from worker.cli.choosing import chosen_integration, every_rule, with_integration
+from worker.cli.reaching import warnings
+from worker.cli.rules import FORMS, LEVELS, MENTIONS, SORTS, STYLES, Rule, read_rule, subscription_of
+from worker.cli.running import as_json, print_json, run
+from worker.cli.showing import warn
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Services
+
+
+@click.command()
+@click.option("--to", "destination", metavar="DEST", required=True, help=f"{FORMS}. Quote '#' for the shell.")
+@click.option("--integration", metavar="NAME", help="Needed when there are several.")
+@click.option("--kind", multiple=True, type=click.Choice(SORTS))
+@click.option(
+    "--entity-type", multiple=True, metavar="TYPE", help="As InfraKitchen names it, such as storage."
+)
+@click.option("--entity-id", multiple=True, metavar="ID")
+@click.option("--name", multiple=True, metavar="GLOB", help="Of the entity, such as 'prod-*'.")
+@click.option("--project", multiple=True, metavar="P")
+@click.option("--status", multiple=True, metavar="S", help="Such as error or done.")
+@click.option("--min-severity", type=click.Choice(LEVELS), help="This bad, or worse.")
+@click.option("--label", multiple=True, metavar="K=V", help="Different keys must all match.")
+@click.option("--mention", default="", metavar="STRING", help=f"Whom to mention: {MENTIONS}.")
+@click.option(
+    "--mention-from",
+    type=click.Choice(LEVELS),
+    default="critical",
+    show_default=True,
+    help="This bad, or worse.",
+)
+@click.option("--style", type=click.Choice(STYLES), default="card", show_default=True, help="How it looks.")
+@as_json
+def add(as_json: bool, integration: str | None, **written: object) -> None:
+    """Send events to a channel or a person.
+
+    Without filters, every event. Filters may be repeated: all must match, several values of one are
+    alternatives. A destination that cannot be posted to yet is accepted: what is for it waits.
+
+    \b
+    ik-slack subscriptions add --to '#ops'
+    ik-slack subscriptions add --to oncall@example.com --kind alert --min-severity critical
+    ik-slack subscriptions add --to '#prod' --name 'prod-*' --status error --status cancelled
+    """
+    try:
+        rule = read_rule(written)
+    except ValueError as error:
+        raise click.UsageError(re.sub(r"^(\w+)", _option, str(error))) from None
+
+    async def work(made: "Services") -> tuple[Rule, bool, list[str]]:
+        return await _added(made, rule, integration)
+
+    found, is_new, said = run(work)
+    if as_json:
+        print_json(found.model_dump())
+    else:
+        done = "Added" if is_new else "There is already"
+        click.echo(f"{done} {found.id}: {found.filters} to {found.destination} ({found.integration}).")
+    warn(said)
+
+
+async def _added(made: "Services", rule: Rule, integration_name: str | None) -> tuple[Rule, bool, list[str]]:
+    """The rule as it is stored now, whether it is new, and what people should know."""
+    integration = await chosen_integration(made, integration_name)
+    rule = with_integration(rule, integration)
+    existing = await every_rule(made)
+    found = next((one for one in existing if not one.differences(rule)), None)
+    said = [
+        f"{one.id} sends the same events there too. Remove one of the two, unless both are wanted."
+        for one in existing
+        if found is None and one.told == rule.told
+    ]
+    if found is None:
+        new = rule.model_copy(update={"id": f"sub-{secrets.token_hex(4)}"})
+        now_ms = await made.upkeep.now_ms()
+        await change_subscriptions(made, save=[subscription_of(new, new.id, integration.id, now_ms)])
+    said += await warnings(made, integration, [rule.destination])
+    return found or new, found is None, said
+
+
+def _option(field: re.Match[str]) -> str:
+    return "--to" if field[1] == "destination" else f"--{field[1].replace('_', '-')}"

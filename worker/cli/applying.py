@@ -1,0 +1,149 @@
+"""`ik-slack subscriptions apply` and `export`: all subscriptions as one file."""
+
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from worker.cli.changing import change_subscriptions, discarded
+from worker.cli.choosing import chosen_integration, every_rule, with_integration
+from worker.cli.files import file_argument, text_of
+from worker.cli.planning import Plan, plan, read_rules
+from worker.cli.reaching import warnings
+from worker.cli.rules import subscription_of
+from worker.cli.running import as_json, print_json, run
+from worker.cli.showing import count, warn
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Services
+
+HEAD = "# All subscriptions. Change them here, then: ik-slack subscriptions apply FILE --prune\n"
+
+
+@click.command()
+@file_argument
+@click.option("--prune", is_flag=True, help="Remove subscriptions that are not in the file.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@as_json
+def apply(file: IO[bytes], prune: bool, dry_run: bool, as_json: bool) -> None:
+    """Make the subscriptions those of a file, as `export` prints it: all of them or, if one is wrong, none.
+
+    A subscription is known by its id, or without one by its destination and filters. The names are those of
+    the options of `add`; only the destination is needed.
+
+    \b
+    - destination: '#ops'
+      kind: alert
+      min_severity: error
+    - destination: ada@example.com
+      project: [shop, search]
+    """
+    wanted = read_rules(text_of(file))
+
+    async def work(made: "Services") -> tuple[Plan, int, list[str]]:
+        named = [
+            with_integration(rule, await chosen_integration(made, rule.integration or None))
+            for rule in wanted
+        ]
+        planned = plan(named, await every_rule(made))
+        if dry_run:
+            return planned, 0, []
+        lost = await _carry_out(made, planned, prune=prune)
+        return planned, lost, await _warnings(made, planned)
+
+    planned, lost, said = run(work)
+    if as_json:
+        print_json(_plain(planned, lost, prune=prune, dry_run=dry_run))
+    else:
+        _tell(planned, lost, prune=prune, dry_run=dry_run)
+    warn(said)
+
+
+@click.command()
+@as_json
+def export(as_json: bool) -> None:
+    """Print all subscriptions as YAML, for `apply`; applying it again changes nothing.
+
+    \b
+    ik-slack subscriptions export > subscriptions.yaml
+    """
+    import yaml
+
+    found = run(every_rule)
+    if as_json:
+        print_json([rule.model_dump() for rule in found])
+        return
+    written = [
+        {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
+        for kept in (rule.model_dump(exclude_defaults=True) for rule in found)
+    ]
+    click.echo(HEAD + yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=110), nl=False)
+
+
+async def _carry_out(made: "Services", planned: Plan, *, prune: bool) -> int:
+    """Write it in one step: how many deliveries of removed subscriptions were discarded."""
+    stored = {one.id: one for one in await made.subscriptions.all()}
+    now_ms = await made.upkeep.now_ms()
+    saved = []
+    for place, rule in enumerate((*(new for _, new in planned.changed), *planned.added)):
+        born_ms = stored[rule.id].created_at_ms if rule.id in stored else now_ms + place
+        integration = await made.integrations.find(rule.integration)
+        saved.append(subscription_of(rule, rule.id, integration.id, born_ms))
+    gone = [stored[rule.id] for rule in planned.left if rule.id in stored] if prune else []
+    return await change_subscriptions(made, save=saved, gone=gone)
+
+
+async def _warnings(made: "Services", planned: Plan) -> list[str]:
+    """About destinations that are new."""
+    new = [*planned.added, *(after for before, after in planned.changed if before.told[:2] != after.told[:2])]
+    said: list[str] = []
+    for name in sorted({rule.integration for rule in new}):
+        destinations = sorted({rule.destination for rule in new if rule.integration == name})
+        said += await warnings(made, await made.integrations.find(name), destinations)
+    return said
+
+
+def _tell(planned: Plan, lost: int, *, prune: bool, dry_run: bool) -> None:
+    """What was changed, a line each, and a last one that sums up."""
+    for rule in planned.added:
+        click.echo(f"+ {'new' if dry_run else rule.id}: {rule.filters} to {rule.destination}")
+    for before, after in planned.changed:
+        differences = before.differences(after).items()
+        words = "; ".join(f"{name}: {_word(old)} → {_word(new)}" for name, (old, new) in differences)
+        click.echo(f"~ {after.id}: {words}")
+    removed = planned.left if prune else ()
+    for rule in removed:
+        click.echo(f"- {rule.id}: {rule.filters} to {rule.destination}")
+    parts = [
+        f"{number} {word}"
+        for number, word in (
+            (len(planned.added), "added"),
+            (len(planned.changed), "changed"),
+            (len(removed), "removed"),
+        )
+        if number
+    ]
+    summary = ", ".join(parts) or "Nothing to change"
+    kept = f", {planned.unchanged} as before" if planned.unchanged else ""
+    click.echo(f"{'Would be: ' if dry_run and parts else ''}{summary}{kept}.{discarded(lost)}")
+    if planned.left and not prune:
+        ids = ", ".join(rule.id for rule in planned.left)
+        click.echo(
+            f"{count(len(planned.left), 'subscription')} not in the file stay (--prune removes them): {ids}."
+        )
+
+
+def _plain(planned: Plan, lost: int, *, prune: bool, dry_run: bool) -> dict[str, object]:
+    left = [rule.model_dump() for rule in planned.left]
+    return {
+        "dry_run": dry_run,
+        "added": [rule.model_dump() for rule in planned.added],
+        "changed": [{"before": old.model_dump(), "after": new.model_dump()} for old, new in planned.changed],
+        "removed": left if prune else [],
+        "not_in_file": [] if prune else left,
+        "unchanged": planned.unchanged,
+        "discarded": lost,
+    }
+
+
+def _word(value: object) -> str:
+    return " or ".join(map(str, value)) or "any" if isinstance(value, tuple) else str(value or "none")

@@ -1,0 +1,141 @@
+"""`ik-slack integrations`: Slack apps that were installed for InfraKitchen, their tokens and their health."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.cli import tokens
+from worker.cli.changing import change_subscriptions, discarded
+from worker.cli.choosing import every_integration
+from worker.cli.running import as_json, print_json, print_table, run, when
+from worker.cli.showing import count, plain_integration, print_facts
+from worker.domain.errors import Problem
+from worker.domain.integration import Health, Integration
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Services
+
+
+@click.group()
+def command() -> None:
+    """Connect Slack workspaces, and look after their tokens.
+
+    \b
+    ik-slack manifest                        what to paste when the Slack app is created
+    ik-slack integrations add ops            asks for the token, tests and saves it
+    ik-slack integrations test ops           token, scopes, and every subscribed channel
+    """
+
+
+command.add_command(tokens.add)
+command.add_command(tokens.test)
+command.add_command(tokens.rotate)
+
+
+@command.command("list")
+@as_json
+def list_(as_json: bool) -> None:
+    """All integrations, their workspaces and health."""
+
+    async def work(made: "Services") -> tuple[list[Integration], list[str]]:
+        subscriptions = [one.integration_id for one in await made.subscriptions.all()]
+        return await every_integration(made), subscriptions
+
+    found, subscribed = run(work)
+    if as_json:
+        print_json([plain_integration(integration) for integration in found])
+        return
+    rows = [(one.name, one.team, f"@{one.bot_name}", one.state, subscribed.count(one.id)) for one in found]
+    columns = ("Name", "Workspace", "Bot", "State", "Subscriptions")
+    print_table(columns, rows, empty="No integration yet: add one with `ik-slack integrations add NAME`.")
+    for one in found:
+        if one.hint:
+            click.echo(f"\n{one.name}: {one.reason}. {one.hint}")
+
+
+@command.command()
+@click.argument("name")
+@as_json
+def show(name: str, as_json: bool) -> None:
+    """One integration by its name or id; never its token."""
+
+    async def work(made: "Services") -> Integration:
+        wanted = (await made.integrations.find(name)).id
+        return next(one for one in await every_integration(made) if one.id == wanted)
+
+    found = run(work)
+    if as_json:
+        print_json(plain_integration(found))
+        return
+    print_facts(
+        (
+            ("Name", found.name),
+            ("Id", found.id),
+            ("Description", found.description),
+            ("Labels", ", ".join(found.labels)),
+            ("Workspace", f"{found.team} ({found.team_id})"),
+            ("Bot", f"@{found.bot_name} ({found.bot_user_id})"),
+            ("Scopes", ", ".join(found.scopes)),
+            ("Missing", ", ".join(found.missing_scopes)),
+            ("State", found.state),
+            ("Since", when(found.since_ms)),
+            ("Reason", found.reason),
+            ("What to do", found.hint),
+        )
+    )
+
+
+@command.command()
+@click.argument("name")
+@click.option("--with-subscriptions", is_flag=True, help="Remove its subscriptions too.")
+def remove(name: str, with_subscriptions: bool) -> None:
+    """Forget an integration and its token.
+
+    Refused while subscriptions use it. What waits for subscriptions that are removed with it is discarded.
+    """
+
+    async def work(made: "Services") -> str:
+        integration = await made.integrations.find(name)
+        using = [one for one in await made.subscriptions.all() if one.integration_id == integration.id]
+        if using and not with_subscriptions:
+            named = ", ".join(f"{one.id} ({one.destination})" for one in using)
+            raise Problem(
+                f"Integration {integration.name} is not removed: subscriptions use it: {named}. "
+                "Remove them first, or all together with --with-subscriptions."
+            )
+        lost = await change_subscriptions(made, gone=using)
+        await made.integrations.remove(integration.id)
+        return f"Removed integration {integration.name}." + discarded(lost)
+
+    click.echo(run(work))
+
+
+@command.command()
+@click.argument("name")
+def disable(name: str) -> None:
+    """Post nothing with it until it is enabled again; what is for it waits."""
+
+    async def work(made: "Services") -> str:
+        integration = await made.integrations.find(name)
+        hint = f"Switch it on with `ik-slack integrations enable {integration.name}`."
+        await made.integrations.disable(integration.id, hint)
+        return f"Disabled {integration.name}: what is for it waits. {hint}"
+
+    click.echo(run(work))
+
+
+@command.command()
+@click.argument("name")
+def enable(name: str) -> None:
+    """Post with it again, what waited first."""
+
+    async def work(made: "Services") -> str:
+        integration = await made.integrations.find(name)
+        if integration.state is not Health.DISABLED:
+            return f"{integration.name} is not disabled: it is {integration.state}."
+        lanes = await made.integrations.resume(integration.id)
+        return f"Enabled {integration.name}." + (
+            f" {count(lanes, 'lane')} with something to say go on." if lanes else ""
+        )
+
+    click.echo(run(work))

@@ -1,0 +1,107 @@
+"""Whether a destination can be posted to now, and if not the step that makes it so."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from worker.domain.delivery import Address, lane_name
+from worker.domain.errors import Blocked, NotYet, Refusal
+from worker.domain.integration import Health, Integration, Secret
+from worker.pipeline.connect import CHECK_NETWORK, Check
+from worker.store.vault import WrongKey
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Services
+
+BUDGET_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Unreached:
+    """Why nothing can be posted there now, and what to do. `asked` is False when Slack gave no answer."""
+
+    reason: str
+    step: str
+    asked: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.reason}. {self.step}"
+
+
+async def reach(
+    made: "Services", integration: Integration, destination: str, *, fresh: bool = False
+) -> Address | Unreached:
+    """Where a destination is; it is pinned for its lane. `fresh` trusts nothing that was remembered."""
+    try:
+        token = await made.integrations.token(integration.id)
+        return await _resolve(made, integration, token, destination, fresh=fresh)
+    except WrongKey as error:
+        return Unreached("The token cannot be opened", str(error), asked=False)
+    except NotYet as error:
+        return Unreached(f"It is not known yet ({error.reason})", "Ask again in a minute.", asked=False)
+    except Refusal as error:
+        return refused(error, integration, destination)
+
+
+def refused(error: Refusal, integration: Integration, destination: str) -> Unreached:
+    """A refusal in words that name the things people know."""
+    asked = isinstance(error, Blocked)
+    step = error.hint if isinstance(error, Blocked) else CHECK_NETWORK
+    reason, step = (_filled(text, integration, destination) for text in (error.reason, step))
+    return Unreached(reason, step, asked)
+
+
+async def check(made: "Services", integration: Integration, destination: str, *, fresh: bool) -> Check:
+    """The same as one of the checks of `integrations test`."""
+    found = await reach(made, integration, destination, fresh=fresh)
+    if isinstance(found, Unreached):
+        return Check(destination, False, found.reason, found.step)
+    where = found.id if found.name in ("", found.id) else f"{found.name}, {found.id}"
+    return Check(destination, True, f"can be posted to ({where})")
+
+
+async def warnings(made: "Services", integration: Integration, destinations: Iterable[str]) -> list[str]:
+    """What keeps new subscriptions from being told, with the step; asks until Slack gives no answer."""
+    said = []
+    if integration.state is not Health.ACTIVE:
+        said.append(f"Integration {integration.name} is {integration.state}. {integration.hint}")
+    for destination in destinations:
+        found = await reach(made, integration, destination)
+        if isinstance(found, Address):
+            continue
+        state = "cannot be posted to yet" if found.asked else "may not be ready to be posted to"
+        said.append(f"{destination} {state}: what is for it waits until it can. {found}")
+        if not found.asked:
+            break
+    return said
+
+
+async def _resolve(
+    made: "Services", integration: Integration, token: Secret, destination: str, *, fresh: bool
+) -> Address:
+    lane = lane_name(integration.id, destination)
+    note = await made.upkeep.lane_note(lane)
+    pinned = Address(note["address"], note["name"]) if note["address"] else None
+    try:
+        return await made.resolver.resolve(
+            lane, destination, pinned, integration, token, budget_s=BUDGET_S, fresh=fresh
+        )
+    finally:
+        await _leave_reading(made)
+
+
+async def _leave_reading(made: "Services") -> None:
+    """A read of the directory that outlasts the budget is left to the workers."""
+    reading = [task for task in made.resolver.reading.values() if not task.done()]
+    for task in reading:
+        task.cancel()
+    await asyncio.gather(*reading, return_exceptions=True)
+
+
+def _filled(text: str, integration: Integration, destination: str) -> str:
+    bot = integration.bot_name or "InfraKitchen"
+    names = (("{bot}", bot), ("{channel}", destination), ("{integration}", integration.name))
+    for placeholder, name in names:
+        text = text.replace(placeholder, name)
+    return text

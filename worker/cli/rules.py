@@ -1,0 +1,189 @@
+"""A subscription as people write it, in options or a file, becomes one of ours, or what is wrong with it."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from worker.domain.delivery import canonical_destination
+from worker.domain.event import Kind, Severity
+from worker.domain.subscription import Filters, Subscription
+
+FORMS = "#channel, a conversation id (C…), someone@example.com or a user id (U…)"
+MENTIONS = "<!here>, <!channel>, <!everyone>, <@U…> or <!subteam^S…>"
+_MENTION = r"<!(?:here|channel|everyone)>|<@[UW][A-Z0-9]{7,}>|<!subteam\^S[A-Z0-9]{7,}(?:\|[^<>|]*)?>"
+FILTERS = {
+    "kind": "kinds",
+    "entity_type": "entity_types",
+    "entity_id": "entity_ids",
+    "name": "names",
+    "project": "projects",
+    "status": "statuses",
+    "label": "labels",
+}
+"""The filters with several values: as people write them, and in `Filters`."""
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text; put it in quotes")  # noqa: TRY004  # pydantic collects ValueErrors
+    if not value.strip() or not value.isprintable():
+        raise ValueError("is empty, or has characters that cannot be printed")
+    return value
+
+
+def _destination(value: object) -> str:
+    if value is None:
+        raise ValueError("is empty; a name with # stands in quotes: '#ops'")
+    found = canonical_destination(_text(value))
+    if found is None:
+        raise ValueError(f"{value!r} is no destination; write {FORMS}")
+    return found
+
+
+def _label(value: object) -> str:
+    key, equals, _ = _text(value).partition("=") if isinstance(value, str) else ("", "", "")
+    if not key or not equals:
+        raise ValueError(f"{value!r} is no label; write KEY=VALUE")
+    return str(value)
+
+
+def _mention(value: object) -> str:
+    if value != "" and not re.fullmatch(rf"(?:{_MENTION})(?: (?:{_MENTION}))*", _text(value)):
+        raise ValueError(f"{value!r} mentions nobody; write {MENTIONS}")
+    return str(value)
+
+
+def _several(value: object) -> object:
+    """One value may stand without a list; the order does not matter."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return (
+        tuple(sorted(set(values), key=str)) if all(isinstance(one, str) for one in values) else tuple(values)
+    )
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Level = Literal["info", "warning", "error", "critical"]
+Sort = Literal["workflow", "resource", "alert", "other"]
+Style = Literal["card", "plain"]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(_several)]
+
+
+class Rule(BaseModel):
+    """A subscription as people write it; `integration` is a name, empty for the only one there is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Annotated[str, BeforeValidator(_text)] = ""
+    integration: Text = ""
+    destination: Annotated[str, BeforeValidator(_destination)]
+    kind: Annotated[tuple[Sort, ...], BeforeValidator(_several)] = ()
+    entity_type: Texts = ()
+    entity_id: Texts = ()
+    name: Texts = ()
+    project: Texts = ()
+    status: Texts = ()
+    min_severity: Level | None = None
+    label: Annotated[tuple[Annotated[str, BeforeValidator(_label)], ...], BeforeValidator(_several)] = ()
+    paused: bool = False
+    mention: Annotated[str, BeforeValidator(_mention)] = ""
+    mention_from: Level = "critical"
+    style: Style = "card"
+
+    @property
+    def told(self) -> tuple[object, ...]:
+        """Which events it is for and where they go: all but its id and its options."""
+        return self.integration, self.destination, self.min_severity, *(getattr(self, one) for one in FILTERS)
+
+    def differences(self, other: "Rule") -> dict[str, tuple[object, object]]:
+        """What another rule says differently, its id apart."""
+        both = (
+            (name, getattr(self, name), getattr(other, name)) for name in Rule.model_fields if name != "id"
+        )
+        return {name: (ours, theirs) for name, ours, theirs in both if ours != theirs}
+
+    @property
+    def filters(self) -> str:
+        """Which events, in words."""
+        parts = [
+            f"{name.replace('_', ' ')} {' or '.join(getattr(self, name))}"
+            for name in FILTERS
+            if getattr(self, name)
+        ]
+        if self.min_severity:
+            parts.append(f"severity {self.min_severity} or worse")
+        return ", ".join(parts) or "every event"
+
+    @property
+    def options(self) -> str:
+        """How they are told, in words; nothing when as usual."""
+        mention = f"mentions {self.mention} from {self.mention_from}" if self.mention else ""
+        return ", ".join(filter(None, (mention, "plain" if self.style == "plain" else "")))
+
+
+LEVELS, SORTS, STYLES = get_args(Level), get_args(Sort), get_args(Style)
+
+
+def read_rule(written: Mapping[str, object]) -> Rule:
+    """A rule from what was written; ValueError says in one line what is wrong with which part."""
+    try:
+        return Rule.model_validate(written)
+    except ValidationError as error:
+        raise ValueError("; ".join(_in_words(fault) for fault in error.errors(include_url=False))) from None
+
+
+def rule_of(subscription: Subscription, integration: str) -> Rule:
+    """A subscription as people write it; what is stored is not judged anew."""
+    filters = subscription.filters
+    lowest = filters.min_severity
+    several = {name: tuple(sorted(map(str, getattr(filters, field)))) for name, field in FILTERS.items()}
+    kept: dict[str, Any] = {
+        "id": subscription.id,
+        "integration": integration,
+        "destination": subscription.destination,
+        **several,
+        "min_severity": None if lowest is None else lowest.name.lower(),
+        "paused": subscription.paused,
+        "mention": subscription.mention,
+        "mention_from": subscription.mention_from.name.lower(),
+        "style": subscription.style,
+    }
+    return Rule.model_construct(**kept)
+
+
+def subscription_of(rule: Rule, id_: str, integration_id: str, created_at_ms: int) -> Subscription:
+    """The subscription a rule describes."""
+    several = {FILTERS[name]: getattr(rule, name) for name in FILTERS}
+    several["kinds"] = tuple(Kind(kind) for kind in rule.kind)
+    lowest = None if rule.min_severity is None else Severity.ranked(rule.min_severity)
+    return Subscription(
+        id=id_,
+        integration_id=integration_id,
+        destination=rule.destination,
+        filters=Filters(**several, min_severity=lowest),
+        paused=rule.paused,
+        mention=rule.mention,
+        mention_from=Severity.ranked(rule.mention_from),
+        style=rule.style,
+        created_at_ms=created_at_ms,
+    )
+
+
+def _in_words(fault: ErrorDetails) -> str:
+    """The part, and what is wrong with it."""
+    field = str(fault["loc"][0]) if fault["loc"] else "it"
+    match fault["type"]:
+        case "missing":
+            return f"{field} is missing"
+        case "extra_forbidden":
+            return f"{field} is not known; known are {', '.join(Rule.model_fields)}"
+        case "literal_error":
+            return f"{field}: {fault['input']!r} is none of {fault['ctx']['expected'].replace(' or ', ', ')}"
+        case "bool_parsing" | "bool_type":
+            return f"{field}: {fault['input']!r} is neither true nor false"
+        case "model_type" | "dict_type":
+            return "is no mapping of names to values"
+        case _:
+            return f"{field}: {fault['msg'].removeprefix('Value error, ')}"

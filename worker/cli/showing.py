@@ -1,0 +1,47 @@
+"""How one thing is shown: its facts in two columns, checks with their mend, counts; and as JSON."""
+
+from collections.abc import Sequence
+
+import click
+
+from worker.domain.integration import Integration
+from worker.pipeline.connect import Check
+
+
+def print_facts(facts: Sequence[tuple[str, object]]) -> None:
+    """Names and values; what has no value is left out."""
+    shown = [(name, str(value)) for name, value in facts if value not in ("", None, ())]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        click.echo(f"{name:<{width}}  {value}")
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    """One line each, and under a failed one the step that mends it."""
+    width = max((len(check.name) for check in checks), default=0)
+    for check in checks:
+        click.echo(f"{'✓' if check.passed else '✗'} {check.name:<{width}}  {check.detail}")
+        if check.mend:
+            click.echo(f"  {'':<{width}}  {check.mend}")
+
+
+def warn(said: Sequence[str]) -> None:
+    """Warnings, on stderr."""
+    for line in said:
+        click.echo(f"Warning: {line}", err=True)
+
+
+def count(number: int, noun: str, several: str = "") -> str:
+    """`1 event`, `2,500 events`."""
+    return f"{number:,} {noun if number == 1 else several or noun + 's'}"
+
+
+def plain_integration(integration: Integration) -> dict[str, object]:
+    """An integration as JSON, without its token."""
+    texts = ("id", "name", "description", "team_id", "team", "url", "bot_user_id", "bot_name")
+    lists = ("labels", "scopes", "missing_scopes")
+    return {
+        **{name: getattr(integration, name) for name in texts},
+        **{name: list(getattr(integration, name)) for name in lists},
+        **{name: getattr(integration, name) for name in ("state", "reason", "hint", "since_ms")},
+    }
