@@ -21,7 +21,11 @@ class _Packing:
 
     def pack_commands(self, commands: Iterable[Sequence[Any]]) -> list[bytes]:
         """The bytes of all commands."""
-        return [hiredis.pack_command(tuple(command)) for command in commands]
+        try:
+            return [hiredis.pack_command(tuple(command)) for command in commands]
+        except UnicodeEncodeError:  # a lone surrogate: redis-py replaces it
+            packed: list[bytes] = super().pack_commands(commands)  # type: ignore[misc]  # of the class it is mixed into
+            return packed
 
 
 class PackingConnection(_Packing, Connection):  # type: ignore[misc]  # narrower than redis-py's annotation
@@ -39,17 +43,26 @@ def connect(url: str, *, waits: bool = False) -> Client:
     """
     client = Redis.from_url(url, **_options(waits=waits))
     secured = url.startswith("rediss://")
-    client.connection_pool.connection_class = PackingSSLConnection if secured else PackingConnection
+    client.connection_pool.connection_class = (
+        PackingSSLConnection if secured else PackingConnection
+    )
     return client
 
 
 def connect_by_sentinels(
-    hosts: Sequence[tuple[str, int]], service: str, *, db: int, username: str | None, password: str | None
+    hosts: Sequence[tuple[str, int]],
+    service: str,
+    *,
+    db: int,
+    username: str | None,
+    password: str | None,
 ) -> Client:
     """A client of the server that is master of `service` now, as its sentinels say."""
     login: dict[str, Any] = {"username": username, "password": password}
     sentinel = Sentinel(list(hosts), socket_connect_timeout=CONNECT_S)  # type: ignore[no-untyped-call]  # redis-py's
-    client: Client = sentinel.master_for(service, db=db, **login, **_options(waits=True))
+    client: Client = sentinel.master_for(
+        service, db=db, **login, **_options(waits=True)
+    )
     return client
 
 

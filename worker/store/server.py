@@ -12,12 +12,13 @@ from importlib.resources import files
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import DataError, NoScriptError, RedisError
 
 from worker.store.keys import Keys
 
 Unavailable = RedisError
 BATCH = 256
+TRANSACTIONS = 8  # at once: each takes a connection of its own
 BATCH_S = 20.0  # with its tries; a server that is silent for so long does not answer
 
 Value = str | bytes | int | float
@@ -27,8 +28,12 @@ Value = str | bytes | int | float
 def script_source(name: str) -> str:
     """A script's text; a lane's has the shared part in front."""
     folder = files("worker.store").joinpath("lua")
-    text = folder.joinpath(f"{name}.lua").read_text()
-    return folder.joinpath("lane.lua").read_text() + text if name.startswith("lane_") else text
+    text = folder.joinpath(f"{name}.lua").read_text("utf-8")
+    return (
+        folder.joinpath("lane.lua").read_text("utf-8") + text
+        if name.startswith("lane_")
+        else text
+    )
 
 
 @cache
@@ -44,6 +49,7 @@ class Server:
         self.keys = keys or Keys()
         self._queue: list[tuple[Sequence[Value], asyncio.Future[Any]]] = []
         self._flusher: asyncio.Task[None] | None = None
+        self._transactions = asyncio.Semaphore(TRANSACTIONS)
 
     async def command(self, *words: Value) -> Any:
         """One command's answer."""
@@ -54,7 +60,9 @@ class Server:
             self._flusher = loop.create_task(self._flush())
         return await future
 
-    async def script(self, name: str, keys: Sequence[str], arguments: Sequence[Value] = ()) -> Any:
+    async def script(
+        self, name: str, keys: Sequence[str], arguments: Sequence[Value] = ()
+    ) -> Any:
         """What `lua/<name>.lua` returns."""
         words = (_sha(name), len(keys), *keys, *arguments)
         try:
@@ -69,10 +77,12 @@ class Server:
 
     async def together(self, *commands: Sequence[Value]) -> list[Any]:
         """Several commands as one step (MULTI)."""
-        pipeline = self.redis.pipeline(transaction=True)
-        for words in commands:
-            pipeline.execute_command(*words)
-        return list(await pipeline.execute())
+        async with self._transactions:
+            try:
+                async with asyncio.timeout(BATCH_S):
+                    return await self._execute(commands, as_one=True)
+            except TimeoutError as error:
+                raise Unavailable("no answer in time") from error
 
     async def aclose(self) -> None:
         """Lets what is on its way arrive, then closes the connection."""
@@ -83,20 +93,43 @@ class Server:
     async def _flush(self) -> None:
         while self._queue:
             batch, self._queue = self._queue[:BATCH], self._queue[BATCH:]
-            try:
-                pipeline = self.redis.pipeline(transaction=False)
-                for words, _ in batch:
-                    pipeline.execute_command(*words)
-                async with asyncio.timeout(BATCH_S):
-                    answers = await pipeline.execute(raise_on_error=False)
-            except BaseException as error:
-                for _, future in batch:
-                    _refuse(future, error)
-                if not isinstance(error, Exception):
-                    raise
-            else:
-                for (_, future), answer in zip(batch, answers, strict=True):
-                    _answer(future, answer)
+            await self._send(
+                [(words, future) for words, future in batch if not future.done()]
+            )
+
+    async def _send(
+        self, batch: Sequence[tuple[Sequence[Value], asyncio.Future[Any]]]
+    ) -> None:
+        try:
+            async with asyncio.timeout(BATCH_S):
+                answers = await self._execute(
+                    [words for words, _ in batch], as_one=False
+                )
+        except (
+            DataError,
+            TypeError,
+        ) as error:  # one of them is no command at all; none was sent
+            if len(batch) == 1:
+                _refuse(batch[0][1], error)
+                return
+            for alone in batch:
+                await self._send([alone])
+        except BaseException as error:
+            for _, future in batch:
+                _refuse(future, error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            for (_, future), answer in zip(batch, answers, strict=True):
+                _answer(future, answer)
+
+    async def _execute(
+        self, commands: Sequence[Sequence[Value]], *, as_one: bool
+    ) -> list[Any]:
+        pipeline = self.redis.pipeline(transaction=as_one)
+        for words in commands:
+            pipeline.execute_command(*words)
+        return list(await pipeline.execute(raise_on_error=as_one))
 
 
 def _answer(future: asyncio.Future[Any], answer: object) -> None:
@@ -110,7 +143,9 @@ def _refuse(future: asyncio.Future[Any], error: BaseException) -> None:
     if future.done():
         return
     if isinstance(error, (RedisError, asyncio.CancelledError)):
-        future.set_exception(error) if isinstance(error, RedisError) else future.cancel()
+        future.set_exception(error) if isinstance(
+            error, RedisError
+        ) else future.cancel()
     else:
         future.set_exception(Unavailable(f"{type(error).__name__}: {error}"))
 
@@ -118,7 +153,11 @@ def _refuse(future: asyncio.Future[Any], error: BaseException) -> None:
 def text(value: object) -> str:
     """A reply as text; nothing is the empty text."""
     return (
-        value.decode("utf-8", "replace") if isinstance(value, bytes) else "" if value is None else str(value)
+        value.decode("utf-8", "replace")
+        if isinstance(value, bytes)
+        else ""
+        if value is None
+        else str(value)
     )
 
 
