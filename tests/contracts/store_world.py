@@ -1,0 +1,179 @@
+"""A small world: every store on one server, and what must be true of it after every step."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from worker.domain.delivery import Receipt
+from worker.store.connection import Client
+from worker.store.dead_letters import DeadLetters
+from worker.store.deliveries import Deliveries
+from worker.store.directory import Directory
+from worker.store.events import Events
+from worker.store.integrations import Integrations
+from worker.store.keys import Keys
+from worker.store.lanes import Entry, Held, Lanes, Taken
+from worker.store.ledger import Balance, take_census
+from worker.store.pace import Pace, Rate
+from worker.store.server import Server, fields, texts
+from worker.store.stream import EventStream
+from worker.store.subscriptions import Subscriptions
+from worker.store.upkeep import Upkeep
+from worker.store.vault import Vault, generate_key
+
+LANE = "ops/#alerts"
+RING = generate_key()
+OPEN = ("t:closed:none", "t:closed:nowhere")
+RECEIPT = Receipt("C1", "1700000000.000100")
+STREAM, GROUP = "events", "ik-slack"
+LIFE_S, RETENTION_S = 1_209_600, 604_800
+
+
+class World:
+    """Every store on one server, under the prefix `t`."""
+
+    def __init__(self, redis: Client, *, longest: int = 10_000) -> None:
+        self.redis = redis
+        self.keys = Keys("t")
+        self.server = Server(redis, self.keys)
+        self.lanes = Lanes(self.server, retention_s=RETENTION_S, longest=longest)
+        self.deliveries = Deliveries(self.server)
+        self.events = Events(self.server, life_s=LIFE_S, retention_s=RETENTION_S)
+        self.dead_letters = DeadLetters(
+            self.server, self.deliveries, self.events, self.lanes
+        )
+        self.integrations = Integrations(self.server, Vault(RING))
+        self.subscriptions = Subscriptions(self.server)
+        self.directory = Directory(self.server)
+        self.pace = Pace(self.server, channel=Rate(1.0), workspace=Rate(5.0, 20))
+        self.upkeep = Upkeep(self.server)
+
+    def stream(self, consumer: str = "one", group: str = GROUP) -> EventStream:
+        """A consumer of the stream."""
+        return EventStream(
+            self.server, self.redis, stream=STREAM, group=group, consumer=consumer
+        )
+
+    async def append(
+        self, *ids: str, lane: str = LANE, subscription: str = "s1"
+    ) -> tuple[int, int, bool]:
+        """Deliveries of events that are kept."""
+        for id_ in ids:
+            await self.redis.hset(f"t:event:{id_}", "src", b"j{}")
+        return await self.lanes.append(
+            lane, [Entry(id_, f"{id_}.src", subscription, 7) for id_ in ids]
+        )
+
+    async def hold(self, lane: str = LANE, token: str = "h1") -> Held:
+        """The lane, which must be free."""
+        held = await self.lanes.acquire(lane, token)
+        assert isinstance(held, Held), held
+        return held
+
+    async def take(self, held: Held, most: int = 10_000) -> list[str]:
+        """The ids that are taken now."""
+        taken = await self.lanes.take(held, OPEN, most=most)
+        assert isinstance(taken, tuple), taken
+        assert all(isinstance(one, Taken) for one in taken)
+        return [one.delivery_id for one in taken]
+
+    async def tell(
+        self, lane: str = LANE, token: str = "h1", *, most: int = 10_000
+    ) -> list[str]:
+        """One whole round: what it told."""
+        held = await self.hold(lane, token)
+        told = await self.take(held, most)
+        await self.lanes.settle(held, RECEIPT, told[0], leave=True)
+        return told
+
+    async def dead(self, *ids: str, lane: str = LANE) -> None:
+        """Dead letters: Slack refused them."""
+        await self.append(*ids, lane=lane)
+        held = await self.hold(lane)
+        await self.take(held)
+        await self.lanes.bury(held, "invalid_blocks", "no")
+        await self.lanes.release(held)
+
+    async def state(self, id_: str) -> str:
+        """A delivery's state."""
+        found = await self.deliveries.find(id_)
+        return "" if found is None else found.state.value
+
+    async def balance(self) -> Balance:
+        """The ledger."""
+        return (await take_census(self.server))[0]
+
+    async def listed(self, lane: str, part: str) -> list[str]:
+        """The ids of a lane's list."""
+        return texts(await self.redis.lrange(f"t:lane:{lane}:{part}", 0, -1))
+
+    async def is_due(self, lane: str = LANE) -> bool:
+        """Whether someone is to look at it."""
+        return await self.redis.zscore("t:due", lane) is not None
+
+    async def lose_lease(self, lane: str = LANE) -> None:
+        """The holder is gone, and its time is up."""
+        await self.redis.delete(f"t:lane:{lane}:lease")
+
+    async def check(self) -> None:
+        """What is true after every step."""
+        balance, _ = await take_census(self.server)
+        assert balance.unaccounted == 0, balance
+        waiting: list[str] = []
+        for lane in texts(list(await self.redis.smembers("t:lanes"))):
+            waiting += await self._check_lane(lane)
+        assert len(waiting) == len(set(waiting)), "a delivery waits twice"
+        await self._check_records(waiting, balance)
+
+    async def _check_lane(self, lane: str) -> list[str]:
+        key = f"t:lane:{lane}"
+        ids = await self.listed(lane, "taken") + await self.listed(lane, "pending")
+        integration = lane.partition("/")[0]
+        is_parked = await self.redis.hexists(key, "parked")
+        is_held = await self.redis.exists(f"t:integration:{integration}:parked")
+        due = await self.is_due(lane)
+        in_held = await self.redis.sismember(f"t:held:{integration}", lane)
+        probed = await self.redis.zscore("t:probes", f"lane:{lane}") is not None
+        assert is_parked == (await self.redis.zscore("t:parked", lane) is not None)
+        assert probed == is_parked
+        assert not (is_parked and due), f"{lane} is parked and due"
+        assert not (in_held and due), f"{lane} waits for its integration and is due"
+        assert is_held or not in_held, f"{lane} waits for an integration that works"
+        if await self.redis.exists(f"{key}:lease"):
+            assert due, f"{lane} is held, and nobody looks when its holder dies"
+        if ids and not is_parked:
+            assert due or in_held, f"{lane} is lost"
+        if await self.redis.exists(f"{key}:taken"):
+            assert await self.redis.hexists(key, "open") or await self.redis.exists(
+                f"{key}:lease"
+            )
+        return ids
+
+    async def _check_records(self, waiting: Sequence[str], balance: Balance) -> None:
+        states: Counter[str] = Counter()
+        keys = texts([key async for key in self.redis.scan_iter("t:delivery:*")])
+        for key in keys:
+            kept = fields(await self.redis.hgetall(key))
+            id_ = key.removeprefix("t:delivery:")
+            assert {
+                "event",
+                "sub",
+                "lane",
+                "seq",
+                "state",
+                "born",
+                "accepted",
+            } <= kept.keys(), kept
+            is_pending = kept["state"] == "pending"
+            assert is_pending == (id_ in waiting), f"{id_} is {kept['state']}"
+            assert is_pending == (await self.redis.pttl(key) == -1), (
+                f"{id_}: {await self.redis.pttl(key)}"
+            )
+            dead = await self.redis.zscore("t:dead", id_) is not None
+            assert dead == (kept["state"] == "dead")
+            states[kept["state"]] += 1
+        assert states["pending"] == balance.pending + balance.parked
+        counted = {
+            name: getattr(balance, name)
+            for name in ("delivered", "merged", "dead", "discarded")
+        }
+        assert {name: states[name] for name in counted} == counted
