@@ -8,17 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from worker.domain.delivery import Address, Outcome, Receipt
-from worker.domain.errors import Blocked, Fenced, NotYet, Refusal, Scope, Transient, Undeliverable
+from worker.domain.errors import Fenced, NotYet, Refusal, Transient, Undeliverable, Unlisted
 from worker.domain.folding import Folding
 from worker.domain.integration import Integration, Secret
 from worker.domain.message import Message
+from worker.pipeline.connection import connected
 from worker.pipeline.digest import digest
 from worker.pipeline.fold import fold
 from worker.pipeline.gateway import Gateway, Sleep
 from worker.pipeline.pace import pace
 from worker.pipeline.post import post
 from worker.pipeline.reading import read_told
-from worker.pipeline.record import Ended, Recorder, Round
+from worker.pipeline.record import FAULT, Ended, Recorder, Round
 from worker.pipeline.render import event_url, render
 from worker.pipeline.resolve import Resolver
 from worker.store.events import Events
@@ -82,6 +83,8 @@ async def drain(lane: str, tools: Tools) -> Drained:
             one, ended = await drainer.tell_once()
             if ended.told:
                 posts, told = posts + 1, told + len(one.taken)
+            if ended.split:
+                drainer.singly = one.taken[-1].seq
             if not ended.left.held:
                 retry_s = ended.snoozed_s if ended.failed else 0.0
                 return Drained(lane, posts, told, ended.left.wake, ended.reason, retry_s)
@@ -106,7 +109,7 @@ class _Drainer:
         """One message: resolve, pace, take, fold, render, post, record."""
         one, tools = Round(self.held), self.tools
         try:
-            one.integration, token = self._connected()
+            one.integration, token = connected(self.connection, self.held.integration_id)
             async with tools.permits:
                 address = await self._resolved(one.integration, token)
             one.channel, one.name = address.id, address.name
@@ -125,26 +128,8 @@ class _Drainer:
             raise
         except Exception as fault:  # a fault of ours must not stop the lane for good, nor spin
             log.exception("a fault of this program")
-            refusal = Transient("fault", f"a fault of this program ({type(fault).__name__})")
+            refusal = Unlisted(FAULT, f"a fault of this program ({type(fault).__name__})")
             return one, await tools.recorder.refused(one, refusal)
-
-    def _connected(self) -> tuple[Integration, Secret]:
-        """The integration with its token, or the step a person must take."""
-        name = self.held.integration_id
-        if self.connection is None:
-            raise Blocked(
-                "integration_gone",
-                f"the integration {name} was removed",
-                f"Add it again with `ik-slack integrations add {name}`, or discard what waits.",
-            )
-        if self.connection.token is None:
-            raise Blocked(
-                "wrong_key",
-                "the token cannot be opened with this ENCRYPTION_KEY",
-                self.connection.unreadable,
-                Scope.INTEGRATION,
-            )
-        return self.connection.integration, self.connection.token
 
     async def _resolved(self, integration: Integration, token: Secret) -> Address:
         """Where to; asked once in a hold."""
@@ -211,7 +196,7 @@ class _Drainer:
         try:
             return await post(
                 tools.gateway, token, one.channel, message, plain=plain,
-                budget_s=self._left_s(), sleep=tools.sleep, closing=closing, opening=opening,
+                left_s=self._left_s, sleep=tools.sleep, closing=closing, opening=opening,
             )  # fmt: skip
         finally:
             one.post_s = tools.clock() - started

@@ -6,6 +6,7 @@ In this order, so that a crash anywhere only makes it happen again: bodies, deli
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from worker import sources
@@ -66,7 +67,8 @@ class Ingest:
                 away_s = min(max(away_s * 2, AWAY_S), AWAY_MOST_S)
                 say(log, logging.ERROR, "Redis does not answer", error=str(error), next_try_s=away_s)
                 await self.sleep(away_s)
-        await self.upkeep.leave("ingest", self.who)
+        with suppress(Unavailable):  # its last sign of life is forgotten soon anyway
+            await self.upkeep.leave("ingest", self.who)
 
     async def _finish(self) -> None:
         """What this consumer read and did not finish."""

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker.domain.delivery import Address
+from worker.domain.delivery import Address, Destination, destination_form
 from worker.domain.errors import NotYet, Refusal
 from worker.pipeline.connect import with_identity
 from worker.pipeline.gateway import Gateway
@@ -17,16 +17,14 @@ from worker.telemetry import say
 log = logging.getLogger("worker.probe")
 
 BUDGET_S = 5.0
-SEEN_BY_LOOKING = frozenset(
-    (
-        "not_in_channel",
-        "channel_not_found",
-        "is_archived",
-        "users_not_found",
-        "user_disabled",
-        "cannot_dm_bot",
-    )
-)
+_CHANNEL = frozenset(("not_in_channel", "channel_not_found", "is_archived"))
+_PERSON = frozenset(("users_not_found", "user_disabled", "cannot_dm_bot"))
+SEEN_BY_LOOKING = {
+    Destination.CHANNEL_NAME: _CHANNEL,
+    Destination.CONVERSATION_ID: _CHANNEL,
+    Destination.EMAIL: _PERSON,
+}
+"""What Slack tells of a destination without a post; a user's own id and direct messages only a post tries."""
 
 
 @dataclass(slots=True)
@@ -58,11 +56,13 @@ class Prober:
             return ()
         identity = await self.gateway.identify(connection.token)
         integration = with_identity(connection.integration, identity)
-        if integration != connection.integration:
-            await self.integrations.save(integration)
-        if identity.missing_scopes and await self.integrations.parked_code(id_) == "missing_scope":
+        granted = set(identity.scopes) - set(connection.integration.scopes)
+        code = await self.integrations.parked_code(id_)
+        if code == "disabled" or (code == "missing_scope" and identity.missing_scopes and not granted):
             return ()
         waited = await self.integrations.resume(id_)
+        if integration != connection.integration:
+            await self.integrations.save(integration)  # last: after a crash before it, one more look
         say(log, logging.WARNING, "integration works again", integration=integration.name, lanes=waited)
         return ()  # its lanes are due now: the sweep wakes them
 
@@ -72,7 +72,8 @@ class Prober:
         connection = (await self.integrations.connections()).get(integration_id)
         if connection is None or connection.token is None or not note["parked"]:
             return ()
-        certain = note["parked"] in SEEN_BY_LOOKING
+        form = None if destination.startswith("D") else destination_form(destination)
+        certain = form is not None and note["parked"] in SEEN_BY_LOOKING.get(form, ())
         if certain:
             pinned = Address(note["address"], note["name"]) if note["address"] else None
             await self.resolver.resolve(

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_fixed
 
 from worker.domain.delivery import Outcome, Receipt
 from worker.domain.errors import (
@@ -30,18 +30,24 @@ log = logging.getLogger("worker.attempt")
 
 FIRST_SNOOZE_S, LONGEST_SNOOZE_S = 2.0, 300.0
 TRIES_OF_UNLISTED = 5
+FAULT = "fault"  # of this program: tried as often as a code nobody has listed
 RECEIPT_KEPT_S = 25.0  # below the lease: as long as the lane is ours, its receipt can still be recorded
+RECEIPT_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How one round of a lane ended: what waits, whether it is still ours, and why it lies down."""
+    """How one round of a lane ended: what waits, whether it is still ours, and why it lies down.
+
+    `split`: what was taken is told one by one from now on.
+    """
 
     left: Left
     snoozed_s: float = 0.0
     reason: str = ""
     failed: bool = False
     told: bool = False
+    split: bool = False
 
 
 @dataclass(slots=True)
@@ -98,8 +104,8 @@ class Recorder:
         """Once Redis is back, as long as the lane is ours."""
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(Unavailable),
-            wait=wait_fixed(0.5),
-            stop=stop_after_delay(RECEIPT_KEPT_S),
+            wait=wait_fixed(RECEIPT_AGAIN_S),
+            stop=stop_after_delay(RECEIPT_KEPT_S) | stop_after_attempt(int(RECEIPT_KEPT_S / RECEIPT_AGAIN_S)),
             sleep=self.sleep,
             reraise=True,
         ):
@@ -139,7 +145,7 @@ class Recorder:
     async def _failed(self, one: Round, error: Refusal) -> Ended:
         wait_s = snooze_s(one.held.failures, self.jitter())
         outcome = Outcome.UNKNOWN if isinstance(error, Uncertain) else Outcome.TRANSIENT
-        if isinstance(error, Unlisted):
+        if isinstance(error, Unlisted) and error.code != FAULT:
             say(log, logging.ERROR, "unlisted error code: add a row to slack/codes.py", code=error.code)
         say_attempt(one, logging.WARNING, outcome, error.code, wait_s, reason=error.reason)
         left = await self.lanes.release(
@@ -171,7 +177,7 @@ class Recorder:
         """Several together are told one by one; one alone becomes a dead letter."""
         say_attempt(one, logging.ERROR, Outcome.REFUSED, error.code, reason=error.reason)
         if len(one.taken) > 1:
-            return Ended(await self.lanes.split(one.held, error.code))
+            return Ended(await self.lanes.split(one.held, error.code), split=True)
         return Ended(await self.lanes.bury(one.held, error.code, one.filled(error.reason)))
 
 

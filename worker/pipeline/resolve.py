@@ -1,7 +1,8 @@
 """Resolve: a destination as a person wrote it becomes an address Slack knows, or the reason why it cannot."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import secrets
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ from worker.domain.delivery import Address, Destination, destination_form
 from worker.domain.errors import Blocked, NotYet, Throttled
 from worker.domain.integration import Conversation, Integration, Page, Secret
 from worker.pipeline.gateway import Gateway, Sleep
+from worker.pipeline.listing import Progress, list_channels, wait_to_call
 from worker.store.directory import Directory
 from worker.store.lanes import Lanes
 from worker.store.pace import Pace
@@ -16,7 +18,7 @@ from worker.store.upkeep import Upkeep
 
 Answer = TypeVar("Answer")
 
-LIST_PER_MINUTE, INFO_PER_MINUTE, LOOKUP_PER_MINUTE = 20, 50, 50
+INFO_PER_MINUTE, LOOKUP_PER_MINUTE = 50, 50
 FRESH_ENOUGH_S = 10.0  # a miss in a directory younger than this is a miss
 READ_LOCK_MS = 90_000
 
@@ -47,11 +49,12 @@ class Resolver:
             case Destination.USER_ID:
                 return Address(destination, destination)
             case Destination.EMAIL:
-                return await self._person(destination, integration, token, budget_s)
+                return await self._person(destination, integration, token, budget_s, fresh=fresh)
             case Destination.CONVERSATION_ID if destination.startswith("D"):
                 return Address(destination, destination)
             case Destination.CONVERSATION_ID:
-                found = await self._by_id(destination, integration, token, budget_s, fresh=fresh)
+                known = await self.directory.by_id(integration.id, destination)
+                found = await self._usable(destination, known, integration, token, budget_s, fresh=fresh)
             case _:
                 found = await self._by_name(destination, pinned, integration, token, budget_s, fresh=fresh)
         address = Address(found.id, f"#{found.name}" if found.name else destination)
@@ -60,73 +63,62 @@ class Resolver:
         return address
 
     async def read_directory(
-        self, integration: Integration, token: Secret, *, progress: Callable[[Page], None] = lambda _: None
+        self, integration: Integration, token: Secret, *, progress: Progress = lambda _: None
     ) -> int:
         """Read every channel of the workspace, paced, one worker at a time: how many pages it took."""
-        lock = f"directory:{integration.id}"
-        if not await self.upkeep.lock(lock, self.who, READ_LOCK_MS):
-            raise NotYet(1.0, "another worker reads the channel directory")
+        lock, who, pages = f"directory:{integration.id}", f"{self.who}:{secrets.token_hex(4)}", 0
+
+        async def holding() -> None:
+            if not await self.upkeep.lock(lock, who, READ_LOCK_MS):
+                raise NotYet(1.0, "another worker reads the channel directory")
+
+        def counting(page: Page) -> None:
+            nonlocal pages
+            pages += 1
+            progress(page)
+
+        await holding()
         try:
-            found: list[Conversation] = []
-            pages = 0
-            for private in (False, True):
-                cursor: str | None = ""
-                while cursor is not None:
-                    page = await self._page(integration, token, cursor, private=private)
-                    await self.upkeep.lock(lock, self.who, READ_LOCK_MS)
-                    found += page.conversations
-                    progress(page)
-                    cursor = page.cursor or None
-                    pages += 1
+            found = await list_channels(
+                self.gateway, self.allowances, integration, token,
+                sleep=self.sleep, holding=holding, progress=counting,
+            )  # fmt: skip
             await self.directory.replace(integration.id, found)
             return pages
         finally:
-            await self.upkeep.unlock(lock, self.who)
-
-    async def _page(self, integration: Integration, token: Secret, cursor: str, *, private: bool) -> Page:
-        """One page, however long Slack makes us wait. Without groups:read there are no private ones."""
-        while True:
-            await self._wait_for(integration, "conversations.list", LIST_PER_MINUTE, READ_LOCK_MS / 1000 - 15)
-            try:
-                return await self.gateway.list_conversations(token, private=private, cursor=cursor)
-            except Throttled as error:
-                await self.allowances.close_method(
-                    integration.workspace, "conversations.list", error.retry_after_s
-                )
-                if error.retry_after_s * 1000 >= READ_LOCK_MS:
-                    raise
-                await self.sleep(error.retry_after_s)
-            except Blocked as error:
-                if private and error.code == "missing_scope":
-                    return Page(())
-                raise
+            await self.upkeep.unlock(lock, who)
 
     async def _by_name(
         self, name: str, pinned: Address | None, integration: Integration, token: Secret, budget_s: float, *,
         fresh: bool,
     ) -> Conversation:  # fmt: skip
-        if pinned is not None:
+        gone: set[str] = set()
+
+        async def there(id_: str, known: Conversation | None) -> Conversation | None:
             try:
-                return await self._by_id(pinned.id, integration, token, budget_s, fresh=fresh)
+                return await self._usable(id_, known, integration, token, budget_s, fresh=fresh)
             except Blocked as error:
                 if error.code != "channel_not_found":
-                    raise  # deleted, and perhaps made anew: then its name says where
-        bare = name.removeprefix("#")
-        found = await self.directory.by_name(integration.id, bare)
+                    raise
+                gone.add(id_)  # deleted, and perhaps made anew: then its name says where
+                return None
+
+        async def named() -> Conversation | None:
+            known = await self.directory.by_name(integration.id, name.removeprefix("#"))
+            return None if known is None or known.id in gone else await there(known.id, known)
+
+        found = None
+        if pinned is not None:
+            found = await there(pinned.id, await self.directory.by_id(integration.id, pinned.id))
+        found = found or await named()
         if found is None:
             age_s = await self.directory.age_s(integration.id)
             if age_s is None or age_s > FRESH_ENOUGH_S:
                 await self._reread(integration, token, budget_s)
-                found = await self.directory.by_name(integration.id, bare)
-        if found is None or (pinned is not None and found.id == pinned.id):
+                found = await named()
+        if found is None:
             raise self.gateway.refusal("channel_not_found")
-        return await self._usable(found.id, found, integration, token, budget_s, fresh=fresh)
-
-    async def _by_id(
-        self, id_: str, integration: Integration, token: Secret, budget_s: float, *, fresh: bool
-    ) -> Conversation:
-        known = await self.directory.by_id(integration.id, id_)
-        return await self._usable(id_, known, integration, token, budget_s, fresh=fresh)
+        return found
 
     async def _usable(
         self, id_: str, known: Conversation | None, integration: Integration, token: Secret, budget_s: float,
@@ -145,8 +137,10 @@ class Resolver:
             raise self.gateway.refusal("not_in_channel")
         return known
 
-    async def _person(self, email: str, integration: Integration, token: Secret, budget_s: float) -> Address:
-        person = await self.directory.person(integration.id, email)
+    async def _person(
+        self, email: str, integration: Integration, token: Secret, budget_s: float, *, fresh: bool
+    ) -> Address:
+        person = None if fresh else await self.directory.person(integration.id, email)
         if person is None:
             await self._wait_for(integration, "users.lookupByEmail", LOOKUP_PER_MINUTE, budget_s)
             person = await self._asking(
@@ -175,13 +169,9 @@ class Resolver:
     async def _wait_for(
         self, integration: Integration, method: str, per_minute: int, longest_s: float
     ) -> None:
-        slot = await self.allowances.slot_to_call(
-            integration.workspace, method, per_minute, longest_s=max(longest_s, 0.0)
+        await wait_to_call(
+            self.allowances, integration, method, per_minute, longest_s=longest_s, sleep=self.sleep
         )
-        if not slot.booked:
-            raise NotYet(slot.wait_s, f"waits to call {method}")
-        if slot.wait_s:
-            await self.sleep(slot.wait_s)
 
     async def _asking(self, integration: Integration, method: str, asked: Awaitable[Answer]) -> Answer:
         try:

@@ -119,6 +119,8 @@ class Sweep:
                 await self.wake(lanes)
         except Unavailable as error:
             say(log, logging.ERROR, "Redis does not answer", error=str(error))
+        except Exception:  # its next look is planned already
+            log.exception("a fault of this program")
 
     async def _refresh_directories(self) -> None:
         """Directories that were read before and are too old by now."""

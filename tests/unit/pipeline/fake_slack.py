@@ -1,0 +1,130 @@
+"""A very small Slack as a Gateway, for tests that say how a call ends; `worker.sandbox` is the larger one.
+
+`test_pipeline_fake_slack.py` holds it to the real gateway on the sandbox.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from worker.domain.delivery import Receipt
+from worker.domain.errors import Refusal
+from worker.domain.integration import REQUIRED_SCOPES, Conversation, Identity, Page, Person, Secret
+from worker.domain.message import Message
+from worker.slack import codes
+from worker.slack.blocks import arguments
+
+PAGE = 2
+Ending = BaseException | Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What was posted."""
+
+    channel: str
+    message: Message
+    plain: bool
+    token: str
+
+    @property
+    def text(self) -> str:
+        return self.message.text
+
+
+class FakeSlack:
+    """Channels, people and tokens; each call meets the next ending that waits for its method, if any."""
+
+    def __init__(self) -> None:
+        self.channels: dict[str, Conversation] = {}
+        self.people: dict[str, Person] = {}
+        self.identities: dict[str, Identity] = {"xoxb-1": identity(), "xoxb-2": identity()}
+        self.faults: dict[str, str] = {}
+        self.posts: list[Posted] = []
+        self.calls: Counter[str] = Counter()
+        self.endings: dict[str, deque[Ending]] = {}
+        self.pages: dict[tuple[bool, str], Page] = {}
+
+    def add_channel(self, id_: str, name: str, *, is_member: bool = True, is_private: bool = False) -> None:
+        self.channels[id_] = Conversation(id_, name, is_member=is_member, is_private=is_private)
+
+    def change(self, id_: str, **changes: bool | str) -> None:
+        """An invitation, a kick, a rename, an archive …"""
+        self.channels[id_] = replace(self.channels[id_], **changes)  # type: ignore[arg-type]
+
+    def ends(self, method: str, *endings: Ending | str) -> None:
+        """How the next calls of a method end: raising this, or a code of Slack's, or after this was done."""
+        waiting = self.endings.setdefault(method, deque())
+        waiting.extend(codes.refusal(one) if isinstance(one, str) else one for one in endings)
+
+    async def post(self, token: Secret, channel: str, message: Message, *, plain: bool = False) -> Receipt:
+        arguments(message, plain=plain)
+        self._call("chat.postMessage", token, "chat:write")
+        if channel.startswith("U"):
+            channel = "D" + channel[1:]
+        else:
+            found = self._seen(channel)
+            if found.is_archived:
+                raise codes.refusal("is_archived")
+            if not found.is_member:
+                raise codes.refusal("not_in_channel")
+        self.posts.append(Posted(channel, message, plain, token.reveal()))
+        return Receipt(channel, f"{1_700_000_000 + len(self.posts)}.000100")
+
+    async def identify(self, token: Secret) -> Identity:
+        self._call("auth.test", token)
+        return self.identities[token.reveal()]
+
+    async def list_conversations(self, token: Secret, *, private: bool, cursor: str = "") -> Page:
+        self._call("conversations.list", token, "groups:read" if private else "channels:read")
+        if (private, cursor) in self.pages:
+            return self.pages[private, cursor]
+        found = [
+            one
+            for one in self.channels.values()
+            if one.is_private == private and (one.is_member or not private)
+        ]
+        start = int(cursor or 0)
+        more = str(start + PAGE) if len(found) > start + PAGE else ""
+        return Page(tuple(found[start : start + PAGE]), more)
+
+    async def conversation(self, token: Secret, channel: str) -> Conversation:
+        self._call("conversations.info", token, "channels:read")
+        return self._seen(channel)
+
+    async def person_by_email(self, token: Secret, email: str) -> Person:
+        self._call("users.lookupByEmail", token, "users:read.email")
+        if email not in self.people:
+            raise codes.refusal("users_not_found")
+        return self.people[email]
+
+    def refusal(self, code: str) -> Refusal:
+        return codes.refusal(code)
+
+    def _call(self, method: str, token: Secret, scope: str = "") -> None:
+        self.calls[method] += 1
+        waiting = self.endings.get(method)
+        if waiting:
+            ending = waiting.popleft()
+            if isinstance(ending, BaseException):
+                raise ending
+            ending()
+        if token.reveal() in self.faults:
+            raise codes.refusal(self.faults[token.reveal()])
+        known = self.identities.get(token.reveal())
+        if known is None:
+            raise codes.refusal("invalid_auth")
+        if scope and scope not in known.scopes:
+            raise codes.refusal("missing_scope", needed=scope, provided=",".join(known.scopes))
+
+    def _seen(self, channel: str) -> Conversation:
+        found = self.channels.get(channel)
+        if found is None or (found.is_private and not found.is_member):
+            raise codes.refusal("channel_not_found")
+        return found
+
+
+def identity(team_id: str = "T0000001", scopes: tuple[str, ...] = REQUIRED_SCOPES) -> Identity:
+    return Identity(
+        team_id, "Acme", "https://acme.slack.com/", "U0000BOT", "infrakitchen", "B0000001", scopes
+    )
