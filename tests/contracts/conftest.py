@@ -22,9 +22,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
     """An empty server's client."""
     if request.param == "fake":
-        client: Client = FakeAsyncRedis(
-            server=FakeServer(), protocol=2, encoding_errors="replace"
-        )
+        client: Client = FakeAsyncRedis(server=FakeServer(), protocol=2, encoding_errors="replace")
     else:
         client = connect(request.getfixturevalue("redis_url"))
         await client.flushdb()

@@ -38,9 +38,7 @@ class World:
         self.lanes = Lanes(self.server, retention_s=RETENTION_S, longest=longest)
         self.deliveries = Deliveries(self.server)
         self.events = Events(self.server, life_s=LIFE_S, retention_s=RETENTION_S)
-        self.dead_letters = DeadLetters(
-            self.server, self.deliveries, self.events, self.lanes
-        )
+        self.dead_letters = DeadLetters(self.server, self.deliveries, self.events, self.lanes)
         self.integrations = Integrations(self.server, Vault(RING))
         self.subscriptions = Subscriptions(self.server)
         self.directory = Directory(self.server)
@@ -49,19 +47,13 @@ class World:
 
     def stream(self, consumer: str = "one", group: str = GROUP) -> EventStream:
         """A consumer of the stream."""
-        return EventStream(
-            self.server, self.redis, stream=STREAM, group=group, consumer=consumer
-        )
+        return EventStream(self.server, self.redis, stream=STREAM, group=group, consumer=consumer)
 
-    async def append(
-        self, *ids: str, lane: str = LANE, subscription: str = "s1"
-    ) -> tuple[int, int, bool]:
+    async def append(self, *ids: str, lane: str = LANE, subscription: str = "s1") -> tuple[int, int, bool]:
         """Deliveries of events that are kept."""
         for id_ in ids:
             await self.redis.hset(f"t:event:{id_}", "src", b"j{}")
-        return await self.lanes.append(
-            lane, [Entry(id_, f"{id_}.src", subscription, 7) for id_ in ids]
-        )
+        return await self.lanes.append(lane, [Entry(id_, f"{id_}.src", subscription, 7) for id_ in ids])
 
     async def hold(self, lane: str = LANE, token: str = "h1") -> Held:
         """The lane, which must be free."""
@@ -76,9 +68,7 @@ class World:
         assert all(isinstance(one, Taken) for one in taken)
         return [one.delivery_id for one in taken]
 
-    async def tell(
-        self, lane: str = LANE, token: str = "h1", *, most: int = 10_000
-    ) -> list[str]:
+    async def tell(self, lane: str = LANE, token: str = "h1", *, most: int = 10_000) -> list[str]:
         """One whole round: what it told."""
         held = await self.hold(lane, token)
         told = await self.take(held, most)
@@ -143,9 +133,7 @@ class World:
         if ids and not is_parked:
             assert due or in_held, f"{lane} is lost"
         if await self.redis.exists(f"{key}:taken"):
-            assert await self.redis.hexists(key, "open") or await self.redis.exists(
-                f"{key}:lease"
-            )
+            assert await self.redis.hexists(key, "open") or await self.redis.exists(f"{key}:lease")
         return ids
 
     async def _check_records(self, waiting: Sequence[str], balance: Balance) -> None:
@@ -154,26 +142,13 @@ class World:
         for key in keys:
             kept = fields(await self.redis.hgetall(key))
             id_ = key.removeprefix("t:delivery:")
-            assert {
-                "event",
-                "sub",
-                "lane",
-                "seq",
-                "state",
-                "born",
-                "accepted",
-            } <= kept.keys(), kept
+            assert {"event", "sub", "lane", "seq", "state", "born", "accepted"} <= kept.keys(), kept
             is_pending = kept["state"] == "pending"
             assert is_pending == (id_ in waiting), f"{id_} is {kept['state']}"
-            assert is_pending == (await self.redis.pttl(key) == -1), (
-                f"{id_}: {await self.redis.pttl(key)}"
-            )
+            assert is_pending == (await self.redis.pttl(key) == -1), f"{id_}: {await self.redis.pttl(key)}"
             dead = await self.redis.zscore("t:dead", id_) is not None
             assert dead == (kept["state"] == "dead")
             states[kept["state"]] += 1
         assert states["pending"] == balance.pending + balance.parked
-        counted = {
-            name: getattr(balance, name)
-            for name in ("delivered", "merged", "dead", "discarded")
-        }
+        counted = {name: getattr(balance, name) for name in ("delivered", "merged", "dead", "discarded")}
         assert {name: states[name] for name in counted} == counted

@@ -63,9 +63,7 @@ async def test_only_one_wake_up_call_is_on_its_way(world: World):
     assert await world.redis.exists(f"t:lane:{LANE}:wake") == 0
 
 
-async def test_who_answers_a_wake_up_call_clears_it_even_when_another_holds(
-    world: World,
-):
+async def test_who_answers_a_wake_up_call_clears_it_even_when_another_holds(world: World):
     await world.append("a")
     await world.hold()
     await world.redis.set(f"t:lane:{LANE}:wake", 1)
@@ -99,9 +97,7 @@ async def test_a_holder_told_that_nothing_waits_holds_nothing(world: World):
 async def test_a_holder_told_that_it_is_parked_holds_nothing(world: World):
     await world.append("a")
     await world.hold()
-    await world.integrations.park(
-        "ops", "token_revoked", "revoked", "rotate", probe_s=60
-    )
+    await world.integrations.park("ops", "token_revoked", "revoked", "rotate", probe_s=60)
     assert await world.lanes.acquire(LANE, "h1") == NotHeld("parked")
     assert not await world.redis.exists(f"t:lane:{LANE}:lease")
 
@@ -110,22 +106,13 @@ async def test_settling_delivers_the_lead_and_merges_the_others(world: World):
     await world.append("a", "b", "c")
     held = await world.hold()
     await world.take(held)
-    assert await world.lanes.settle(held, RECEIPT, "b") == Left(
-        0, held=False, wake=False
-    )
+    assert await world.lanes.settle(held, RECEIPT, "b") == Left(0, held=False, wake=False)
     found = {id_: await world.deliveries.find(id_) for id_ in "abc"}
     assert [found[id_].state for id_ in "abc"] == ["merged", "delivered", "merged"]
     assert [found[id_].merged_into for id_ in "abc"] == ["b", "", "b"]
-    assert {(one.channel, one.ts) for one in found.values()} == {
-        (RECEIPT.channel, RECEIPT.ts)
-    }
+    assert {(one.channel, one.ts) for one in found.values()} == {(RECEIPT.channel, RECEIPT.ts)}
     balance = await world.balance()
-    assert (balance.created, balance.delivered, balance.merged, balance.repeated) == (
-        3,
-        1,
-        2,
-        0,
-    )
+    assert (balance.created, balance.delivered, balance.merged, balance.repeated) == (3, 1, 2, 0)
 
 
 async def test_a_lane_stays_held_while_more_waits(world: World):
@@ -142,9 +129,7 @@ async def test_a_holder_may_leave_while_more_waits_and_says_so(world: World):
     await world.append("a", "b")
     held = await world.hold()
     await world.take(held, 1)
-    assert await world.lanes.settle(held, RECEIPT, "a", leave=True) == Left(
-        1, held=False, wake=True
-    )
+    assert await world.lanes.settle(held, RECEIPT, "a", leave=True) == Left(1, held=False, wake=True)
     assert await world.is_due()
 
 
@@ -190,9 +175,7 @@ async def test_nothing_is_taken_while_slack_wants_to_be_left_alone(world: World)
     assert await world.listed(LANE, "taken") == []
 
 
-@pytest.mark.parametrize(
-    "step", ["take", "open", "close", "settle", "release", "bury", "split", "park"]
-)
+@pytest.mark.parametrize("step", ["take", "open", "close", "settle", "release", "bury", "split", "park"])
 async def test_a_stale_holder_is_refused_and_changes_nothing(world: World, step: str):
     await world.append("a", "b")
     stale = await world.hold(token="h1")
@@ -200,9 +183,7 @@ async def test_a_stale_holder_is_refused_and_changes_nothing(world: World, step:
     await world.lose_lease()
     held = await world.hold(token="h2")
     await world.take(held, 1)
-    before = {
-        key: await world.redis.dump(key) async for key in world.redis.scan_iter("t:*")
-    }
+    before = {key: await world.redis.dump(key) async for key in world.redis.scan_iter("t:*")}
     lanes = world.lanes
     steps = {
         "take": lambda: lanes.take(stale, OPEN),
@@ -216,15 +197,11 @@ async def test_a_stale_holder_is_refused_and_changes_nothing(world: World, step:
     }
     with pytest.raises(Fenced, match="held by someone else"):
         await steps[step]()
-    after = {
-        key: await world.redis.dump(key) async for key in world.redis.scan_iter("t:*")
-    }
+    after = {key: await world.redis.dump(key) async for key in world.redis.scan_iter("t:*")}
     assert after == before
 
 
-async def test_a_holder_whose_lease_ran_out_is_stale_even_when_nobody_took_over(
-    world: World,
-):
+async def test_a_holder_whose_lease_ran_out_is_stale_even_when_nobody_took_over(world: World):
     await world.append("a")
     held = await world.hold()
     await world.lose_lease()
@@ -264,9 +241,7 @@ async def test_a_released_lane_is_due_at_once_and_keeps_its_order(world: World):
 async def test_a_lane_that_lies_down_is_left_alone_and_says_why(world: World):
     await world.append("a")
     held = await world.hold()
-    left = await world.lanes.release(
-        held, wait_s=60, failed=True, reason="Slack is away"
-    )
+    left = await world.lanes.release(held, wait_s=60, failed=True, reason="Slack is away")
     assert left == Left(1, held=False, wake=False)
     assert (await world.append("b"))[2] is False
     lying = await world.lanes.acquire(LANE, "h2")
@@ -277,9 +252,7 @@ async def test_a_lane_that_lies_down_is_left_alone_and_says_why(world: World):
     assert (await world.hold(token="h2")).failures == 1
 
 
-async def test_a_lane_that_lies_down_for_ever_because_a_clock_jumped_is_held_again(
-    world: World,
-):
+async def test_a_lane_that_lies_down_for_ever_because_a_clock_jumped_is_held_again(world: World):
     await world.append("a")
     await world.lanes.release(await world.hold(), wait_s=60, reason="x")
     await world.redis.zadd("t:due", {LANE: 9e12})
@@ -290,9 +263,7 @@ async def test_releasing_with_nothing_left_leaves_nothing_due(world: World):
     await world.append("a")
     held = await world.hold()
     await world.lanes.forget(LANE, "s1")
-    assert await world.lanes.release(held, wait_s=5, reason="x") == Left(
-        0, held=False, wake=False
-    )
+    assert await world.lanes.release(held, wait_s=5, reason="x") == Left(0, held=False, wake=False)
     assert not await world.is_due()
     assert (await world.append("b"))[2] is True
     await world.hold()
@@ -304,9 +275,7 @@ async def test_failures_are_counted_until_something_is_told(world: World):
         held = await world.hold()
         assert held.failures == failures
         await world.take(held, 1)
-        await world.lanes.release(
-            held, outcome=Outcome.TRANSIENT, code="x", failed=True
-        )
+        await world.lanes.release(held, outcome=Outcome.TRANSIENT, code="x", failed=True)
     await world.tell(most=1)
     assert (await world.hold()).failures == 0
 
@@ -315,19 +284,11 @@ async def test_a_buried_delivery_leaves_the_lane_and_its_siblings_go_on(world: W
     await world.append("a", "b")
     held = await world.hold()
     await world.take(held, 1)
-    assert await world.lanes.bury(held, "invalid_blocks", "no such block") == Left(
-        1, held=True
-    )
-    assert await world.lanes.bury(held, "invalid_blocks", "no such block") == Left(
-        1, held=True
-    )
+    assert await world.lanes.bury(held, "invalid_blocks", "no such block") == Left(1, held=True)
+    assert await world.lanes.bury(held, "invalid_blocks", "no such block") == Left(1, held=True)
     assert await world.take(held) == ["b"]
     dead = await world.deliveries.find("a")
-    assert (dead.state, dead.error, dead.detail) == (
-        "dead",
-        "invalid_blocks",
-        "no such block",
-    )
+    assert (dead.state, dead.error, dead.detail) == ("dead", "invalid_blocks", "no such block")
     assert (await world.balance()).dead == 1
 
 
@@ -354,9 +315,7 @@ async def test_a_parked_lane_stops_and_says_why(world: World):
     await world.append("a", "b")
     held = await world.hold()
     await world.take(held)
-    await world.lanes.park(
-        held, "not_in_channel", "not a member", "/invite @bot", probe_s=60, called=True
-    )
+    await world.lanes.park(held, "not_in_channel", "not a member", "/invite @bot", probe_s=60, called=True)
     assert await world.lanes.acquire(LANE, "h1") == NotHeld("parked")
     assert await world.append("c") == (1, 0, False)
     assert await world.state("a") == "parked"
@@ -377,34 +336,21 @@ async def test_a_resumed_lane_goes_on_in_order(world: World):
     await world.append("a", "b")
     held = await world.hold()
     await world.take(held, 1)
-    await world.lanes.park(
-        held, "is_archived", "archived", "unarchive", probe_s=60, called=False
-    )
+    await world.lanes.park(held, "is_archived", "archived", "unarchive", probe_s=60, called=False)
     assert await world.lanes.resume(LANE, certain=True) == (True, True)
     assert await world.lanes.resume(LANE, certain=True) == (False, False)
     assert await world.tell() == ["a", "b"]
     assert (await world.upkeep.lane_note(LANE))["since"] == ""
 
 
-async def test_a_lane_that_only_tries_keeps_its_reason_and_age_until_something_is_told(
-    world: World,
-):
+async def test_a_lane_that_only_tries_keeps_its_reason_and_age_until_something_is_told(world: World):
     await world.append("a")
-    await world.lanes.park(
-        await world.hold(), "restricted", "why", "how", probe_s=60, called=False
-    )
+    await world.lanes.park(await world.hold(), "restricted", "why", "how", probe_s=60, called=False)
     since = (await world.upkeep.lane_note(LANE))["since"]
     assert await world.lanes.resume(LANE, certain=False) == (True, True)
     note = await world.upkeep.lane_note(LANE)
-    assert (note["parked"], note["reason"], note["hint"], note["since"]) == (
-        "",
-        "why",
-        "how",
-        since,
-    )
-    await world.lanes.park(
-        await world.hold(), "restricted", "why", "how", probe_s=60, called=False
-    )
+    assert (note["parked"], note["reason"], note["hint"], note["since"]) == ("", "why", "how", since)
+    await world.lanes.park(await world.hold(), "restricted", "why", "how", probe_s=60, called=False)
     assert (await world.upkeep.lane_note(LANE))["since"] == since
     await world.lanes.resume(LANE, certain=False)
     await world.tell()
@@ -422,14 +368,10 @@ async def test_resuming_a_lane_that_is_held_wakes_nobody(world: World):
     assert await world.lanes.resume(LANE, certain=False) == (False, False)
 
 
-async def test_a_lane_resumed_while_its_integration_is_parked_waits_for_that(
-    world: World,
-):
+async def test_a_lane_resumed_while_its_integration_is_parked_waits_for_that(world: World):
     await world.append("a")
     await world.lanes.park(await world.hold(), "x", "y", "z", probe_s=60, called=False)
-    await world.integrations.park(
-        "ops", "token_revoked", "revoked", "rotate", probe_s=60
-    )
+    await world.integrations.park("ops", "token_revoked", "revoked", "rotate", probe_s=60)
     assert await world.lanes.resume(LANE, certain=True) == (True, False)
     await world.check()
     assert await world.integrations.resume("ops") == 1
@@ -437,18 +379,14 @@ async def test_a_lane_resumed_while_its_integration_is_parked_waits_for_that(
 
 
 async def test_parking_resuming_and_acquiring_do_not_walk_what_waits(world: World):
-    await world.lanes.append(
-        LANE, [Entry(f"d{n}", f"d{n}.src", "s1", 7) for n in range(3_000)]
-    )
+    await world.lanes.append(LANE, [Entry(f"d{n}", f"d{n}.src", "s1", 7) for n in range(3_000)])
     held = await world.hold()
     await world.take(held, 1)
     pending = await world.listed(LANE, "pending")
     await world.redis.delete(f"t:lane:{LANE}:pending")
     await world.redis.rpush(f"t:lane:{LANE}:pending", *pending)
     for id_ in pending[:-1]:
-        await world.redis.delete(
-            f"t:delivery:{id_}"
-        )  # who walked them would write them anew
+        await world.redis.delete(f"t:delivery:{id_}")  # who walked them would write them anew
     await world.lanes.park(held, "x", "y", "z", probe_s=60, called=False)
     await world.lanes.resume(LANE, certain=True)
     await world.hold()
@@ -497,12 +435,7 @@ async def test_what_is_being_posted_does_not_expire(world: World):
     await world.append("a", "b")
     held = await world.hold()
     await world.take(held, 1)
-    assert (
-        await world.lanes.expire(
-            LANE, await world.upkeep.now_ms() + 60_000, "old", running=True
-        )
-        == 1
-    )
+    assert await world.lanes.expire(LANE, await world.upkeep.now_ms() + 60_000, "old", running=True) == 1
     assert await world.is_due()
     await world.lanes.settle(held, RECEIPT, "a")
     assert await world.state("b") == "dead"
@@ -511,30 +444,16 @@ async def test_what_is_being_posted_does_not_expire(world: World):
 async def test_what_a_dead_holder_took_expires_too(world: World):
     await world.append("a", "b")
     await world.take(await world.hold(), 1)
-    await world.integrations.park(
-        "ops", "token_revoked", "revoked", "rotate", probe_s=60
-    )
+    await world.integrations.park("ops", "token_revoked", "revoked", "rotate", probe_s=60)
     await world.lose_lease()
-    assert (
-        await world.lanes.expire(
-            LANE, await world.upkeep.now_ms() + 60_000, "old", running=False
-        )
-        == 2
-    )
+    assert await world.lanes.expire(LANE, await world.upkeep.now_ms() + 60_000, "old", running=False) == 2
     await world.check()
 
 
-async def test_a_parked_lane_in_which_everything_expired_is_parked_no_longer(
-    world: World,
-):
+async def test_a_parked_lane_in_which_everything_expired_is_parked_no_longer(world: World):
     await world.append("a")
     await world.lanes.park(await world.hold(), "x", "y", "z", probe_s=60, called=False)
-    assert (
-        await world.lanes.expire(
-            LANE, await world.upkeep.now_ms() + 60_000, "old", running=False
-        )
-        == 1
-    )
+    assert await world.lanes.expire(LANE, await world.upkeep.now_ms() + 60_000, "old", running=False) == 1
     assert (await world.upkeep.lane_note(LANE))["parked"] == ""
     assert (await world.append("b"))[2] is True
 
@@ -545,10 +464,7 @@ async def test_the_time_spent_parked_does_not_count_once_the_lane_goes_on(world:
     resumed_before = await world.upkeep.now_ms()
     await world.lanes.resume(LANE, certain=True)
     assert await world.lanes.expire(LANE, resumed_before, "old", running=True) == 0
-    assert (
-        await world.lanes.expire(LANE, resumed_before + 60_000, "old", running=True)
-        == 1
-    )
+    assert await world.lanes.expire(LANE, resumed_before + 60_000, "old", running=True) == 1
 
 
 async def test_what_waits_for_a_removed_subscription_is_discarded(world: World):
@@ -584,23 +500,13 @@ async def test_a_dead_letter_is_replayed_at_the_end_of_its_lane(world: World):
     assert 0 < await world.redis.ttl("t:event:a") <= 100
     held = await world.hold()
     taken = await world.lanes.take(held, OPEN)
-    assert [(one.delivery_id, one.seq, one.replays) for one in taken] == [
-        ("b", 2, 0),
-        ("a", 3, 1),
-    ]
+    assert [(one.delivery_id, one.seq, one.replays) for one in taken] == [("b", 2, 0), ("a", 3, 1)]
     await world.lanes.settle(held, RECEIPT, "b")
     found = await world.deliveries.find("a")
-    assert (found.state, found.error, found.detail, found.replays) == (
-        "merged",
-        "",
-        "",
-        1,
-    )
+    assert (found.state, found.error, found.detail, found.replays) == ("merged", "", "", 1)
 
 
-async def test_a_dead_letter_replayed_into_a_lane_that_lies_down_parks_or_is_held_wakes_nobody(
-    world: World,
-):
+async def test_a_dead_letter_replayed_into_a_lane_that_lies_down_parks_or_is_held_wakes_nobody(world: World):
     await world.dead("a", "b", "c", "d")
     await world.append("e")
     held = await world.hold()
@@ -616,9 +522,7 @@ async def test_a_dead_letter_replayed_into_a_lane_that_lies_down_parks_or_is_hel
     assert await world.lanes.replay(LANE, "d", "t:event:d", 100) == (True, True)
 
 
-async def test_a_dead_letter_whose_event_is_no_longer_kept_is_not_replayed(
-    world: World,
-):
+async def test_a_dead_letter_whose_event_is_no_longer_kept_is_not_replayed(world: World):
     await world.dead("a")
     assert await world.lanes.replay(LANE, "a", "t:event:nothing", 100) == (False, False)
 
@@ -650,9 +554,7 @@ async def test_lanes_do_not_touch_each_other(world: World):
     assert await world.tell("ops/#two") == ["b"]
 
 
-async def test_many_holders_at_once_tell_everything_exactly_once_and_in_order(
-    world: World,
-):
+async def test_many_holders_at_once_tell_everything_exactly_once_and_in_order(world: World):
     """Leases vanish under the holders' hands; every receipt that counts is for the next in line."""
     lanes = [f"ops/#{n}" for n in range(3)]
     told: dict[str, list[str]] = {lane: [] for lane in lanes}
@@ -674,9 +576,7 @@ async def test_many_holders_at_once_tell_everything_exactly_once_and_in_order(
                 if turn % unlucky == 0:
                     await world.lose_lease(lane)
                 if taken:
-                    await world.lanes.settle(
-                        held, Receipt("C1", token), taken[0], leave=True
-                    )
+                    await world.lanes.settle(held, Receipt("C1", token), taken[0], leave=True)
                     told[lane] += taken
                 else:
                     await world.lanes.release(held)
@@ -685,11 +585,7 @@ async def test_many_holders_at_once_tell_everything_exactly_once_and_in_order(
 
     await asyncio.gather(
         *(appends(lane) for lane in lanes),
-        *(
-            drains(token, lane, unlucky)
-            for lane in lanes
-            for token, unlucky in (("x", 3), ("y", 5))
-        ),
+        *(drains(token, lane, unlucky) for lane in lanes for token, unlucky in (("x", 3), ("y", 5))),
     )
     for lane in lanes:
         await world.lose_lease(lane)

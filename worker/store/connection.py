@@ -43,26 +43,17 @@ def connect(url: str, *, waits: bool = False) -> Client:
     """
     client = Redis.from_url(url, **_options(waits=waits))
     secured = url.startswith("rediss://")
-    client.connection_pool.connection_class = (
-        PackingSSLConnection if secured else PackingConnection
-    )
+    client.connection_pool.connection_class = PackingSSLConnection if secured else PackingConnection
     return client
 
 
 def connect_by_sentinels(
-    hosts: Sequence[tuple[str, int]],
-    service: str,
-    *,
-    db: int,
-    username: str | None,
-    password: str | None,
+    hosts: Sequence[tuple[str, int]], service: str, *, db: int, username: str | None, password: str | None
 ) -> Client:
     """A client of the server that is master of `service` now, as its sentinels say."""
     login: dict[str, Any] = {"username": username, "password": password}
     sentinel = Sentinel(list(hosts), socket_connect_timeout=CONNECT_S)  # type: ignore[no-untyped-call]  # redis-py's
-    client: Client = sentinel.master_for(
-        service, db=db, **login, **_options(waits=True)
-    )
+    client: Client = sentinel.master_for(service, db=db, **login, **_options(waits=True))
     return client
 
 

@@ -38,28 +38,18 @@ class Integrations:
         `version` is the one that counts now, for callers who know it already.
         """
         if version is None:
-            version = int(
-                await self._server.command("GET", self._keys.version("integrations"))
-                or 0
-            )
+            version = int(await self._server.command("GET", self._keys.version("integrations")) or 0)
         async with self._reading:  # many lanes ask at once after a change; one reads
             if version != self._version:
-                stored = await self._server.command(
-                    "HGETALL", self._keys.named("integrations")
-                )
-                self._known = {
-                    id_: self._connection(kept) for id_, kept in fields(stored).items()
-                }
+                stored = await self._server.command("HGETALL", self._keys.named("integrations"))
+                self._known = {id_: self._connection(kept) for id_, kept in fields(stored).items()}
                 self._version = version
             return self._known
 
     async def all(self) -> list[Integration]:
         """All of them by name, with their health."""
         known = await self.connections()
-        found = [
-            await self._with_health(connection.integration)
-            for connection in known.values()
-        ]
+        found = [await self._with_health(connection.integration) for connection in known.values()]
         return sorted(found, key=lambda integration: integration.name)
 
     async def find(self, name: str) -> Integration:
@@ -82,73 +72,39 @@ class Integrations:
 
     async def save(self, integration: Integration, token: Secret | None = None) -> None:
         """Write it in one step; without a token the one it has is kept."""
-        kept = asdict(
-            replace(integration, state=Health.ACTIVE, reason="", hint="", since_ms=0)
-        )
-        name, version = (
-            self._keys.named("integrations"),
-            self._keys.version("integrations"),
-        )
+        kept = asdict(replace(integration, state=Health.ACTIVE, reason="", hint="", since_ms=0))
+        name, version = self._keys.named("integrations"), self._keys.version("integrations")
         if token is not None:
             kept["token"] = self._vault.seal(token)
-            await self._server.together(
-                ("HSET", name, integration.id, json.dumps(kept)), ("INCR", version)
-            )
+            await self._server.together(("HSET", name, integration.id, json.dumps(kept)), ("INCR", version))
             return
         saved = False
-        while (
-            not saved
-        ):  # a token that is rotated at the same moment must not come back
+        while not saved:  # a token that is rotated at the same moment must not come back
             before = await self._server.command("HGET", name, integration.id)
             if before is None:
-                raise Problem(
-                    f"The integration {integration.name} was removed: it is not saved."
-                )
+                raise Problem(f"The integration {integration.name} was removed: it is not saved.")
             kept["token"] = json.loads(before)["token"]
             arguments = (integration.id, before, json.dumps(kept))
-            saved = bool(
-                await self._server.script(
-                    "integration_save", (name, version), arguments
-                )
-            )
+            saved = bool(await self._server.script("integration_save", (name, version), arguments))
 
     async def remove(self, integration_id: str) -> None:
         """Forget an integration and its token; what still waits for it goes on, to be parked lane by lane."""
         keys = self._keys
         await self._server.together(
             ("HDEL", keys.named("integrations"), integration_id),
-            (
-                "ZADD",
-                keys.named("probes"),
-                0,
-                f"integration:{integration_id}",
-            ),  # should we die here
+            ("ZADD", keys.named("probes"), 0, f"integration:{integration_id}"),  # should we die here
             (
                 "DEL",
-                *(
-                    keys.directory(integration_id, part)
-                    for part in ("channels", "names", "people", "meta")
-                ),
+                *(keys.directory(integration_id, part) for part in ("channels", "names", "people", "meta")),
             ),
             ("INCR", keys.version("integrations")),
         )
         await self.resume(integration_id)
 
-    async def park(
-        self, integration_id: str, code: str, reason: str, hint: str, *, probe_s: float
-    ) -> bool:
+    async def park(self, integration_id: str, code: str, reason: str, hint: str, *, probe_s: float) -> bool:
         """Stop everything of it in one step: was it running?"""
-        names = (
-            self._keys.integration_parked(integration_id),
-            self._keys.named("probes"),
-        )
-        arguments = (
-            code,
-            reason,
-            hint,
-            int(probe_s * 1000),
-            f"integration:{integration_id}",
-        )
+        names = (self._keys.integration_parked(integration_id), self._keys.named("probes"))
+        arguments = (code, reason, hint, int(probe_s * 1000), f"integration:{integration_id}")
         return bool(await self._server.script("integration_park", names, arguments))
 
     async def disable(self, integration_id: str, hint: str) -> None:
@@ -181,31 +137,18 @@ class Integrations:
     async def free_id(self, name: str) -> str:
         """An id for a new integration: its name as a slug, numbered when that is taken."""
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "slack"
-        taken = set(
-            texts(await self._server.command("HKEYS", self._keys.named("integrations")))
-        )
-        candidates = (
-            slug,
-            *(f"{slug}-{number}" for number in range(2, len(taken) + 3)),
-        )
+        taken = set(texts(await self._server.command("HKEYS", self._keys.named("integrations"))))
+        candidates = (slug, *(f"{slug}-{number}" for number in range(2, len(taken) + 3)))
         return next(candidate for candidate in candidates if candidate not in taken)
 
     async def _with_health(self, integration: Integration) -> Integration:
-        parked = fields(
-            await self._server.command(
-                "HGETALL", self._keys.integration_parked(integration.id)
-            )
-        )
+        parked = fields(await self._server.command("HGETALL", self._keys.integration_parked(integration.id)))
         if not parked:
             return integration
         state = Health.DISABLED if parked["code"] == "disabled" else Health.PARKED
         since_ms = int(parked["since"])
         return replace(
-            integration,
-            state=state,
-            reason=parked["reason"],
-            hint=parked["hint"],
-            since_ms=since_ms,
+            integration, state=state, reason=parked["reason"], hint=parked["hint"], since_ms=since_ms
         )
 
     def _connection(self, stored: str) -> Connection:
@@ -215,8 +158,6 @@ class Integrations:
         kept["state"] = Health(kept["state"])
         integration = Integration(**kept)
         try:
-            return Connection(
-                integration, self._vault.open(sealed, text(integration.name))
-            )
+            return Connection(integration, self._vault.open(sealed, text(integration.name)))
         except WrongKey as error:
             return Connection(integration, None, str(error))

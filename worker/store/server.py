@@ -29,11 +29,7 @@ def script_source(name: str) -> str:
     """A script's text; a lane's has the shared part in front."""
     folder = files("worker.store").joinpath("lua")
     text = folder.joinpath(f"{name}.lua").read_text("utf-8")
-    return (
-        folder.joinpath("lane.lua").read_text("utf-8") + text
-        if name.startswith("lane_")
-        else text
-    )
+    return folder.joinpath("lane.lua").read_text("utf-8") + text if name.startswith("lane_") else text
 
 
 @cache
@@ -60,9 +56,7 @@ class Server:
             self._flusher = loop.create_task(self._flush())
         return await future
 
-    async def script(
-        self, name: str, keys: Sequence[str], arguments: Sequence[Value] = ()
-    ) -> Any:
+    async def script(self, name: str, keys: Sequence[str], arguments: Sequence[Value] = ()) -> Any:
         """What `lua/<name>.lua` returns."""
         words = (_sha(name), len(keys), *keys, *arguments)
         try:
@@ -93,22 +87,13 @@ class Server:
     async def _flush(self) -> None:
         while self._queue:
             batch, self._queue = self._queue[:BATCH], self._queue[BATCH:]
-            await self._send(
-                [(words, future) for words, future in batch if not future.done()]
-            )
+            await self._send([(words, future) for words, future in batch if not future.done()])
 
-    async def _send(
-        self, batch: Sequence[tuple[Sequence[Value], asyncio.Future[Any]]]
-    ) -> None:
+    async def _send(self, batch: Sequence[tuple[Sequence[Value], asyncio.Future[Any]]]) -> None:
         try:
             async with asyncio.timeout(BATCH_S):
-                answers = await self._execute(
-                    [words for words, _ in batch], as_one=False
-                )
-        except (
-            DataError,
-            TypeError,
-        ) as error:  # one of them is no command at all; none was sent
+                answers = await self._execute([words for words, _ in batch], as_one=False)
+        except (DataError, TypeError) as error:  # one of them is no command at all; none was sent
             if len(batch) == 1:
                 _refuse(batch[0][1], error)
                 return
@@ -123,9 +108,7 @@ class Server:
             for (_, future), answer in zip(batch, answers, strict=True):
                 _answer(future, answer)
 
-    async def _execute(
-        self, commands: Sequence[Sequence[Value]], *, as_one: bool
-    ) -> list[Any]:
+    async def _execute(self, commands: Sequence[Sequence[Value]], *, as_one: bool) -> list[Any]:
         pipeline = self.redis.pipeline(transaction=as_one)
         for words in commands:
             pipeline.execute_command(*words)
@@ -143,9 +126,7 @@ def _refuse(future: asyncio.Future[Any], error: BaseException) -> None:
     if future.done():
         return
     if isinstance(error, (RedisError, asyncio.CancelledError)):
-        future.set_exception(error) if isinstance(
-            error, RedisError
-        ) else future.cancel()
+        future.set_exception(error) if isinstance(error, RedisError) else future.cancel()
     else:
         future.set_exception(Unavailable(f"{type(error).__name__}: {error}"))
 
@@ -153,11 +134,7 @@ def _refuse(future: asyncio.Future[Any], error: BaseException) -> None:
 def text(value: object) -> str:
     """A reply as text; nothing is the empty text."""
     return (
-        value.decode("utf-8", "replace")
-        if isinstance(value, bytes)
-        else ""
-        if value is None
-        else str(value)
+        value.decode("utf-8", "replace") if isinstance(value, bytes) else "" if value is None else str(value)
     )
 
 

@@ -22,15 +22,7 @@ class StreamEntry:
 class EventStream:
     """Reads a stream as one consumer of our group. `blocking` is a connection of its own, for waiting."""
 
-    def __init__(
-        self,
-        server: Server,
-        blocking: "Redis",
-        *,
-        stream: str,
-        group: str,
-        consumer: str,
-    ) -> None:
+    def __init__(self, server: Server, blocking: "Redis", *, stream: str, group: str, consumer: str) -> None:
         self._server = server
         self._blocking = blocking
         self.stream, self.group, self.consumer = stream, group, consumer
@@ -38,9 +30,7 @@ class EventStream:
     async def join(self) -> None:
         """Make the group at the stream's beginning, so that what was published before is told too."""
         try:
-            await self._server.command(
-                "XGROUP", "CREATE", self.stream, self.group, "0", "MKSTREAM"
-            )
+            await self._server.command("XGROUP", "CREATE", self.stream, self.group, "0", "MKSTREAM")
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
@@ -56,18 +46,9 @@ class EventStream:
     async def claim(self, *, idle_ms: int, most: int) -> list[StreamEntry]:
         """What a dead consumer left behind."""
         after, entries = "0-0", list[StreamEntry]()
-        while (
-            not entries
-        ):  # one call looks at a few hundred only, however many are in work
+        while not entries:  # one call looks at a few hundred only, however many are in work
             after, found, *_ = await self._server.command(
-                "XAUTOCLAIM",
-                self.stream,
-                self.group,
-                self.consumer,
-                idle_ms,
-                after,
-                "COUNT",
-                most,
+                "XAUTOCLAIM", self.stream, self.group, self.consumer, idle_ms, after, "COUNT", most
             )
             entries = _entries(found)
             if text(after) == "0-0":
@@ -77,9 +58,7 @@ class EventStream:
     async def entry(self, entry_id: str) -> StreamEntry | None:
         """One entry by its id, while it is still in the stream."""
         try:
-            found = _entries(
-                await self._server.command("XRANGE", self.stream, entry_id, entry_id)
-            )
+            found = _entries(await self._server.command("XRANGE", self.stream, entry_id, entry_id))
         except ResponseError:
             return None
         return found[0] if found else None
@@ -104,22 +83,10 @@ class EventStream:
 
     async def forget_idle_consumers(self, *, idle_ms: int) -> None:
         """Remove consumers that hold nothing and have not been seen for long."""
-        await self._server.script(
-            "consumers_forget", (self.stream,), (self.group, idle_ms)
-        )
+        await self._server.script("consumers_forget", (self.stream,), (self.group, idle_ms))
 
-    async def _read(
-        self, after: str, most: int, *waiting: str | int
-    ) -> list[StreamEntry]:
-        words = (
-            "XREADGROUP",
-            "GROUP",
-            self.group,
-            self.consumer,
-            "COUNT",
-            most,
-            *waiting,
-        )
+    async def _read(self, after: str, most: int, *waiting: str | int) -> list[StreamEntry]:
+        words = ("XREADGROUP", "GROUP", self.group, self.consumer, "COUNT", most, *waiting)
         answer = await self._blocking.execute_command(  # type: ignore[no-untyped-call]  # redis-py has no types here
             *words, "STREAMS", self.stream, after
         )
@@ -144,9 +111,7 @@ class EventStream:
     async def _count_after(self, last: str) -> int:
         count = 0
         while True:
-            page = await self._server.command(
-                "XRANGE", self.stream, f"({last}", "+", "COUNT", _PAGE
-            )
+            page = await self._server.command("XRANGE", self.stream, f"({last}", "+", "COUNT", _PAGE)
             count += len(page)
             if len(page) < _PAGE:
                 return count

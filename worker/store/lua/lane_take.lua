@@ -28,9 +28,8 @@ for _, id in ipairs(ids) do
   if not found[3] then found = {'', '', seq_of(id), now} end
   answer[#answer + 1] = id
   for i = 1, 5 do answer[#answer + 1] = found[i] or '' end
-  local kept = {}
-  if #ids <= tonumber(ARGV[9]) and found[1] then
-    local key, source = string.match(found[1], '^(.-)%.(.*)$')
+  local kept, key, source = {}, string.match(found[1], '^(.-)%.(.*)$')
+  if #ids <= tonumber(ARGV[9]) and key then
     kept = redis.call('HMGET', ARGV[8] .. key, source .. ':entry', source)
   end
   answer[#answer + 1], answer[#answer + 2] = kept[1] or '', kept[2] or ''

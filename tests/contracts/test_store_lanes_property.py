@@ -1,0 +1,368 @@
+"""A small world in which anything may happen in any order, beside a model of what must come of it."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pytest
+from fakeredis import FakeAsyncRedis, FakeServer
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from store_world import OPEN, RECEIPT, World
+
+from worker.domain.delivery import Outcome
+from worker.domain.errors import Fenced
+from worker.store.lanes import Held, NotHeld
+
+Answer = TypeVar("Answer")
+LANES = ("ops/#a", "ops/#b", "dev/#c")
+LONGEST = 6
+FAR_MS = 600_000
+
+
+@dataclass
+class Line:
+    """What a lane should be."""
+
+    pending: list[str] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
+    holder: str = ""
+    is_parked: bool = False
+    open: bool = False
+    doubt: int = 0
+    seq: int = 0
+
+    @property
+    def waiting(self) -> list[str]:
+        return self.taken + self.pending
+
+    def give_back(self) -> None:
+        self.pending, self.taken, self.open = self.waiting, [], False
+
+
+class SmallWorld(RuleBasedStateMachine):
+    """Three lanes of two integrations, two holders each of whom may be stale."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.redis = FakeAsyncRedis(server=FakeServer(), protocol=2)
+        self.world = World(self.redis, longest=LONGEST)
+        self.lines = {lane: Line() for lane in LANES}
+        self.hands: dict[tuple[str, str], Held] = {}
+        self.states: dict[str, str] = {}
+        self.home: dict[str, str] = {}
+        self.seqs: dict[str, int] = {}
+        self.parked: set[str] = set()
+        self.repeated = 0
+        self.settlements: dict[str, int] = {}
+
+    def teardown(self) -> None:
+        self.run(self.world.server.aclose())
+        self.loop.close()
+
+    def run(self, step: Coroutine[Any, Any, Answer]) -> Answer:
+        return self.loop.run_until_complete(step)
+
+    def number(self, lane: str, id_: str) -> None:
+        self.lines[lane].seq += 1
+        self.seqs[id_] = self.lines[lane].seq
+
+    def close_unknown(self, lane: str) -> None:
+        """What happens to a call nobody closed."""
+        line = self.lines[lane]
+        if line.open:
+            line.doubt = self.seqs[line.taken[-1]]
+
+    def recover(self, lane: str) -> None:
+        self.close_unknown(lane)
+        self.lines[lane].give_back()
+
+    def end(self, ids: list[str], state: str) -> None:
+        for id_ in ids:
+            assert self.states[id_] == "pending"
+            self.states[id_] = state
+
+    def rest_if_empty(self, lane: str) -> None:
+        if not self.lines[lane].holder and not self.lines[lane].waiting:
+            self.lines[lane].is_parked = False
+
+    def integration_parked(self, lane: str) -> bool:
+        return lane.partition("/")[0] in self.parked
+
+    def step(self, lane: str, hand: str, step: Coroutine[Any, Any, Any]) -> Any:
+        """A holder's step: refused when it is stale, and then nothing else happens."""
+        if self.lines[lane].holder == self.hands[lane, hand].token:
+            return self.run(step)
+        with pytest.raises(Fenced):
+            self.run(step)
+        return None
+
+    lanes = st.sampled_from(LANES)
+    hands_ = st.sampled_from(("left", "right"))
+
+    @rule(lane=lanes, count=st.integers(1, 3), sub=st.sampled_from(("s0", "s1")))
+    def append(self, lane: str, count: int, sub: str) -> None:
+        ids = [f"d{len(self.states) + n}" for n in range(count)]
+        line = self.lines[lane]
+        for id_ in ids:
+            self.states[id_], self.home[id_] = "pending", lane
+            self.number(lane, id_)
+        line.pending += ids
+        over = line.pending[:-LONGEST] if len(line.pending) > LONGEST else []
+        line.pending = line.pending[len(over) :]
+        self.end(over, "dead")
+        created, overflowed, wake = self.run(self.world.append(*ids, lane=lane, subscription=sub))
+        assert (created, overflowed) == (count, len(over))
+        assert not (wake and (line.holder or line.is_parked))
+
+    @precondition(lambda self: self.states)
+    @rule(data=st.data())
+    def append_again(self, data: st.DataObject) -> None:
+        id_ = data.draw(st.sampled_from(sorted(self.states)))
+        assert self.run(self.world.append(id_, lane=self.home[id_]))[:2] == (0, 0)
+
+    @rule(lane=lanes, hand=hands_, is_new=st.booleans())
+    def acquire(self, lane: str, hand: str, is_new: bool) -> None:
+        line = self.lines[lane]
+        known = self.hands.get((lane, hand))
+        token = f"{hand}{len(self.hands)}{self.loop.time()}" if is_new or known is None else known.token
+        lying = self.run(self.is_lying(lane)) and line.holder != token
+        answer = self.run(self.world.lanes.acquire(lane, token))
+        if line.holder and line.holder != token:
+            assert answer == NotHeld("held")
+            return
+        line.holder = ""
+        if line.is_parked or self.integration_parked(lane):
+            assert answer == NotHeld("parked")
+        elif not line.waiting:
+            assert answer == NotHeld("empty")
+        elif lying:
+            assert isinstance(answer, NotHeld)
+            assert answer.why == "snoozed"
+        else:
+            self.recover(lane)
+            assert isinstance(answer, Held)
+            assert answer.doubt == line.doubt
+            line.holder, self.hands[lane, hand] = token, answer
+
+    async def is_lying(self, lane: str) -> bool:
+        due = await self.redis.zscore("t:due", lane)
+        now = await self.world.upkeep.now_ms()
+        return bool(await self.redis.hexists(f"t:lane:{lane}", "snoozed")) and due is not None and due > now
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data(), most=st.sampled_from((1, 2, 100)))
+    def take(self, data: st.DataObject, most: int) -> None:
+        lane, hand = data.draw(st.sampled_from(sorted(self.hands)))
+        line = self.lines[lane]
+        answer = self.step(lane, hand, self.world.lanes.take(self.hands[lane, hand], OPEN, most=most))
+        if answer is None:
+            return
+        if not line.taken:
+            line.taken, line.pending = line.pending[:most], line.pending[most:]
+        line.open = bool(line.taken)
+        assert [one.delivery_id for one in answer] == line.taken
+        assert [one.seq for one in answer] == [self.seqs[id_] for id_ in line.taken]
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data(), leave=st.booleans(), twice=st.booleans())
+    def settle(self, data: st.DataObject, leave: bool, twice: bool) -> None:
+        lane, hand = data.draw(st.sampled_from(sorted(self.hands)))
+        line, held = self.lines[lane], self.hands[lane, hand]
+        lead = data.draw(st.sampled_from(line.taken)) if line.taken else ""
+        left = self.step(lane, hand, self.world.lanes.settle(held, RECEIPT, lead, leave=leave))
+        if left is None:
+            return
+        for id_ in line.taken:
+            self.settlements[id_] = self.settlements.get(id_, 0) + 1
+        self.repeated += any(self.seqs[id_] <= line.doubt for id_ in line.taken)
+        self.end([id_ for id_ in line.taken if id_ == lead], "delivered")
+        self.end([id_ for id_ in line.taken if id_ != lead], "merged")
+        line.taken, line.open = [], False
+        assert (left.waiting, left.held) == (len(line.pending), bool(line.pending) and not leave)
+        if not left.held:
+            line.holder = ""
+        if twice:
+            self.step(lane, hand, self.world.lanes.settle(held, RECEIPT, lead))
+
+    @precondition(lambda self: self.hands)
+    @rule(
+        data=st.data(),
+        outcome=st.sampled_from(("", *Outcome)),
+        wait_s=st.sampled_from((0, 0, FAR_MS // 1000)),
+    )
+    def release(self, data: st.DataObject, outcome: str, wait_s: int) -> None:
+        lane, hand = data.draw(st.sampled_from(sorted(self.hands)))
+        line = self.lines[lane]
+        step = self.world.lanes.release(
+            self.hands[lane, hand], outcome=outcome, code="x", wait_s=wait_s, failed=True, reason="why"
+        )
+        left = self.step(lane, hand, step)
+        if left is None:
+            return
+        if outcome == Outcome.UNKNOWN:
+            self.close_unknown(lane)
+        line.give_back()
+        line.holder = ""
+        assert (left.waiting, left.held) == (len(line.pending), False)
+        assert not left.wake or (line.pending and not wait_s and not self.integration_parked(lane))
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data(), outcome=st.sampled_from((Outcome.TRANSIENT, Outcome.REFUSED, Outcome.UNKNOWN)))
+    def close_and_open(self, data: st.DataObject, outcome: Outcome) -> None:
+        lane, hand = data.draw(st.sampled_from(sorted(self.hands)))
+        line, held = self.lines[lane], self.hands[lane, hand]
+        self.step(lane, hand, self.world.lanes.close_attempt(held, outcome, "x", 1))
+        if line.holder == held.token:
+            if outcome is Outcome.UNKNOWN:
+                self.close_unknown(lane)
+            line.open = bool(line.taken)
+        self.step(lane, hand, self.world.lanes.open_attempt(held))
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data())
+    def bury(self, data: st.DataObject) -> None:
+        lane, hand = data.draw(st.sampled_from(sorted(self.hands)))
+        line = self.lines[lane]
+        left = self.step(lane, hand, self.world.lanes.bury(self.hands[lane, hand], "invalid_blocks", "no"))
+        if left is not None:
+            self.end(line.taken, "dead")
+            line.taken, line.open = [], False
+            assert (left.waiting, left.held) == (len(line.pending), True)
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data())
+    def split(self, data: st.DataObject) -> None:
+        lane, hand = data.draw(st.sampled_from(sorted(self.hands)))
+        if self.step(lane, hand, self.world.lanes.split(self.hands[lane, hand], "x")) is not None:
+            self.lines[lane].give_back()
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data(), called=st.booleans())
+    def park(self, data: st.DataObject, called: bool) -> None:
+        lane, hand = data.draw(st.sampled_from(sorted(self.hands)))
+        line, held = self.lines[lane], self.hands[lane, hand]
+        is_ours = line.holder == held.token
+        self.step(lane, hand, self.world.lanes.park(held, "x", "why", "how", probe_s=60, called=called))
+        if is_ours:
+            line.give_back()
+            line.holder, line.is_parked = "", True
+
+    @rule(lane=lanes)
+    def holder_dies(self, lane: str) -> None:
+        self.run(self.world.lose_lease(lane))
+        self.lines[lane].holder = ""
+
+    @rule(lane=lanes)
+    def snooze_ends(self, lane: str) -> None:
+        self.run(self.redis.zadd("t:due", {lane: 0}, xx=True))
+
+    @rule(lane=lanes, certain=st.booleans())
+    def resume(self, lane: str, certain: bool) -> None:
+        line = self.lines[lane]
+        was, wake = self.run(self.world.lanes.resume(lane, certain=certain))
+        assert was == line.is_parked
+        assert not wake or (line.waiting and not line.holder and not self.integration_parked(lane))
+        line.is_parked = False
+
+    @rule(integration=st.sampled_from(("ops", "dev")))
+    def park_integration(self, integration: str) -> None:
+        was_running = self.run(self.world.integrations.park(integration, "x", "why", "how", probe_s=60))
+        assert was_running == (integration not in self.parked)
+        self.parked.add(integration)
+
+    @rule(integration=st.sampled_from(("ops", "dev")))
+    def resume_integration(self, integration: str) -> None:
+        self.run(self.world.integrations.resume(integration))
+        self.parked.discard(integration)
+
+    @rule(lane=lanes, most=st.sampled_from((1, 2, 100)), running=st.booleans())
+    def expire(self, lane: str, most: int, running: bool) -> None:
+        line = self.lines[lane]
+        later = self.run(self.world.upkeep.now_ms()) + FAR_MS
+        count = self.run(self.world.lanes.expire(lane, later, "old", running=running, most=most))
+        if not line.holder:
+            self.recover(lane)
+        gone, line.pending = line.pending[:most], line.pending[most:]
+        assert count == len(gone)
+        self.end(gone, "dead")
+        self.rest_if_empty(lane)
+
+    @rule(lane=lanes, sub=st.sampled_from(("s0", "s1")))
+    def forget(self, lane: str, sub: str) -> None:
+        line = self.lines[lane]
+        if not line.holder:
+            self.recover(lane)
+        subs = {id_: self.run(self.redis.hget(f"t:delivery:{id_}", "sub")).decode() for id_ in line.pending}
+        gone = [id_ for id_ in line.pending if subs[id_] == sub]
+        line.pending = [id_ for id_ in line.pending if id_ not in gone]
+        assert self.run(self.world.lanes.forget(lane, sub)) == len(gone)
+        self.end(gone, "discarded")
+        self.rest_if_empty(lane)
+
+    @precondition(lambda self: self.states)
+    @rule(data=st.data())
+    def replay(self, data: st.DataObject) -> None:
+        id_ = data.draw(st.sampled_from(sorted(self.states)))
+        lane = self.home[id_]
+        was_dead, _ = self.run(self.world.lanes.replay(lane, id_, f"t:event:{id_}", 1_000))
+        assert was_dead == (self.states[id_] == "dead")
+        if was_dead:
+            self.states[id_] = "pending"
+            self.number(lane, id_)
+            self.lines[lane].pending.append(id_)
+
+    @precondition(lambda self: self.states)
+    @rule(data=st.data())
+    def discard(self, data: st.DataObject) -> None:
+        id_ = data.draw(st.sampled_from(sorted(self.states)))
+        was_dead = self.run(self.world.lanes.discard(self.home[id_], id_))
+        assert was_dead == (self.states[id_] == "dead")
+        if was_dead:
+            self.states[id_] = "discarded"
+
+    @rule()
+    def sweep(self) -> None:
+        found = self.run(self.world.upkeep.due_lanes(most=10, horizon_ms=3_700_000))
+        assert not any(self.lines[lane].holder or self.lines[lane].is_parked for lane in found)
+        assert self.run(self.world.upkeep.due_lanes(most=10, horizon_ms=3_700_000)) == []
+
+    @invariant()
+    def is_as_the_model_says(self) -> None:
+        self.run(self._compare())
+
+    async def _compare(self) -> None:
+        await self.world.check()
+        for lane, line in self.lines.items():
+            assert await self.world.listed(lane, "taken") == line.taken
+            assert await self.world.listed(lane, "pending") == line.pending
+            assert bool(await self.redis.exists(f"t:lane:{lane}:lease")) == bool(line.holder)
+        found = {id_: await self.redis.hget(f"t:delivery:{id_}", "state") for id_ in self.states}
+        assert found == {id_: state.encode() for id_, state in self.states.items()}
+        balance = await self.world.balance()
+        assert balance.repeated == self.repeated
+        assert balance.created == len(self.states)
+        assert all(count == 1 for count in self.settlements.values())
+
+
+def test_whatever_happens_order_balance_and_single_settlement_hold():
+    run_state_machine_as_test(
+        SmallWorld,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=40,
+            derandomize=True,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
