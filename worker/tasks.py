@@ -8,10 +8,12 @@ from celery import Task, current_app, shared_task
 from worker.bootstrap import Services
 from worker.bootstrap.calls import shown
 from worker.domain.errors import NotYet, Refusal
+from worker.pipeline.connection import connected
 from worker.pipeline.drain import Drained, drain
 from worker.pipeline.replay import replay
 
 LONGEST_COUNTDOWN_S = 20.0  # a countdown beyond the broker's visibility time-out would run twice
+READING_MOST_S = 3600.0  # a directory of 20,000 channels, at Slack's pace, several times over
 
 
 class LaneWaits(Exception):
@@ -47,15 +49,13 @@ def refresh_directory(integration_id: str) -> str:
 
     async def work(made: Services) -> str:
         connection = (await made.integrations.connections()).get(integration_id)
-        if connection is None or connection.token is None:
-            return "no such integration"
         try:
-            pages = await made.resolver.read_directory(connection.integration, connection.token)
+            pages = await made.resolver.read_directory(*connected(connection, integration_id))
         except (Refusal, NotYet) as error:
             return f"not read: {error.reason}"
         return f"{pages} pages read"
 
-    return str(current_app.runtime.run(work))
+    return str(current_app.runtime.run(work, most_s=READING_MOST_S))
 
 
 @shared_task(name="slack.replay")

@@ -44,12 +44,14 @@ class Runtime:
         if self._failed:
             raise self._failed
 
-    def run(self, work: Callable[[Services], Coroutine[Any, Any, Answer]]) -> Answer:
+    def run(
+        self, work: Callable[[Services], Coroutine[Any, Any, Answer]], *, most_s: float = DRAIN_MOST_S
+    ) -> Answer:
         """From a task's thread: do this on the loop and wait for it."""
         if self._loop is None or self._services is None:
             raise Problem("the worker has not started")
         future = asyncio.run_coroutine_threadsafe(work(self._services), self._loop)
-        return future.result(DRAIN_MOST_S)
+        return future.result(most_s)
 
     def stop(self) -> None:
         """Posts in flight are finished, lanes given back; nothing new is begun."""

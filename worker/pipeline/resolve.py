@@ -20,6 +20,7 @@ Answer = TypeVar("Answer")
 
 INFO_PER_MINUTE, LOOKUP_PER_MINUTE = 50, 50
 FRESH_ENOUGH_S = 10.0  # a miss in a directory younger than this is a miss
+PROBED_ENOUGH_S = 1.0  # the same when probing: one read for all lanes probed together
 READ_LOCK_MS = 90_000
 
 
@@ -113,7 +114,7 @@ class Resolver:
         found = found or await named()
         if found is None:
             age_s = await self.directory.age_s(integration.id)
-            if age_s is None or age_s > FRESH_ENOUGH_S:
+            if age_s is None or age_s > (PROBED_ENOUGH_S if fresh else FRESH_ENOUGH_S):
                 await self._reread(integration, token, budget_s)
                 found = await named()
         if found is None:
