@@ -1,12 +1,11 @@
 """The Celery tasks: unpack names, call the pipeline, nothing else. A message is only a wake-up call."""
 
 import asyncio
-from collections.abc import Sequence
 
 from celery import Task, current_app, shared_task
 
 from worker.bootstrap import Services
-from worker.bootstrap.calls import shown
+from worker.bootstrap.calls import shown, summary
 from worker.domain.errors import NotYet, Refusal
 from worker.pipeline.connection import connected
 from worker.pipeline.drain import Drained, drain
@@ -72,10 +71,3 @@ def replay_dead_letter(delivery_id: str) -> str:
 def dead_letter(**about: str) -> str:
     """Only to be looked at: its queue has no consumer. Run all the same, it changes nothing."""
     return f"a dead letter is replayed with slack.replay({about.get('delivery_id', '')!r})"
-
-
-def summary(done: Sequence[Drained]) -> str:
-    """One line for Flower."""
-    posts, told = sum(one.posts for one in done), sum(one.told for one in done)
-    why = next((f", {one.lane}: {one.reason}" for one in done if one.reason), "")
-    return f"{told} told in {posts} posts, {len(done)} lanes{why}"

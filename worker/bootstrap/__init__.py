@@ -143,11 +143,7 @@ def _compose(
     dead_queue = DeadQueue(broker, f"{settings.key_prefix}:celery:dead_letters")
     integrations, subscriptions = Integrations(server, vault), Subscriptions(server)
     directory = Directory(server)
-    allowances = Pace(
-        server,
-        channel=Rate(settings.post_rate_per_channel, settings.post_burst_per_channel),
-        workspace=Rate(settings.post_rate_per_workspace / 60, WORKSPACE_BURST),
-    )
+    allowances = _allowances(settings, server)
     resolver = Resolver(
         directory, lanes, gateway, allowances, upkeep, people_life_s=settings.directory_ttl_s, who=who
     )
@@ -171,6 +167,14 @@ def _compose(
         settings, server, broker, gateway, vault, upkeep, stream, events, lanes, deliveries, dead_letters,
         dead_queue, integrations, subscriptions, directory, allowances, resolver, tools, ingest, sweep,
     )  # fmt: skip
+
+
+def _allowances(settings: Settings, server: Server) -> Pace:
+    return Pace(
+        server,
+        channel=Rate(settings.post_rate_per_channel, settings.post_burst_per_channel),
+        workspace=Rate(settings.post_rate_per_workspace / 60, WORKSPACE_BURST),
+    )
 
 
 def _ages(settings: Settings) -> Ages:

@@ -12,6 +12,7 @@ from config.celeryconfig import celery_config
 from config.settings import Settings
 from worker.bootstrap.where import addresses
 from worker.domain.dead_letter import hint
+from worker.pipeline.drain import Drained
 from worker.pipeline.reading import event_id_of
 from worker.store.dead_letters import DeadLetter
 from worker.store.dead_queue import PREFIX
@@ -95,3 +96,10 @@ def publisher(celery: Celery | None, events: Events) -> Callable[[list[DeadLette
             )
 
     return publish
+
+
+def summary(done: Sequence[Drained]) -> str:
+    """What a drain did, in one line for Flower."""
+    posts, told = sum(one.posts for one in done), sum(one.told for one in done)
+    why = next((f", {one.lane}: {one.reason}" for one in done if one.reason), "")
+    return f"{told} told in {posts} posts, {len(done)} lanes{why}"

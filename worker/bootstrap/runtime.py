@@ -77,6 +77,7 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         self._stopping, self._ended = Stopping(), asyncio.Event()
         async with services(self._settings, celery=self._celery, stopping=self._stopping) as made:
+            made.vault.require()
             self._services = made
             background = [asyncio.create_task(made.sweep.run()), asyncio.create_task(self._default(made))]
             self._ready.set()

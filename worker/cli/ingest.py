@@ -28,4 +28,5 @@ async def _ingest(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with services(settings, celery=make_celery(settings), stopping=stopping) as made:
+        made.vault.require()
         await made.ingest.run()

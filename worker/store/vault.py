@@ -21,22 +21,27 @@ class Vault:
     """Seals and opens. `ring` is ENCRYPTION_KEY: one or more keys, comma-separated."""
 
     def __init__(self, ring: str) -> None:
-        keys = [key.strip() for key in ring.split(",") if key.strip()]
-        if not keys:
-            raise Problem(
-                "ENCRYPTION_KEY is not set, so tokens could not be sealed: "
+        keys = [_fernet(key.strip(), place) for place, key in enumerate(ring.split(","), 1) if key.strip()]
+        self._ring = MultiFernet(keys) if keys else None
+
+    def require(self) -> MultiFernet:
+        """The ring; WrongKey without one. What needs no token (publishing, the ledger) needs no key either."""
+        if self._ring is None:
+            raise WrongKey(
+                "ENCRYPTION_KEY is not set, and tokens are sealed with it: "
                 "make one with `ik-slack keys generate` and set it."
             )
-        self._ring = MultiFernet([_fernet(key, place) for place, key in enumerate(keys, 1)])
+        return self._ring
 
     def seal(self, secret: Secret) -> str:
         """A token as it may be stored."""
-        return self._ring.encrypt(secret.reveal().encode()).decode()
+        return self.require().encrypt(secret.reveal().encode()).decode()
 
     def open(self, sealed: str, whose: str) -> Secret:
         """The token of `whose`; WrongKey when the ring has no key for it."""
+        ring = self.require()
         try:
-            return Secret(self._ring.decrypt(sealed.encode()).decode())
+            return Secret(ring.decrypt(sealed.encode()).decode())
         except (InvalidToken, UnicodeDecodeError):
             raise WrongKey(
                 f"The token of integration {whose} cannot be opened: ENCRYPTION_KEY is not the key it "
