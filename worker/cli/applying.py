@@ -25,9 +25,9 @@ HEAD = "# All subscriptions. Change them here, then: ik-slack subscriptions appl
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @as_json
 def apply(file: IO[bytes], prune: bool, dry_run: bool, as_json: bool) -> None:
-    """Make the subscriptions those of a file, as `export` prints it: all of them or, if one is wrong, none.
+    """Make the subscriptions those of a file.
 
-    A subscription is known by its id, or without one by its destination and filters. The names are those of
+    The form is that of `export`. If one is wrong, none is changed. A subscription is known by its id, or without one by its destination and filters. The names are those of
     the options of `add`; only the destination is needed.
 
     \b
@@ -61,7 +61,9 @@ def apply(file: IO[bytes], prune: bool, dry_run: bool, as_json: bool) -> None:
 @click.command()
 @as_json
 def export(as_json: bool) -> None:
-    """Print all subscriptions as YAML, for `apply`; applying it again changes nothing.
+    """Print all subscriptions, for `apply`.
+
+    Applying what was just exported changes nothing.
 
     \b
     ik-slack subscriptions export > subscriptions.yaml

@@ -14,6 +14,6 @@ def text_of(file: IO[bytes]) -> str:
     try:
         return file.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Problem(f"{file.name} is not UTF-8 text (byte {error.start + 1}): save it as UTF-8.") from None
+        raise Problem(f"The file is not UTF-8 text (byte {error.start + 1}): save it as UTF-8.") from None
     except OSError as error:
-        raise Problem(f"{file.name} cannot be read: {error.strerror}.") from None
+        raise Problem(f"The file cannot be read: {error.strerror}.") from None

@@ -113,7 +113,7 @@ def remove(name: str, with_subscriptions: bool) -> None:
 @command.command()
 @click.argument("name")
 def disable(name: str) -> None:
-    """Post nothing with it until it is enabled again; what is for it waits."""
+    """Post nothing with it; what is for it waits."""
 
     async def work(made: "Services") -> str:
         integration = await made.integrations.find(name)

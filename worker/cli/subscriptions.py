@@ -97,14 +97,14 @@ def show(subscription_id: str, as_json: bool) -> None:
 @command.command()
 @some_ids
 def pause(subscription_ids: tuple[str, ...]) -> None:
-    """Make no more deliveries for it; what waits already is still told."""
+    """Deliver no more; what waits is still told."""
     _set_paused(subscription_ids, True)
 
 
 @command.command()
 @some_ids
 def resume(subscription_ids: tuple[str, ...]) -> None:
-    """Deliver to it again; events of the meantime are not made up for."""
+    """Deliver again, from now on."""
     _set_paused(subscription_ids, False)
 
 

@@ -81,7 +81,7 @@ def add(
 @click.option("--force", is_flag=True, help="Take a token of another workspace too, and move there.")
 @as_json
 def rotate(name: str, token: str | None, token_stdin: bool, force: bool, as_json: bool) -> None:
-    """Give NAME another token, in one step and without restarting anything.
+    """Give NAME another token, without a restart.
 
     The new token is tested first. What waited because the old one failed goes on by itself.
     """
@@ -103,9 +103,9 @@ def rotate(name: str, token: str | None, token_stdin: bool, force: bool, as_json
 @click.argument("name")
 @as_json
 def test(name: str, as_json: bool) -> None:
-    """Test the connection: the token, its five scopes, and every subscribed destination.
+    """Test the connection, from token to channels.
 
-    Exits with 1 when a check fails. A token that works again lets what waited for it go on.
+    Looks at the token, its five scopes, and every subscribed destination. Exits with 1 when a check fails. A token that works again lets what waited for it go on.
     """
 
     async def work(made: "Services") -> tuple[Integration, list[Check]]:

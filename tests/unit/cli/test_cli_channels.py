@@ -1,0 +1,73 @@
+"""Channels: what was read, how long ago, and reading it now."""
+
+from cli_shell import NOWHERE, Shell
+
+
+def test_before_the_first_read_it_is_said_how_to_read(shell: Shell) -> None:
+    shell.connect()
+    ended = shell("channels", "list")
+    assert ended.code == 0
+    assert "`ik-slack channels refresh acme`" in ended.out
+
+
+def test_refresh_says_how_many_pages_and_shows_them_on_stderr(shell: Shell) -> None:
+    shell.connect()
+    ended = shell("channels", "refresh")
+    assert ended.out == "Read 2 channels of acme in 2 pages.\n"
+    assert ended.err == "Page 1: 2 channels so far\nPage 2: 2 channels so far\n"
+    assert shell("channels", "refresh", "acme", "--json").json == {
+        "integration": "acme", "pages": 2, "channels": 2
+    }  # fmt: skip
+
+
+def test_the_list_has_what_was_read_and_its_age(shell: Shell) -> None:
+    shell.acme.add_channel("old", archived=True)
+    shell.acme.add_channel("team", private=True)
+    shell.connect()
+    shell("channels", "refresh")
+    shell.acme.add_channel("later")
+    lines = shell("channels", "list", "acme").out.splitlines()
+    found = {line.split()[0]: line for line in lines if line.startswith("#")}
+    assert list(found) == ["#lobby", "#old", "#ops", "#team"]
+    assert "not a member" in found["#lobby"]
+    assert "archived" in found["#old"]
+    assert "private" in found["#team"]
+    assert lines[-1].startswith("acme: 4 channels, read ")
+
+
+def test_only_those_the_bot_is_a_member_of(shell: Shell) -> None:
+    shell.connect()
+    shell("channels", "refresh")
+    [only] = shell("channels", "list", "--member", "--json").json
+    assert only["name"] == "ops"
+    assert only["integration"] == "acme"
+    assert (only["is_member"], only["is_private"], only["is_archived"]) == (True, False, False)
+
+
+def test_with_several_integrations_the_one_to_read_must_be_named(shell: Shell) -> None:
+    shell.connect("one")
+    shell.connect("two")
+    ended = shell("channels", "refresh")
+    assert ended.code == 2
+    assert "one, two" in ended.err
+
+
+def test_without_an_integration_there_is_nothing_to_read(shell: Shell) -> None:
+    assert "There is no integration yet" in shell("channels", "list").out
+    assert shell("channels", "refresh").code == 1
+
+
+def test_while_another_worker_reads_it_is_waited_for(shell: Shell) -> None:
+    shell.connect()
+    shell.store(lambda made: made.upkeep.lock("directory:acme", "another", 300))
+    ended = shell("channels", "refresh")
+    assert ended.code == 0
+    assert "another worker reads" in ended.err
+
+
+def test_slack_out_of_reach_is_one_line(shell: Shell) -> None:
+    shell.connect()
+    shell.env.setenv("SLACK_API_URL", NOWHERE)
+    ended = shell("channels", "refresh")
+    assert ended.code == 1
+    assert ended.err.startswith("Error: Slack refused: Slack could not be reached")
