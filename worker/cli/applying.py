@@ -27,7 +27,8 @@ HEAD = "# All subscriptions. Change them here, then: ik-slack subscriptions appl
 def apply(file: IO[bytes], prune: bool, dry_run: bool, as_json: bool) -> None:
     """Make the subscriptions those of a file.
 
-    The form is that of `export`. If one is wrong, none is changed. A subscription is known by its id, or without one by its destination and filters. The names are those of
+    The form is that of `export`. If one is wrong, none is changed. A subscription is known by its id, or
+    without one by its destination and filters. The names are those of
     the options of `add`; only the destination is needed.
 
     \b

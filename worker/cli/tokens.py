@@ -68,6 +68,7 @@ def add(
     secret = _ask_token(token, stdin=token_stdin)
 
     async def work(made: "Services") -> Integration:
+        made.vault.require()  # said before Slack is asked
         return await add_integration(
             made.integrations, made.gateway, name, secret, description=description, labels=labels
         )
@@ -88,6 +89,7 @@ def rotate(name: str, token: str | None, token_stdin: bool, force: bool, as_json
     secret = _ask_token(token, stdin=token_stdin)
 
     async def work(made: "Services") -> Integration:
+        made.vault.require()
         before = await made.integrations.find(name)
         rotated = await rotate_token(made.integrations, made.gateway, before, secret, force=force)
         if rotated.team_id != before.team_id:
@@ -105,7 +107,8 @@ def rotate(name: str, token: str | None, token_stdin: bool, force: bool, as_json
 def test(name: str, as_json: bool) -> None:
     """Test the connection, from token to channels.
 
-    Looks at the token, its five scopes, and every subscribed destination. Exits with 1 when a check fails. A token that works again lets what waited for it go on.
+    Looks at the token, its five scopes, and every subscribed destination. Exits with 1 when a check fails.
+    A token that works again lets what waited for it go on.
     """
 
     async def work(made: "Services") -> tuple[Integration, list[Check]]:

@@ -272,7 +272,6 @@ def test_another_encryption_key_is_said_in_words(shell: Shell, words: tuple[str,
     ("name", "value", "reason"),
     [
         ("ENCRYPTION_KEY", "bad", "is not a Fernet key"),
-        ("ENCRYPTION_KEY", "", "ENCRYPTION_KEY is not set"),
         ("REDIS_URL", "redis://127.0.0.1:9", "Redis does not answer"),
         ("REDIS_URL", "", "REDIS_URL is not set"),
     ],
@@ -284,6 +283,17 @@ def test_what_is_not_there_is_one_line(shell: Shell, name: str, value: str, reas
     assert ended.err.startswith("Error: ")
     assert reason in ended.err
     assert len(ended.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["add", "rotate"])
+def test_without_a_key_no_token_is_taken(shell: Shell, command: str) -> None:
+    shell.connect()
+    shell.env.setenv("ENCRYPTION_KEY", "")
+    ended = shell("integrations", command, "acme", "--token", shell.acme.add_token())
+    assert ended.code == 1
+    assert "`ik-slack keys generate`" in ended.err
+    assert shell.slack.calls["auth.test"] == 1
+    assert "ENCRYPTION_KEY is not set" in shell("integrations", "list").out
 
 
 def test_slack_out_of_reach_is_one_line(shell: Shell) -> None:
