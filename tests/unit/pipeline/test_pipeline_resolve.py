@@ -1,0 +1,366 @@
+"""A destination as a person wrote it becomes an address Slack knows; Slack is asked as rarely as can be."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+from pipeline_house import House, alert
+
+from worker.domain.delivery import Address
+from worker.domain.errors import Blocked, NotYet, Refusal, Throttled
+from worker.domain.integration import Conversation, Page, Person, Secret
+from worker.pipeline.resolve import READ_LOCK_MS
+
+INFO, LIST, LOOKUP = "conversations.info", "conversations.list", "users.lookupByEmail"
+
+
+async def resolve(
+    house: House, destination: str = "#ops", pinned: Address | None = None, **more: Any
+) -> Address:
+    assert house.integration is not None
+    return await house.made.resolver.resolve(
+        f"acme/{destination}", destination, pinned, house.integration, Secret("xoxb-1"),
+        **{"budget_s": 10.0, **more},
+    )  # fmt: skip
+
+
+async def read(house: House, **more: Any) -> int:
+    assert house.integration is not None
+    return await house.made.resolver.read_directory(house.integration, Secret("xoxb-1"), **more)
+
+
+async def ended(what: Awaitable[Any]) -> Refusal | NotYet:
+    with pytest.raises((Refusal, NotYet)) as caught:
+        await what
+    return caught.value
+
+
+async def test_a_name_is_found_in_the_directory_and_pinned(house: House) -> None:
+    assert await resolve(house) == Address("C0000001", "#ops")
+    assert dict(house.slack.calls) == {"auth.test": 1, LIST: 2}
+    note = await house.note()
+    assert (note["address"], note["name"]) == ("C0000001", "#ops")
+
+
+async def test_a_name_that_is_known_asks_slack_nothing(house: House) -> None:
+    await read(house)
+    house.slack.calls.clear()
+    await resolve(house)
+    assert not house.slack.calls
+
+
+async def test_an_id_that_is_known_asks_slack_nothing(house: House) -> None:
+    await read(house)
+    house.slack.calls.clear()
+    assert await resolve(house, "C0000001") == Address("C0000001", "#ops")
+    assert not house.slack.calls
+
+
+async def test_an_id_that_is_not_known_is_asked_for_alone_and_kept(house: House) -> None:
+    assert await resolve(house, "C0000001") == Address("C0000001", "#ops")
+    assert (house.slack.calls[INFO], house.slack.calls[LIST]) == (1, 0)
+    await resolve(house, "C0000001")
+    assert house.slack.calls[INFO] == 1
+
+
+@pytest.mark.parametrize("destination", ["U0000001", "W0000001", "D0000001"])
+async def test_a_user_or_a_direct_message_is_taken_as_written(house: House, destination: str) -> None:
+    assert await resolve(house, destination) == Address(destination, destination)
+    assert house.slack.calls[INFO] == 0
+
+
+async def test_a_conversation_without_a_name_is_called_by_its_id(house: House) -> None:
+    house.slack.add_channel("G0000001", "")
+    assert await resolve(house, "G0000001") == Address("G0000001", "G0000001")
+
+
+async def test_an_email_is_looked_up_once(house: House) -> None:
+    house.slack.people["a@b.co"] = Person("U0000001")
+    for _ in range(2):
+        assert await resolve(house, "a@b.co") == Address("U0000001", "a@b.co")
+    assert house.slack.calls[LOOKUP] == 1
+
+
+@pytest.mark.parametrize(
+    ("person", "code"),
+    [
+        (Person("U1", deleted=True), "user_disabled"),
+        (Person("U1", is_bot=True), "cannot_dm_bot"),
+        (None, "users_not_found"),
+    ],
+)
+async def test_an_email_nobody_can_be_told_at_is_blocked_and_asked_anew(
+    house: House, person: Person | None, code: str
+) -> None:
+    if person:
+        house.slack.people["a@b.co"] = person
+    for _ in range(2):
+        error = await ended(resolve(house, "a@b.co"))
+        assert isinstance(error, Blocked)
+        assert error.code == code
+    assert house.slack.calls[LOOKUP] == 2
+
+
+async def test_probing_an_email_does_not_trust_what_was_remembered(house: House) -> None:
+    house.slack.people["a@b.co"] = Person("U0000001")
+    await resolve(house, "a@b.co")
+    house.slack.people["a@b.co"] = Person("U0000001", deleted=True)
+    assert isinstance(await ended(resolve(house, "a@b.co", fresh=True)), Blocked)
+
+
+async def test_a_miss_in_an_old_directory_reads_it_anew_and_in_a_fresh_one_is_a_miss(house: House) -> None:
+    await read(house)
+    house.slack.add_channel("C0000002", "new")
+    error = await ended(resolve(house, "#new"))
+    assert isinstance(error, Blocked)
+    assert error.code == "channel_not_found"
+    house.pass_time(11)
+    assert await resolve(house, "#new") == Address("C0000002", "#new")
+
+
+async def test_a_miss_reads_once_for_all_lanes(house: House) -> None:
+    for n in range(2, 7):
+        house.slack.add_channel(f"C000000{n}", f"c{n}")
+    found = await asyncio.gather(*(resolve(house, f"#c{n}") for n in range(2, 7)))
+    assert len(set(found)) == 5
+    assert house.slack.calls[LIST] == 4  # three pages of two public channels, one of private ones
+
+
+@pytest.mark.parametrize(
+    ("change", "code"), [({"is_member": False}, "not_in_channel"), ({"is_archived": True}, "is_archived")]
+)
+async def test_what_stands_against_a_channel_is_confirmed_by_slack_before_it_is_believed(
+    house: House, change: dict[str, bool], code: str
+) -> None:
+    house.slack.change("C0000001", **change)
+    await read(house)
+    error = await ended(resolve(house))
+    assert isinstance(error, Blocked)
+    assert error.code == code
+    assert house.slack.calls[INFO] == 1
+    house.slack.change("C0000001", **dict.fromkeys(change, code == "not_in_channel"))
+    assert await resolve(house) == Address("C0000001", "#ops")
+    assert house.slack.calls[INFO] == 2
+    await resolve(house)
+    assert house.slack.calls[INFO] == 2  # what Slack told is kept
+
+
+async def test_a_pinned_id_survives_a_rename(house: House) -> None:
+    pinned = await resolve(house)
+    house.slack.change("C0000001", name="operations")
+    house.slack.add_channel("C0000002", "ops")  # another channel takes the old name
+    await read(house)
+    assert await resolve(house, pinned=pinned) == Address("C0000001", "#operations")
+    assert (await house.note())["name"] == "#operations"
+
+
+async def test_a_channel_deleted_and_made_anew_is_found_under_its_name(house: House) -> None:
+    pinned = await resolve(house)
+    del house.slack.channels["C0000001"]
+    house.slack.add_channel("C0000002", "ops")
+    house.pass_time(11)
+    assert await resolve(house, pinned=pinned, fresh=True) == Address("C0000002", "#ops")
+    assert (await house.note())["address"] == "C0000002"
+
+
+async def test_a_channel_made_anew_is_found_by_a_lane_that_never_posted(house: House) -> None:
+    house.slack.change("C0000001", is_member=False)
+    await read(house)
+    del house.slack.channels["C0000001"]
+    house.slack.add_channel("C0000002", "ops")
+    house.pass_time(11)
+    assert await resolve(house) == Address("C0000002", "#ops")
+
+
+async def test_a_deleted_channel_is_not_found_however_often_it_is_looked_for(house: House) -> None:
+    pinned = await resolve(house)
+    del house.slack.channels["C0000001"]
+    for _ in range(2):
+        house.pass_time(11)
+        error = await ended(resolve(house, pinned=pinned, fresh=True))
+        assert isinstance(error, Blocked)
+        assert error.code == "channel_not_found"
+
+
+async def test_a_pinned_channel_that_blocks_is_not_looked_for_under_its_name(house: House) -> None:
+    pinned = await resolve(house)
+    house.slack.change("C0000001", is_archived=True)
+    house.slack.calls.clear()
+    error = await ended(resolve(house, pinned=pinned, fresh=True))
+    assert isinstance(error, Blocked)
+    assert error.code == "is_archived"
+    assert house.slack.calls[LIST] == 0
+
+
+@pytest.mark.parametrize(("method", "destination"), [(INFO, "C0000001"), (LOOKUP, "a@b.co")])
+async def test_a_lookup_that_slack_throttles_waits_and_so_does_everyone(
+    house: House, method: str, destination: str
+) -> None:
+    house.slack.ends(method, Throttled(20))
+    for _ in range(2):
+        error = await ended(resolve(house, destination))
+        assert isinstance(error, NotYet)
+        assert error.wait_s == pytest.approx(20, abs=0.1)
+    assert house.slack.calls[method] == 1
+    slot = await house.made.allowances.slot_to_post("T0000001", "C0000001", longest_s=0)
+    assert slot.booked  # posting goes on
+
+
+async def test_lookups_keep_the_pace_of_their_method(house: House) -> None:
+    for n in range(26):
+        house.slack.add_channel(f"C00001{n:02}", f"c{n}")
+        await resolve(house, f"C00001{n:02}")
+    assert [wait_s for wait_s in house.hand.slept if wait_s] == [pytest.approx(1.2, abs=0.01)]
+    error = await ended(resolve(house, "C0000001", budget_s=0.1))
+    assert isinstance(error, NotYet)
+    assert error.reason == "waits to call conversations.info"
+
+
+async def test_without_groups_read_public_channels_are_still_listed(house: House) -> None:
+    house.slack.ends(LIST, lambda: None, "missing_scope")
+    assert await read(house) == 2
+    assert [one.name for one in await house.made.directory.all("acme")] == ["ops"]
+
+
+async def test_without_channels_read_the_integration_is_at_fault(house: House) -> None:
+    house.slack.ends(LIST, "missing_scope")
+    error = await ended(read(house))
+    assert isinstance(error, Blocked)
+    assert error.scope == "integration"
+
+
+async def test_public_and_private_channels_are_read_page_by_page(house: House) -> None:
+    for n in range(2, 6):
+        house.slack.add_channel(f"C000000{n}", f"c{n}", is_private=n > 3)
+    pages: list[Page] = []
+    assert await read(house, progress=pages.append) == 3
+    assert [len(page.conversations) for page in pages] == [2, 1, 2]
+    assert len(await house.made.directory.all("acme")) == 5
+
+
+async def test_while_another_worker_reads_the_lane_waits(house: House) -> None:
+    await house.made.upkeep.lock("directory:acme", "another worker", READ_LOCK_MS)
+    error = await ended(resolve(house))
+    assert isinstance(error, NotYet)
+    assert (error.wait_s, house.slack.calls[LIST]) == (1.0, 0)
+
+
+async def test_a_reading_of_this_process_is_not_doubled(house: House) -> None:
+    first, second = await asyncio.gather(read(house), read(house), return_exceptions=True)
+    assert (first, type(second)) == (2, NotYet)
+
+
+async def test_a_reader_that_lost_its_lock_stops(house: House) -> None:
+    async def stolen() -> None:
+        await house.redis.set("ik:lock:directory:acme", "another worker")
+
+    def stealing(_: Page) -> None:
+        waiting.append(asyncio.ensure_future(stolen()))
+
+    waiting: list[asyncio.Future[None]] = []
+    lock = house.made.upkeep.lock
+
+    async def slow_lock(*given: Any) -> bool:
+        await asyncio.gather(*waiting)
+        return await lock(*given)
+
+    house.made.upkeep.lock = slow_lock  # type: ignore[method-assign]
+    assert isinstance(await ended(read(house, progress=stealing)), NotYet)
+    assert await house.redis.get("ik:lock:directory:acme") == b"another worker"
+    assert await house.made.directory.age_s("acme") is None
+
+
+async def test_a_long_reading_goes_on_while_its_lanes_lie_down(house: House) -> None:
+    gate = asyncio.Event()
+    listing = house.slack.list_conversations
+
+    async def slow(*given: Any, **named: Any) -> Page:
+        await gate.wait()
+        return await listing(*given, **named)
+
+    house.slack.list_conversations = slow  # type: ignore[method-assign]
+    error = await ended(resolve(house, budget_s=0.0))
+    assert isinstance(error, NotYet)
+    assert error.reason == "the channel directory is being read"
+    gate.set()
+    assert await resolve(house) == Address("C0000001", "#ops")
+    assert house.slack.calls[LIST] == 2
+
+
+async def test_a_lane_tells_why_it_waits_for_the_directory(house: House) -> None:
+    await house.made.upkeep.lock("directory:acme", "another worker", READ_LOCK_MS)
+    done = await house.tell(alert())
+    assert (done.posts, done.reason, done.retry_s) == (
+        0,
+        "another worker reads the channel directory",
+        0.0,
+    )
+    await house.made.upkeep.unlock("directory:acme", "another worker")
+    house.pass_time(1.1)
+    assert (await house.drain()).posts == 1
+
+
+async def test_a_throttled_page_is_waited_for(house: House) -> None:
+    house.slack.ends(LIST, Throttled(30))
+    assert await read(house) == 2
+    assert 30 in house.hand.slept
+
+
+async def test_a_page_throttled_by_another_worker_is_waited_for(house: House) -> None:
+    await house.made.allowances.close_method("T0000001", LIST, 20)
+    assert await read(house) == 2
+    assert house.hand.slept == [pytest.approx(20, abs=0.1)]
+
+
+async def test_a_page_throttled_for_long_ends_the_reading_but_no_posting(house: House) -> None:
+    house.slack.ends(LIST, Throttled(600))
+    error = await ended(read(house))
+    assert isinstance(error, NotYet)
+    assert error.wait_s == 600
+    assert (await house.made.allowances.slot_to_post("T0000001", "C1", longest_s=0)).booked
+    again = await ended(read(house))
+    assert isinstance(again, NotYet)
+    assert again.wait_s == pytest.approx(600, abs=0.1)
+    assert house.slack.calls[LIST] == 1
+
+
+async def test_a_cursor_that_slack_forgot_begins_the_list_again(house: House) -> None:
+    for n in range(2, 5):
+        house.slack.add_channel(f"C000000{n}", f"c{n}")
+    house.slack.ends(LIST, lambda: None, "invalid_cursor")
+    await read(house)
+    assert len(await house.made.directory.all("acme")) == 4
+
+
+async def test_cursors_that_are_always_forgotten_end_the_reading(house: House) -> None:
+    house.slack.ends(LIST, *["invalid_cursor"] * 10)
+    error = await ended(read(house))
+    assert isinstance(error, Refusal)
+    assert error.code == "invalid_cursor"
+    assert house.slack.calls[LIST] == 3
+
+
+async def test_another_transient_failure_is_not_tried_again_at_once(house: House) -> None:
+    house.slack.ends(LIST, "service_unavailable")
+    await ended(read(house))
+    assert house.slack.calls[LIST] == 1
+
+
+async def test_a_list_that_goes_round_in_a_circle_ends(house: House) -> None:
+    a, b = Conversation("C1", "a", is_member=True), Conversation("C2", "b", is_member=True)
+    house.slack.pages = {(False, ""): Page((a,), "x"), (False, "x"): Page((b,), "x")}
+    assert await read(house) == 3
+    assert [one.name for one in await house.made.directory.all("acme")] == ["a", "b"]
+
+
+async def test_a_failed_reading_is_told_to_every_lane_that_waits(house: House) -> None:
+    house.slack.ends(LIST, "service_unavailable")
+    results = await asyncio.gather(resolve(house), resolve(house, "#x"), return_exceptions=True)
+    assert [getattr(one, "code", "") for one in results] == ["service_unavailable"] * 2
+
+
+async def test_a_directory_without_any_channel_is_read_too(house: House) -> None:
+    house.slack.channels.clear()
+    await read(house)
+    assert await house.made.directory.age_s("acme") == 0
