@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import logging.config
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
@@ -54,7 +55,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, emp
     table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
-    Console().print(table)
+    # Into a pipe a row is a line, however long.
+    Console(width=None if sys.stdout.isatty() else 500).print(table)
 
 
 def when(ms: int) -> str:
