@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-import sys
 import logging.config
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
