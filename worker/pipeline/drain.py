@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from worker.domain.delivery import Address, Outcome, Receipt
 from worker.domain.errors import Fenced, NotYet, Refusal, Transient, Undeliverable, Unlisted
@@ -34,7 +35,6 @@ log = logging.getLogger("worker.drain")
 
 BUDGET_S = 10.0  # far below the lease, which is far below Celery's visibility time-out
 REDIS_AWAY_S = 2.0
-FAULT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class _Drainer:
                 return one, await tools.recorder.delivered(one, receipt, folding.lead, leave=leave)
         except (Refusal, NotYet) as error:
             return one, await tools.recorder.refused(one, error)
-        except (Fenced, Unavailable, asyncio.CancelledError):
+        except (Fenced, Unavailable):
             raise
         except Exception as fault:  # a fault of ours must not stop the lane for good, nor spin
             log.exception("a fault of this program")
@@ -159,12 +159,10 @@ class _Drainer:
 
     async def _message(self, one: Round) -> tuple[Folding, Message]:
         """Everything taken, folded into one message."""
-        told = await read_told(
-            self.tools.events, one.taken, self.tools.subscriptions.mentioning, self.tools.sleep
-        )
-        folding = fold(told)
+        tools = self.tools
+        folding = fold(await read_told(tools.events, one.taken, tools.subscriptions.mentioning, tools.sleep))
         may_repeat = one.taken[0].seq <= self.held.doubt
-        base = self.tools.infrakitchen_url
+        base = tools.infrakitchen_url
         if len(folding.lines) == 1:
             return folding, render(folding, infrakitchen_url=base, may_repeat=may_repeat)
         urls = tuple(event_url(line.event, base) for line in folding.lines)
@@ -184,19 +182,17 @@ class _Drainer:
             return await self._post(token, one, message, plain=True)
 
     async def _post(self, token: Secret, one: Round, message: Message, *, plain: bool) -> Receipt:
-        tools, held = self.tools, self.held
+        tools, lanes = self.tools, self.tools.lanes
 
         async def closing(error: Transient, wait_s: float) -> None:
-            await tools.lanes.close_attempt(held, Outcome.TRANSIENT, error.code, wait_s)
-
-        async def opening() -> None:
-            await tools.lanes.open_attempt(held)
+            await lanes.close_attempt(self.held, Outcome.TRANSIENT, error.code, wait_s)
 
         started = tools.clock()
         try:
             return await post(
                 tools.gateway, token, one.channel, message, plain=plain,
-                left_s=self._left_s, sleep=tools.sleep, closing=closing, opening=opening,
+                left_s=self._left_s, sleep=tools.sleep, closing=closing,
+                opening=partial(lanes.open_attempt, self.held),
             )  # fmt: skip
         finally:
             one.post_s = tools.clock() - started

@@ -1,6 +1,5 @@
 """Probing what is parked: it goes on by itself once the cause is gone, and only then."""
 
-
 import pytest
 from fake_slack import identity
 from pipeline_house import House, alert

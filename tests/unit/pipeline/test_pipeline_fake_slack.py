@@ -1,0 +1,83 @@
+"""The small Slack answers as the real gateway does on the sandbox."""
+
+from collections.abc import AsyncIterator, Awaitable
+
+import pytest
+from fake_slack import FakeSlack
+
+from worker.domain.errors import Blocked, Refusal
+from worker.domain.event import Entity, Event, Kind, Severity
+from worker.domain.folding import Folding, Line
+from worker.domain.integration import Secret
+from worker.pipeline.gateway import Gateway
+from worker.pipeline.render import render
+from worker.sandbox.slack import SlackSandbox
+from worker.slack.gateway import SlackGateway
+
+EVENT = Event("1", "/ik", "x", Kind.OTHER, "1-0", Entity("x", "1"), Severity.INFO, "hello")
+MESSAGE = render(Folding((Line(EVENT, "d"),)))
+
+
+@pytest.fixture(params=["fake", "real"])
+async def slack(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Gateway, Secret]]:
+    """One workspace, the same in both."""
+    if request.param == "fake":
+        fake = FakeSlack()
+        fake.add_channel("C0000001", "ops")
+        fake.add_channel("C0000002", "foreign", is_member=False)
+        fake.add_channel("C0000003", "old")
+        fake.change("C0000003", is_archived=True)
+        yield fake, Secret("xoxb-1")
+        return
+    sandbox = SlackSandbox(rate_per_channel=0)
+    workspace = sandbox.add_workspace("Acme")
+    for name, more in (("ops", {}), ("foreign", {"member": False}), ("old", {"archived": True})):
+        workspace.add_channel(name, **more)
+    async with sandbox.serving() as url, SlackGateway(url) as gateway:
+        yield gateway, Secret(workspace.token)
+
+
+async def code_of(what: Awaitable[object]) -> str:
+    with pytest.raises(Refusal) as caught:
+        await what
+    assert isinstance(caught.value, Blocked)
+    return caught.value.code
+
+
+async def ids(gateway: Gateway, token: Secret) -> dict[str, str]:
+    page = await gateway.list_conversations(token, private=False)
+    found = list(page.conversations)
+    while page.cursor:
+        page = await gateway.list_conversations(token, private=False, cursor=page.cursor)
+        found += page.conversations
+    return {one.name: one.id for one in found}
+
+
+async def test_channels_are_listed_with_what_stands_against_them(slack: tuple[Gateway, Secret]) -> None:
+    gateway, token = slack
+    found = [await gateway.conversation(token, id_) for id_ in (await ids(gateway, token)).values()]
+    assert {one.name: (one.is_member, one.is_archived) for one in found} == {
+        "ops": (True, False),
+        "foreign": (False, False),
+        "old": (True, True),
+    }
+    assert not (await gateway.list_conversations(token, private=True)).conversations
+
+
+async def test_a_post_goes_where_the_bot_is_and_nowhere_else(slack: tuple[Gateway, Secret]) -> None:
+    gateway, token = slack
+    found = await ids(gateway, token)
+    receipt = await gateway.post(token, found["ops"], MESSAGE)
+    assert receipt.channel == found["ops"]
+    assert receipt.ts
+    assert await code_of(gateway.post(token, found["foreign"], MESSAGE)) == "not_in_channel"
+    assert await code_of(gateway.post(token, found["old"], MESSAGE)) == "is_archived"
+    assert await code_of(gateway.post(token, "C9999999", MESSAGE)) == "channel_not_found"
+
+
+async def test_who_nobody_knows_is_refused(slack: tuple[Gateway, Secret]) -> None:
+    gateway, token = slack
+    assert await code_of(gateway.person_by_email(token, "a@b.co")) == "users_not_found"
+    assert await code_of(gateway.identify(Secret("xoxb-none"))) == "invalid_auth"
+    assert (await gateway.identify(token)).missing_scopes == ()
+    assert gateway.refusal("is_archived").code == "is_archived"

@@ -1,0 +1,125 @@
+"""The pipeline through the real gateway, against a Slack that behaves like Slack where it hurts."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from pipeline_house import House, alert
+from pipeline_house import house as build
+
+from worker.sandbox.slack import SlackSandbox
+from worker.sandbox.state import Workspace
+from worker.slack.gateway import SlackGateway
+
+Slack = tuple[House, SlackSandbox, Workspace]
+
+
+@pytest.fixture
+async def slack() -> AsyncIterator[Slack]:
+    """A house at a sandbox whose clock is the house's."""
+    sandbox = SlackSandbox()
+    workspace = sandbox.add_workspace("Acme")
+    workspace.add_channel("ops")
+    async with sandbox.serving() as url, SlackGateway(url) as gateway, build(gateway) as house:
+        sandbox._monotonic = house.hand.monotonic
+        await house.connect("acme", workspace.token)
+        await house.subscribe()
+        yield house, sandbox, workspace
+
+
+def texts(sandbox: SlackSandbox, channel: str = "ops") -> list[str]:
+    return [one["text"] for one in sandbox.messages(channel)]
+
+
+async def test_an_event_is_told(slack: Slack) -> None:
+    house, sandbox, _ = slack
+    assert (await house.tell(alert("disk full"))).posts == 1
+    assert texts(sandbox) == ["🔴 disk full"]
+
+
+async def test_a_storm_keeps_slacks_pace(slack: Slack) -> None:
+    house, sandbox, _ = slack
+    for n in range(5):
+        await house.publish(*(alert(f"n{n}-{m}") for m in range(20)))
+        await house.ingest()
+        await house.drain()
+    assert len(texts(sandbox)) == 5
+    assert sandbox.violations.total() == 0
+    balance = await house.balance()
+    assert (balance.delivered, balance.merged) == (5, 95)
+
+
+async def test_an_uninvited_bot_is_invited(slack: Slack) -> None:
+    house, sandbox, workspace = slack
+    workspace.kick("ops")
+    await house.tell(alert())
+    note = await house.note()
+    assert (note["parked"], note["hint"]) == ("not_in_channel", "Type `/invite @infrakitchen` in #ops.")
+    workspace.invite("ops")
+    house.pass_time(61)
+    assert await house.made.sweep.prober.probe("lane:acme/#ops") == ("acme/#ops",)
+    await house.drain()
+    assert len(texts(sandbox)) == 1
+
+
+async def test_a_private_channel_and_a_person_are_reached(slack: Slack) -> None:
+    house, sandbox, workspace = slack
+    workspace.add_channel("secret", private=True)
+    workspace.add_user("a@b.co")
+    for destination in ("#secret", "a@b.co"):
+        await house.subscribe(destination)
+    await house.tell(alert())
+    for lane in ("acme/#secret", "acme/a@b.co"):
+        assert (await house.drain(lane)).posts == 1
+    assert len(texts(sandbox, "secret")) == len(texts(sandbox, "a@b.co")) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "repeated", "posts"),
+    [
+        ("reset_after", "unknown", True, 2),
+        ("truncated_json", "unknown", True, 2),
+        ("http_502_html", "unknown", True, 1),
+        ("internal_error", "unknown", True, 1),
+        ("service_unavailable", "transient", False, 1),
+        ("ratelimited", "throttled", False, 1),
+        ("invalid_blocks", "refused", False, 1),
+    ],
+)
+async def test_a_fault_is_survived(
+    slack: Slack, fault: str, outcome: str, repeated: bool, posts: int
+) -> None:
+    house, sandbox, _ = slack
+    sandbox.fault(fault)
+    await house.tell(alert())
+    house.pass_time(3)
+    await house.drain()
+    assert (await house.attempts())[0][0] == outcome
+    assert (await house.attempts())[-1] == ("delivered", "")
+    [delivery] = await house.deliveries()
+    assert delivery.repeated is repeated
+    assert len(texts(sandbox)) == posts
+
+
+async def test_a_reinstalled_app_goes_on_with_the_same_token(slack: Slack) -> None:
+    house, sandbox, workspace = slack
+    await house.tell(alert("before"))
+    workspace.revoke(workspace.token)
+    house.pass_time(2)
+    await house.tell(alert("during"))
+    assert (await house.balance()).parked == 1
+    workspace.reinstate(workspace.token)
+    house.pass_time(61)
+    await house.made.sweep.prober.probe("integration:acme")
+    await house.drain()
+    assert len(texts(sandbox)) == 2
+
+
+async def test_a_thousand_channels_are_read_in_pages(slack: Slack) -> None:
+    house, sandbox, workspace = slack
+    for n in range(1500):
+        workspace.add_channel(f"c{n}")
+    await house.subscribe("#c1499")
+    await house.publish(alert())
+    await house.ingest()
+    assert (await house.drain("acme/#c1499")).posts == 1
+    assert sandbox.calls["conversations.list"] == 3
