@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from worker.domain.delivery import digest, event_ref
 from worker.domain.event import Event
 from worker.store.bodies import KeptBody, pack, unpack
-from worker.store.server import Server, Value, fields, text
+from worker.store.server import Server, Value, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +87,17 @@ class Events:
         id_hash = digest(event_id)
         key, _ = self._keys.event(id_hash)
         kept = await self._server.command("HGETALL", key)
-        found = fields(kept)
-        sources = [name for name in found if ":" not in name]
-        records = []
-        for source in sorted(sources):
-            ref = f"{id_hash}.{source}"
-            body = await self.body(ref)
-            if body is not None:
-                records.append(
-                    Record(
-                        ref,
-                        body[0],
-                        body[1],
-                        f"{source}:accepted" in found,
-                        found.get(f"{source}:suppressed", ""),
-                    )
-                )
-        return records
+        found = {text(name): value for name, value in kept.items()}
+        return [
+            Record(
+                f"{id_hash}.{source}",
+                text(found[f"{source}:entry"]),
+                unpack(found[source]),
+                f"{source}:accepted" in found,
+                text(found.get(f"{source}:suppressed")),
+            )
+            for source in sorted(name for name in found if ":" not in name)
+        ]
 
 
 def pack_fields(raw: Mapping[bytes, bytes]) -> str:
