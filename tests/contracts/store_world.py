@@ -14,7 +14,7 @@ from worker.store.keys import Keys
 from worker.store.lanes import Entry, Held, Lanes, Taken
 from worker.store.ledger import Balance, take_census
 from worker.store.pace import Pace, Rate
-from worker.store.server import Server, fields, texts
+from worker.store.server import Server, fields, text, texts
 from worker.store.stream import EventStream
 from worker.store.subscriptions import Subscriptions
 from worker.store.upkeep import Upkeep
@@ -115,39 +115,46 @@ class World:
         await self._check_records(waiting, balance)
 
     async def _check_lane(self, lane: str) -> list[str]:
-        key = f"t:lane:{lane}"
-        ids = await self.listed(lane, "taken") + await self.listed(lane, "pending")
-        integration = lane.partition("/")[0]
-        is_parked = await self.redis.hexists(key, "parked")
-        is_held = await self.redis.exists(f"t:integration:{integration}:parked")
-        due = await self.is_due(lane)
-        in_held = await self.redis.sismember(f"t:held:{integration}", lane)
-        probed = await self.redis.zscore("t:probes", f"lane:{lane}") is not None
-        assert is_parked == (await self.redis.zscore("t:parked", lane) is not None)
-        assert probed == is_parked
-        assert not (is_parked and due), f"{lane} is parked and due"
-        assert not (in_held and due), f"{lane} waits for its integration and is due"
-        assert is_held or not in_held, f"{lane} waits for an integration that works"
-        if await self.redis.exists(f"{key}:lease"):
-            assert due, f"{lane} is held, and nobody looks when its holder dies"
-        if ids and not is_parked:
-            assert due or in_held, f"{lane} is lost"
-        if await self.redis.exists(f"{key}:taken"):
-            assert await self.redis.hexists(key, "open") or await self.redis.exists(f"{key}:lease")
+        key, integration = f"t:lane:{lane}", lane.partition("/")[0]
+        taken, pending, parked, since, probe, held_back, in_held, due, lease, opened = await self.server.each(
+            [
+                ("LRANGE", f"{key}:taken", 0, -1),
+                ("LRANGE", f"{key}:pending", 0, -1),
+                ("HGET", key, "parked"),
+                ("ZSCORE", "t:parked", lane),
+                ("ZSCORE", "t:probes", f"lane:{lane}"),
+                ("EXISTS", f"t:integration:{integration}:parked"),
+                ("SISMEMBER", f"t:held:{integration}", lane),
+                ("ZSCORE", "t:due", lane),
+                ("GET", f"{key}:lease"),
+                ("HGET", key, "open"),
+            ]
+        )
+        assert (parked is None) == (since is None) == (probe is None), f"{lane} is parked by halves"
+        assert parked is None or due is None, f"{lane} is parked and due"
+        assert not in_held or due is None, f"{lane} waits for its integration and is due"
+        assert not in_held or held_back, f"{lane} waits for an integration that works"
+        assert lease is None or due is not None, f"{lane} is held, and nobody looks when its holder dies"
+        ids = texts([*taken, *pending])
+        assert not ids or parked or due is not None or in_held, f"{lane} is lost"
+        assert not taken or opened or lease, f"{lane} was taken by nobody"
         return ids
 
     async def _check_records(self, waiting: Sequence[str], balance: Balance) -> None:
         states: Counter[str] = Counter()
-        keys = texts([key async for key in self.redis.scan_iter("t:delivery:*")])
-        for key in keys:
-            kept = fields(await self.redis.hgetall(key))
-            id_ = key.removeprefix("t:delivery:")
+        ids = [text(key).removeprefix("t:delivery:") for key in await self.redis.keys("t:delivery:*")]
+        look = [
+            (("HGETALL", f"t:delivery:{id_}"), ("PTTL", f"t:delivery:{id_}"), ("ZSCORE", "t:dead", id_))
+            for id_ in ids
+        ]
+        found = iter(await self.server.each([command for commands in look for command in commands]))
+        for id_, reply, life_ms, died in zip(ids, found, found, found, strict=True):
+            kept = fields(reply)
             assert {"event", "sub", "lane", "seq", "state", "born", "accepted"} <= kept.keys(), kept
             is_pending = kept["state"] == "pending"
             assert is_pending == (id_ in waiting), f"{id_} is {kept['state']}"
-            assert is_pending == (await self.redis.pttl(key) == -1), f"{id_}: {await self.redis.pttl(key)}"
-            dead = await self.redis.zscore("t:dead", id_) is not None
-            assert dead == (kept["state"] == "dead")
+            assert is_pending == (life_ms == -1), f"{id_} lives {life_ms} ms and is {kept['state']}"
+            assert (died is not None) == (kept["state"] == "dead"), f"{id_} is {kept['state']}"
             states[kept["state"]] += 1
         assert states["pending"] == balance.pending + balance.parked
         counted = {name: getattr(balance, name) for name in ("delivered", "merged", "dead", "discarded")}

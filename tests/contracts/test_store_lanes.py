@@ -53,6 +53,8 @@ async def test_many_thousand_deliveries_fit_in_one_call(world: World):
     assert await world.take(held, 1) == ids[:1]
     await world.lanes.settle(held, RECEIPT, ids[0], leave=True)
     assert await world.lanes.forget(LANE, "s1") == 8_999
+    assert (await world.balance()).discarded == 8_999
+    await world.redis.flushdb()
 
 
 async def test_only_one_wake_up_call_is_on_its_way(world: World):

@@ -1,0 +1,141 @@
+"""Dead letters: deliveries and unreadable entries, replayed or discarded by a person."""
+
+import pytest
+from store_world import GROUP, LANE, STREAM, World
+
+from worker.domain.errors import Problem
+from worker.store.dead_letters import DeadLetter
+from worker.store.dead_queue import DeadQueue
+
+ODD = {b"event": bytes(range(256)), b"": b"", b"\xff\xfe": b"\r\n"}
+
+
+async def rejected(world: World, fields: dict[bytes, bytes]) -> DeadLetter:
+    await world.stream().join()
+    entry_id = (await world.redis.xadd(STREAM, fields)).decode()
+    (entry,) = await world.stream().read(most=1, wait_ms=1)
+    await world.events.reject(STREAM, GROUP, entry.id, entry.fields, "no JSON")
+    found = await world.dead_letters.find(entry_id)
+    assert found is not None
+    return found
+
+
+async def test_dead_letters_are_listed_newest_first(world: World):
+    await world.dead("a")
+    await world.redis.zadd("t:dead", {"a": 1})
+    letter = await rejected(world, ODD)
+    assert await world.dead_letters.ids() == [letter.id, "a"]
+    assert [one.id for one in await world.dead_letters.all()] == [letter.id, "a"]
+    assert [one.id for one in await world.dead_letters.all(reason="unreadable")] == [letter.id]
+    (refused,) = await world.dead_letters.all(reason="invalid_blocks")
+    assert (refused.id, refused.detail, refused.delivery.lane, refused.raw) == ("a", "no", LANE, None)
+    assert refused.died_at_ms == refused.delivery.finished_at_ms
+
+
+async def test_what_is_not_dead_is_no_dead_letter(world: World):
+    await world.append("a")
+    assert await world.dead_letters.find("a") is None
+    assert await world.dead_letters.find("nothing") is None
+    assert await world.dead_letters.find("1-1") is None
+
+
+async def test_a_replayed_delivery_waits_again(world: World):
+    await world.dead("a")
+    letter = await world.dead_letters.find("a")
+    assert await world.dead_letters.replay(letter, STREAM) == (True, True)
+    assert await world.dead_letters.replay(letter, STREAM) == (False, False)
+    assert await world.dead_letters.find("a") is None
+    assert await world.tell() == ["a"]
+
+
+async def test_a_discarded_delivery_is_accounted_for(world: World):
+    await world.dead("a")
+    letter = await world.dead_letters.find("a")
+    assert await world.dead_letters.discard(letter) is True
+    assert await world.dead_letters.discard(letter) is False
+    assert (await world.balance()).discarded == 1
+
+
+async def test_a_replayed_entry_comes_back_byte_for_byte_at_the_end_of_the_stream(world: World):
+    letter = await rejected(world, ODD)
+    assert await world.dead_letters.replay(letter, STREAM) == (True, False)
+    assert await world.dead_letters.replay(letter, STREAM) == (False, False)
+    (entry,) = await world.stream().read(most=10, wait_ms=1)
+    assert entry.fields == ODD
+    assert entry.id != letter.id
+    assert await world.dead_letters.ids() == []
+    assert (await world.balance()).rejected == 0
+
+
+async def test_a_discarded_entry_stays_counted_and_does_not_come_back(world: World):
+    letter = await rejected(world, ODD)
+    assert await world.dead_letters.discard(letter) is True
+    assert await world.dead_letters.discard(letter) is False
+    assert await world.stream().read(most=10, wait_ms=1) == []
+    assert (await world.balance()).rejected == 1
+    assert await world.dead_letters.find(letter.id) is None
+    assert await world.events.reject(STREAM, GROUP, letter.id, ODD, "no JSON") is False
+
+
+async def test_an_entry_that_was_deleted_has_nothing_to_replay(world: World):
+    await world.events.reject(STREAM, GROUP, "1-1", {}, "no fields")
+    letter = await world.dead_letters.find("1-1")
+    assert await world.dead_letters.replay(letter, STREAM) == (False, False)
+    assert await world.dead_letters.ids() == ["1-1"]
+    assert await world.dead_letters.discard(letter) is True
+
+
+async def test_an_entry_with_thousands_of_fields_is_replayed_or_says_why_not(world: World):
+    large = {str(n).encode(): b"x" for n in range(3_500)}
+    letter = await rejected(world, large)
+    assert await world.dead_letters.replay(letter, STREAM) == (True, False)
+    await world.stream().read(most=1, wait_ms=1)
+    too_large = await rejected(world, {**large, b"one more": b"x"})
+    with pytest.raises(Problem, match="3501 fields, too many to put back"):
+        await world.dead_letters.replay(too_large, STREAM)
+    assert await world.dead_letters.ids() == [too_large.id]
+
+
+async def test_every_change_of_the_list_is_noticed(world: World):
+    seen = [await world.dead_letters.changes()]
+    await world.dead("a", "b")
+    seen.append(await world.dead_letters.changes())
+    await world.dead_letters.replay(await world.dead_letters.find("a"), STREAM)
+    seen.append(await world.dead_letters.changes())
+    await world.dead_letters.discard(await world.dead_letters.find("b"))
+    seen.append(await world.dead_letters.changes())
+    letter = await rejected(world, ODD)
+    seen.append(await world.dead_letters.changes())
+    await world.dead_letters.discard(letter)
+    seen.append(await world.dead_letters.changes())
+    assert seen == sorted(set(seen))
+
+
+async def test_dead_letters_no_longer_kept_leave_the_list(world: World):
+    await world.dead("a", "b")
+    await world.redis.zadd("t:dead", {"a": 1})
+    await world.redis.delete("t:delivery:a")
+    assert [one.id for one in await world.dead_letters.all()] == ["b"]
+    assert await world.dead_letters.forget_old(1_000) == 1
+    assert await world.dead_letters.forget_old(1_000) == 0
+    assert await world.dead_letters.ids() == ["b"]
+    await world.redis.flushdb()
+
+
+async def test_the_queue_shows_which_dead_letters_lie_in_it(world: World):
+    queue = DeadQueue(world.server, "dead_letters")
+    assert (await queue.ids(), await queue.length()) == ({}, 0)
+    a, again, other = (f'{{"headers": {{"id": "{id_}"}}}}' for id_ in ("dead-a", "dead-a", "other"))
+    odd = (b"\xff", b"[]", b"{}", b'{"headers": 1}')
+    for message in (a, other, *odd):
+        await world.redis.rpush("dead_letters", message)
+    await world.redis.rpush("dead_letters", again + " ")
+    assert await queue.ids() == {
+        "a": [a.encode(), again.encode() + b" "],
+        "other": [other.encode()],
+        "": list(odd),
+    }
+    await queue.remove([a.encode(), odd[0]])
+    assert await queue.length() == 5
+    await queue.remove([])
+    assert set(await queue.ids()) == {"a", "other", ""}

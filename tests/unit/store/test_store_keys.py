@@ -1,0 +1,51 @@
+"""Keys: every one under the prefix, and none that is another."""
+
+import re
+
+from worker.domain.delivery import event_ref
+from worker.store import keys as module
+from worker.store.keys import Keys
+
+KEYS = Keys("p")
+
+
+def all_keys(keys: Keys) -> list[str]:
+    lane = "ops/#alerts"
+    parts = ("", "pending", "taken", "lease", "wake", "attempts")
+    return [
+        *(keys.lane(lane, part) for part in parts),
+        keys.delivery("d"),
+        keys.event("h.s")[0],
+        keys.rejected("1-1"),
+        keys.held("ops"),
+        keys.integration_parked("ops"),
+        keys.pace("T1", "C1"),
+        keys.closed("T1", "C1"),
+        keys.version("integrations"),
+        keys.directory("ops", "names"),
+        keys.beat("worker"),
+        keys.lock("sweep"),
+        keys.named("due"),
+    ]
+
+
+def test_every_key_has_the_prefix_so_two_installations_share_a_server():
+    mine, theirs = all_keys(KEYS), all_keys(Keys("q"))
+    assert all(key.startswith("p:") for key in mine)
+    assert not set(mine) & set(theirs)
+    assert len(set(mine)) == len(mine)
+    assert Keys().prefix == "ik"
+
+
+def test_every_key_is_in_the_table():
+    table = module.__doc__ or ""
+    listed = {line.split()[0].split(":")[1] for line in table.splitlines() if line.startswith("P:")}
+    assert {key.split(":")[1] for key in all_keys(KEYS)} <= listed
+
+
+def test_the_key_of_an_event_is_found_by_its_id_alone():
+    key, source = KEYS.event(event_ref("/ik", "e-1"))
+    other, other_source = KEYS.event(event_ref("/other", "e-1"))
+    assert key == other
+    assert source != other_source
+    assert re.fullmatch(r"p:event:[0-9a-f]{20}", key)
