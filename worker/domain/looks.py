@@ -39,6 +39,16 @@ def look(event: Event) -> Look:
     return _BY_STATUS.get(event.status, _BY_SEVERITY[event.severity])
 
 
+def headline(event: Event) -> str:
+    """What happened, in a few words: the title, with what the sign alone would leave open."""
+    if event.kind is Kind.ALERT and event.type.endswith(".resolved"):
+        return f"{event.title} resolved"
+    if event.kind is Kind.WORKFLOW and look(event) == _BAD:
+        failed = next((step.name for step in event.steps if step.status in ("error", "failed")), "")
+        return f"{event.title} at {failed}" if failed else event.title
+    return event.title
+
+
 def urgency(event: Event) -> int:
     """What comes first in a digest: the severity; what is over comes after everything that is not."""
     return -1 if look(event)[1] in (Colour.GOOD, Colour.QUIET) else int(event.severity)

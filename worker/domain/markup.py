@@ -48,6 +48,12 @@ def line(text: str, limit: int) -> str:
     return _within(_flat(text), limit, cut)
 
 
+def bold(text: str, limit: int) -> str:
+    """One bold line; stars in it become look-alikes, since they would end it."""
+    inner = _flat(text).replace("*", "∗")
+    return f"*{_within(inner, limit - 2, cut)}*" if inner else ""
+
+
 def code(text: str, limit: int) -> str:
     """A text in code style; back-ticks in it become primes, since they cannot be escaped."""
     inner = _within(_flat(text).replace("`", "ʹ"), limit - 2, cut)

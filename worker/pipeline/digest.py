@@ -4,8 +4,8 @@ from collections import Counter
 
 from worker.domain.event import Event, Kind
 from worker.domain.folding import Folding, Line
-from worker.domain.looks import look
-from worker.domain.markup import date, line, link, units
+from worker.domain.looks import headline, look
+from worker.domain.markup import bold, date, line, link, units
 from worker.domain.message import Block, Colour, Context, Message, Section
 
 LINES_MOST = 40
@@ -13,6 +13,7 @@ ROOM = (
     8_000  # of the 11,000 characters all texts may have together; the rest is for headline, counts and text
 )
 SECTION = 2_800
+GROUPS_MOST = 8
 FEW = 5  # so many entities are told with their details
 REPEAT_NOTE = "↻ Slack did not confirm an earlier try: some of this may repeat a message you have seen."
 
@@ -24,7 +25,7 @@ def digest(folding: Folding, urls: tuple[str, ...], *, may_repeat: bool = False)
     signs = Counter(look(told.event)[0] for told in folding.lines)
     count = f"{folding.events:,} updates"
     tally = "  ".join(f"{sign} {number:,}" for sign, number in signs.most_common())
-    headline = " ".join((*folding.mentions, f"*{count}*", f"  {tally}"))
+    told = " ".join((*folding.mentions, f"*{count}*", f"  {tally}"))
     blocks: list[Block] = list(_sections(shown))
     if rest:
         blocks.append(Section(_more(rest)))
@@ -32,7 +33,7 @@ def digest(folding: Folding, urls: tuple[str, ...], *, may_repeat: bool = False)
         blocks.append(Context((REPEAT_NOTE,)))
     return Message(
         text=_plain(folding, count),
-        headline=(Section(headline),),
+        headline=(Section(told),),
         blocks=tuple(blocks),
         colour=look(folding.lines[0].event)[1] if folding.lines else Colour.QUIET,
     )
@@ -54,11 +55,12 @@ def _shown(folding: Folding, urls: tuple[str, ...]) -> list[str]:
 
 def _line(told: Line, url: str, detail_most: int) -> str:
     event = told.event
-    title = link(url, f"*{line(event.title, 120)}*") if url else f"*{line(event.title, 120)}*"
+    title = bold(headline(event), 120)
     detail = line(event.error or event.text, detail_most)
     when = date(event.accepted_at_ms / 1000 if event.time_s is None else event.time_s, "{time}")
     again = f"(+{told.older:,} earlier)" if told.older else ""
-    return "  ".join(part for part in (look(event)[0], title, detail, again, when) if part)
+    what = " — ".join(part for part in (link(url, title) if url else title, detail) if part)
+    return " ".join(part for part in (look(event)[0], what, again, "·", when) if part)
 
 
 def _sections(lines: list[str]) -> list[Section]:
@@ -73,12 +75,12 @@ def _sections(lines: list[str]) -> list[Section]:
 
 
 def _more(rest: tuple[Line, ...]) -> str:
-    """What did not fit, counted by kind and name."""
+    """What did not fit, counted by name, or where that says too little by kind."""
     groups = Counter(_group(told.event) for told in rest)
-    named = ", ".join(f"{number:,} × {name}" for name, number in groups.most_common(8))
-    others = len(groups) - 8
-    tail = f" and {others:,} other kinds" if others > 0 else ""
-    return f"… and *{len(rest):,} more*: {named}{tail}."
+    if len(groups) > GROUPS_MOST:
+        groups = Counter(f"{look(told.event)[0]} {told.event.kind}" for told in rest)
+    named = ", ".join(f"{name} × {number:,}" for name, number in groups.most_common())
+    return f"… and *{len(rest):,} more*: {named}."
 
 
 def _group(event: Event) -> str:
@@ -88,5 +90,7 @@ def _group(event: Event) -> str:
 
 def _plain(folding: Folding, count: str) -> str:
     """The notification: the count and the worst few."""
-    worst = "; ".join(f"{look(told.event)[0]} {line(told.event.title, 100)}" for told in folding.lines[:3])
+    worst = "; ".join(
+        f"{look(told.event)[0]} {line(headline(told.event), 100)}" for told in folding.lines[:3]
+    )
     return " ".join((*folding.mentions, f"{count}: {worst}" + (" …" if len(folding.lines) > 3 else "")))

@@ -4,8 +4,8 @@ from urllib.parse import quote
 
 from worker.domain.event import Event, Kind
 from worker.domain.folding import Folding, Line
-from worker.domain.looks import look, step_sign
-from worker.domain.markup import code, code_block, cut, date, duration, escape, line, link
+from worker.domain.looks import headline, look, step_sign
+from worker.domain.markup import bold, code, code_block, cut, date, duration, escape, line, link
 from worker.domain.message import Block, Context, Message, Section
 
 TITLE, TEXT, ERROR, STEPS, SMALL = 300, 1500, 1500, 1500, 200
@@ -19,14 +19,14 @@ def render(folding: Folding, *, infrakitchen_url: str = "", may_repeat: bool = F
     event = told.event
     sign, colour = look(event)
     url = event_url(event, infrakitchen_url)
-    title = link(url, f"*{line(event.title, TITLE)}*") if url else f"*{line(event.title, TITLE)}*"
-    headline = " ".join((sign, *folding.mentions, title))
+    title = bold(headline(event), TITLE)
+    shown = " ".join((sign, *folding.mentions, link(url, title) if url else title))
     blocks = [*_body(event), _small_print(told, url)]
     if may_repeat:
         blocks.append(Context((REPEAT_NOTE,)))
     return Message(
         text=plain_line(event, folding.mentions),
-        headline=(Section(headline),),
+        headline=(Section(shown),),
         blocks=tuple(block for block in blocks if block is not None),
         colour=colour,
     )
@@ -45,13 +45,17 @@ def event_url(event: Event, infrakitchen_url: str) -> str:
 def plain_line(event: Event, mentions: tuple[str, ...] = ()) -> str:
     """An event in a line or two: the notification on a phone, and the whole message in plain form."""
     detail = event.error or event.text
-    shown = " ".join((look(event)[0], *mentions, line(event.title, TITLE)))
+    shown = " ".join((look(event)[0], *mentions, line(headline(event), TITLE)))
     return f"{shown}: {line(detail, 600)}" if detail else shown
 
 
 def _path(part: str) -> str:
     """A name as one part of an address."""
     return quote(part, safe="")
+
+
+def _lasted(event: Event) -> str:
+    return "lasted" if event.kind is Kind.ALERT else "took"
 
 
 def _body(event: Event) -> list[Block | None]:
@@ -89,9 +93,11 @@ def _small_print(told: Line, url: str) -> Block | None:
         f"*Project* {line(event.project, 60)}" if event.project else "",
         f"*Template* {line(event.template, 60)}" if event.template else "",
         f"*By* {line(event.requester, 80)}" if event.requester else "",
-        f"*Severity* {line(event.severity_word, 20)}" if event.severity_word else "",
+        f"*Severity* {line(event.severity_word, 20)}"
+        if event.severity_word and event.kind is Kind.ALERT
+        else "",
         f"*was* {line(event.previous, 60)}" if event.previous else "",
-        f"*took* {duration(event.ended_at_s - event.started_at_s)}"
+        f"*{_lasted(event)}* {duration(event.ended_at_s - event.started_at_s)}"
         if event.started_at_s is not None and event.ended_at_s is not None
         else f"*since* {date(event.started_at_s)}"
         if event.started_at_s is not None

@@ -25,7 +25,7 @@ class Vault:
         self._ring = MultiFernet(keys) if keys else None
 
     def require(self) -> MultiFernet:
-        """The ring; WrongKey without one. What needs no token (publishing, the ledger) needs no key either."""
+        """The ring; WrongKey without one. What needs no token (the ledger, say) needs no key either."""
         if self._ring is None:
             raise WrongKey(
                 "ENCRYPTION_KEY is not set, and tokens are sealed with it: "
