@@ -1,0 +1,100 @@
+"""Events that were published arrive: in the right channels, once each, whatever lay between them."""
+
+import random
+
+from installation import Installation, alert, evts, own_body, until
+
+
+async def test_both_forms_arrive_in_the_right_channels_once(fast: Installation):
+    for name in ("ops", "shop", "flows"):
+        fast.workspace.add_channel(name)
+    await fast.connect("#ops", "#shop", rules=[{"destination": "#flows", "kind": "workflow"}])
+    fast.worker(), fast.ingest()
+    for number in range(10):
+        await fast.publish(alert(number, "ops"), alert(100 + number, "shop"), own_body(200 + number))
+    balance = await fast.settled(30)
+    assert sorted(fast.marks("#ops")) == evts(*range(10))
+    assert sorted(fast.marks("#shop")) == evts(*range(100, 110))
+    assert sorted(fast.marks("#flows")) == evts(*range(200, 210))
+    assert (balance.accepted, balance.suppressed, balance.rejected) == (30, 0, 0)
+    assert balance.repeated == 0
+
+
+async def test_an_event_nobody_subscribed_to_is_suppressed_and_said_so(fast: Installation):
+    fast.workspace.add_channel("ops")
+    await fast.connect("#ops")
+    fast.ingest()
+    await fast.publish(alert(1, "nobody's"))
+    await until(lambda: _accepted(fast), "the event is accepted")
+    (record,) = await fast.made.events.find("evt-1")
+    assert record.suppressed == "no subscription matches"
+    balance = await fast.balance()
+    assert (balance.suppressed, balance.created, balance.unaccounted) == (1, 0, 0)
+
+
+async def _accepted(one: Installation) -> bool:
+    return (await one.balance()).accepted == 1
+
+
+async def test_events_published_before_the_first_start_are_told(fast: Installation):
+    fast.workspace.add_channel("ops")
+    await fast.publish(*(alert(number) for number in range(20)))
+    await fast.connect("#ops")
+    fast.ingest(), fast.worker()
+    await fast.settled(20)
+    assert fast.marks("#ops") == evts(*range(20))
+
+
+async def test_the_same_id_from_the_same_source_is_told_once(fast: Installation):
+    fast.workspace.add_channel("ops")
+    await fast.connect("#ops")
+    fast.ingest(), fast.worker()
+    elsewhere = {**alert(1, name="evt-9", fingerprint="f9"), "source": "/elsewhere"}
+    await fast.publish(alert(1), alert(1), elsewhere)
+    await fast.settled(2)
+    await fast.publish(alert(1), alert(2))
+    balance = await fast.settled(3)
+    assert sorted(fast.marks("#ops")) == evts(1, 2, 9)
+    assert balance.repeats_ignored == 2
+
+
+async def test_unreadable_entries_are_kept_as_they_came_and_stop_nobody(fast: Installation):
+    fast.workspace.add_channel("ops")
+    await fast.connect("#ops")
+    chance = random.Random(500)
+    bad = [chance.randbytes(chance.randint(1, 300)) for _ in range(500)]
+    entries: dict[str, bytes] = {}
+    for number, raw in enumerate(bad):
+        (entry,) = await fast.publish(raw)
+        entries[entry] = raw
+        if number % 10 == 0:
+            await fast.publish(alert(number))
+    fast.ingest(), fast.worker()
+    balance = await fast.settled(50)
+    assert (balance.accepted, balance.rejected) == (50, 500)
+    letters = await fast.made.dead_letters.all(reason="unreadable")
+    assert {letter.id: letter.raw for letter in letters} == {
+        entry: {b"event": raw} for entry, raw in entries.items()
+    }
+    assert all(letter.detail for letter in letters)
+
+
+async def test_a_destination_with_strange_events_gets_all_of_them(fast: Installation):
+    fast.workspace.add_channel("ops")
+    await fast.connect("#ops")
+    fast.ingest(), fast.worker()
+    strange = (
+        "evt-1 " + "x" * 5000,
+        "evt-2 <!channel> <@U0000000> &lt;",
+        "evt-3 🚀👩‍🚀 \u202e\x00\ud83d",
+        "`*_~evt-4",
+    )
+    for number, name in enumerate(strange, 1):
+        await fast.publish(alert(number, name=name, summary=name, description="<!here> " * 500))
+    await fast.settled(4)
+    assert sorted(fast.marks("#ops")) == evts(1, 2, 3, 4)
+    shown = str(fast.messages("#ops"))
+    assert "<!channel" not in shown
+    assert "<!here" not in shown
+    assert "<@U" not in shown
+    assert (await fast.balance()).dead == 0

@@ -1,0 +1,54 @@
+"""A worker that is asked to end finishes what it has begun, and another one goes on at once."""
+
+import time
+
+import pytest
+from installation import Installation, alert, evts, until
+
+CHANNELS = [f"c{number}" for number in range(8)]
+
+
+@pytest.mark.slow
+async def test_posts_in_flight_are_finished_recorded_and_their_lanes_given_back(fast: Installation):
+    for name in CHANNELS:
+        fast.workspace.add_channel(name)
+    await fast.connect(*(f"#{name}" for name in CHANNELS))
+    ingest, worker = fast.ingest(), fast.worker()
+    await fast.running(ingest, worker)
+    fast.sandbox.latency_s = 1.5
+    await fast.publish(*(alert(number, name) for number, name in enumerate(CHANNELS)))
+    await until(lambda: fast.sandbox.calls["chat.postMessage"] == 8, "eight posts are under way")
+    assert (await fast.balance()).delivered == 0
+    await fast.publish(*(alert(100 + number, name) for number, name in enumerate(CHANNELS)))
+    await until(lambda: _created(fast, 16), "more waits in each lane")
+
+    assert await worker.stop(most_s=20) == 0
+    balance = await fast.balance()
+    assert (balance.delivered, balance.pending, balance.repeated, balance.unaccounted) == (8, 8, 0, 0)
+    assert [key async for key in fast.redis.scan_iter("ik:lane:*:lease")] == []
+
+    fast.sandbox.latency_s = 0
+    second = fast.worker()
+    await fast.running(second)
+    began = time.monotonic()
+    balance = await fast.settled(16)
+    assert time.monotonic() - began < 10, "nobody waited for a lease"
+    assert (balance.repeated, balance.merged) == (0, 0)
+    for number, name in enumerate(CHANNELS):
+        assert fast.marks(name) == evts(number, 100 + number)
+    assert await ingest.stop() == 0
+    assert "Traceback" not in worker.log + ingest.log
+
+
+async def _created(one: Installation, count: int) -> bool:
+    return (await one.balance()).created == count
+
+
+@pytest.mark.slow
+async def test_programs_with_nothing_to_do_end_at_once(fast: Installation):
+    programs = [fast.ingest(), fast.worker()]
+    await fast.running(*programs)
+    for one in programs:
+        assert await one.stop(most_s=10) == 0
+    assert await fast.made.upkeep.alive("worker") == []
+    assert await fast.made.upkeep.alive("ingest") == []
