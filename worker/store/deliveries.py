@@ -1,12 +1,13 @@
 """Delivery records: what became of each, with every call to Slack that told it."""
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from worker.domain.delivery import Attempt, Delivery, Outcome, State
 from worker.store.server import Server, fields, text, texts
 
-_PAGE = 500
+_PAGE, _LOOKED_AT = 500, 2_000
+_CLOSED_WITHIN_MS = 1_000  # a call is closed in the step that finishes what it told
 
 
 class Deliveries:
@@ -24,22 +25,31 @@ class Deliveries:
         parked = await self._parked_lanes([kept["lane"]]) if kept["state"] == State.PENDING else set()
         return _delivery(delivery_id, kept, parked)
 
-    async def newest(self, *, only: Sequence[str] | None = None) -> AsyncIterator[Delivery]:
-        """All that are kept, newest first; or those with the given ids."""
+    async def newest(
+        self,
+        *,
+        only: Sequence[str] | None = None,
+        where: Mapping[str, str] | None = None,
+        since_ms: int = 0,
+    ) -> AsyncIterator[Delivery]:
+        """All that are kept, newest first; or those with the given ids.
+
+        `where` asks for fields of the record as stored (state, lane, event), `since_ms` when it was created.
+        """
         if only is not None:
             for delivery in await self._some(only):
                 yield delivery
             return
-        last = "+"
-        while True:
-            page = await self._server.command(
-                "XREVRANGE", self._keys.named("deliveries"), last, "-", "COUNT", _PAGE
-            )
-            for delivery in await self._some([fields(pairs)["id"] for _, pairs in page]):
-                yield delivery
-            if len(page) < _PAGE:
-                return
-            last = "(" + text(page[-1][0])
+        asked = [part for pair in (where or {}).items() for part in pair]
+        keys, after = self._keys, "+"
+        while after:
+            arguments = (after, since_ms, _LOOKED_AT, keys.delivery(""), *asked)
+            answer = await self._server.script("deliveries_page", (keys.named("deliveries"),), arguments)
+            last, *ids = texts(answer)
+            for start in range(0, len(ids), _PAGE):
+                for delivery in await self._some(ids[start : start + _PAGE]):
+                    yield delivery
+            after = last and f"({last}"
 
     async def waiting(self, lane: str, *, most: int) -> list[str]:
         """The ids that wait in a lane, oldest first."""
@@ -54,8 +64,9 @@ class Deliveries:
         before = await self._server.command("HGET", self._keys.delivery(delivery.id), "seqs")
         seqs = {delivery.seq, *map(int, text(before).split())}  # a replay gives it a new place in its lane
         since = min(delivery.accepted_at_ms, delivery.created_at_ms)  # an entry may come with any id
-        calls = await self._server.command("XRANGE", self._keys.lane(delivery.lane, "attempts"), since, "+")
         until = delivery.finished_at_ms or math.inf
+        last = delivery.finished_at_ms + _CLOSED_WITHIN_MS if delivery.finished_at_ms else "+"
+        calls = await self._server.command("XRANGE", self._keys.lane(delivery.lane, "attempts"), since, last)
         found = (fields(pairs) for _, pairs in calls)
         return [
             Attempt(
