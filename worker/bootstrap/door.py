@@ -2,9 +2,11 @@
 
 import logging.config
 import sys
+import warnings
 from typing import NoReturn
 
 from celery import Celery
+from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
 
 from config.logs import log_config
@@ -21,6 +23,8 @@ def open_door(settings: Settings | None = None) -> Celery:
         celery = make_celery(settings)
     except (SettingsError, Problem) as error:
         _refuse(error)
+    # It speaks of pickle, which we do not accept; in a container root is who one is.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     celery.runtime = Runtime(settings, celery)
     config = log_config(settings)
     setup_logging.connect(lambda **_: logging.config.dictConfig(config), weak=False)

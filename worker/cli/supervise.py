@@ -73,7 +73,7 @@ class Supervisor:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,  # the terminal's Ctrl-C is for us alone
-            preexec_fn=_end_with_parent(),  # noqa: PLW1509  # one prctl call, made ready before the fork
+            preexec_fn=_end_with_parent(),  # one prctl call, made ready before the fork
         )
         self._running[program.name] = process
         try:
@@ -87,8 +87,8 @@ class Supervisor:
         rest = b""
         while chunk := await output.read(65_536):
             *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                self._say(name, line.decode("utf-8", "replace").rstrip("\r"))
+            for line in filter(None, map(bytes.rstrip, lines)):
+                self._say(name, line.decode("utf-8", "replace"))
         if rest:
             self._say(name, rest.decode("utf-8", "replace"))
 
