@@ -130,12 +130,13 @@ class World:
                 ("HGET", key, "open"),
             ]
         )
+        ids = texts([*taken, *pending])
         assert (parked is None) == (since is None) == (probe is None), f"{lane} is parked by halves"
         assert parked is None or due is None, f"{lane} is parked and due"
         assert not in_held or due is None, f"{lane} waits for its integration and is due"
+        assert not in_held or ids, f"{lane} waits for its integration with nothing to say"
         assert not in_held or held_back, f"{lane} waits for an integration that works"
         assert lease is None or due is not None, f"{lane} is held, and nobody looks when its holder dies"
-        ids = texts([*taken, *pending])
         assert not ids or parked or due is not None or in_held, f"{lane} is lost"
         assert not taken or opened or lease, f"{lane} was taken by nobody"
         return ids

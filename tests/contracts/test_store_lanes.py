@@ -61,7 +61,10 @@ async def test_only_one_wake_up_call_is_on_its_way(world: World):
     calls = [(await world.append(id_))[2] for id_ in "abc"]
     assert calls == [True, False, False]
     await world.hold()
+    assert await world.redis.zscore("t:due", LANE) > await world.upkeep.now_ms() + 20_000
     assert (await world.append("d"))[2] is False
+    await world.redis.zadd("t:due", {LANE: 1})
+    assert (await world.append("e"))[2] is False
     assert await world.redis.exists(f"t:lane:{LANE}:wake") == 0
 
 
@@ -228,6 +231,8 @@ async def test_every_step_renews_the_lease(world: World):
         await world.redis.pexpire(f"t:lane:{LANE}:lease", 5_000)
         await step()
         assert await world.redis.pttl(f"t:lane:{LANE}:lease") > 20_000
+        assert await world.redis.zscore("t:due", LANE) > await world.upkeep.now_ms() + 20_000
+        await world.redis.zadd("t:due", {LANE: 1})
         await world.check()
 
 
@@ -251,7 +256,9 @@ async def test_a_lane_that_lies_down_is_left_alone_and_says_why(world: World):
     assert (lying.why, lying.reason) == ("snoozed", "Slack is away")
     assert 59 < lying.wait_s <= 60
     await world.redis.zadd("t:due", {LANE: 0})
-    assert (await world.hold(token="h2")).failures == 1
+    held = await world.hold(token="h2")
+    assert held.failures == 1
+    assert await world.hold(token="h2") == held
 
 
 async def test_a_lane_that_lies_down_for_ever_because_a_clock_jumped_is_held_again(world: World):

@@ -37,6 +37,7 @@ class Line:
     taken: list[str] = field(default_factory=list)
     holder: str = ""
     is_parked: bool = False
+    is_snoozed: bool = False
     open: bool = False
     doubt: int = 0
     seq: int = 0
@@ -94,7 +95,7 @@ class SmallWorld(RuleBasedStateMachine):
 
     def rest_if_empty(self, lane: str) -> None:
         if not self.lines[lane].holder and not self.lines[lane].waiting:
-            self.lines[lane].is_parked = False
+            self.lines[lane].is_parked = self.lines[lane].is_snoozed = False
 
     def integration_parked(self, lane: str) -> bool:
         return lane.partition("/")[0] in self.parked
@@ -137,7 +138,7 @@ class SmallWorld(RuleBasedStateMachine):
         known = self.hands.get((lane, hand))
         self.tokens += 1
         token = f"{hand}{self.tokens}" if is_new or known is None else known.token
-        lying = self.run(self.is_lying(lane)) and line.holder != token
+        lying = line.is_snoozed and self.run(self.is_due_later(lane))
         answer = self.run(self.world.lanes.acquire(lane, token))
         if line.holder and line.holder != token:
             assert answer == NotHeld("held")
@@ -154,12 +155,11 @@ class SmallWorld(RuleBasedStateMachine):
             self.recover(lane)
             assert isinstance(answer, Held)
             assert answer.doubt == line.doubt
-            line.holder, self.hands[lane, hand] = token, answer
+            line.holder, line.is_snoozed, self.hands[lane, hand] = token, False, answer
 
-    async def is_lying(self, lane: str) -> bool:
+    async def is_due_later(self, lane: str) -> bool:
         due = await self.redis.zscore("t:due", lane)
-        now = await self.world.upkeep.now_ms()
-        return bool(await self.redis.hexists(f"t:lane:{lane}", "snoozed")) and due is not None and due > now
+        return due is not None and due > await self.world.upkeep.now_ms()
 
     @precondition(lambda self: self.hands)
     @rule(data=st.data(), most=st.sampled_from((1, 2, 100)))
@@ -214,7 +214,7 @@ class SmallWorld(RuleBasedStateMachine):
         if outcome == Outcome.UNKNOWN:
             self.close_unknown(lane)
         line.give_back()
-        line.holder = ""
+        line.holder, line.is_snoozed = "", line.is_snoozed or wait_s > 0
         assert (left.waiting, left.held) == (len(line.pending), False)
         assert not left.wake or (line.pending and not wait_s and not self.integration_parked(lane))
 
@@ -275,6 +275,7 @@ class SmallWorld(RuleBasedStateMachine):
         assert was == line.is_parked
         assert not wake or (line.waiting and not line.holder and not self.integration_parked(lane))
         line.is_parked = False
+        line.is_snoozed = line.is_snoozed and not certain
 
     @rule(integration=st.sampled_from(("ops", "dev")))
     def park_integration(self, integration: str) -> None:
@@ -284,6 +285,8 @@ class SmallWorld(RuleBasedStateMachine):
 
     @rule(integration=st.sampled_from(("ops", "dev")))
     def resume_integration(self, integration: str) -> None:
+        for lane in texts(list(self.run(self.redis.smembers(f"t:held:{integration}")))):
+            self.lines[lane].is_snoozed = False
         self.run(self.world.integrations.resume(integration))
         self.parked.discard(integration)
 

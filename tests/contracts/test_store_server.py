@@ -2,15 +2,20 @@
 
 import asyncio
 import os
+import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio.sentinel import SentinelConnectionPool
 from store_world import LANE, World
+from tenacity import AsyncRetrying, stop_after_delay, wait_fixed
 
+from worker.sandbox.program import find_server
 from worker.sandbox.redis import EmbeddedRedis
 from worker.store.connection import PackingSSLConnection, connect, connect_by_sentinels
 from worker.store.keys import Keys
@@ -264,6 +269,33 @@ def test_sentinels_say_where_the_master_is():
         "one",
         "two",
     ]
+
+
+async def test_a_server_is_reached_where_its_sentinel_says_it_is(redis_url: str, tmp_path: Path):
+    where = urlsplit(redis_url)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = tmp_path / "sentinel.conf"
+    config.write_text(
+        f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\n"
+        f"sentinel monitor mymaster 127.0.0.1 {where.port} 1\nsentinel auth-pass mymaster {where.password}\n"
+    )
+    sentinel = subprocess.Popen([find_server(), str(config), "--sentinel"], stdout=subprocess.DEVNULL)
+    client = connect_by_sentinels(
+        [("127.0.0.1", port)], "mymaster", db=0, username=None, password=where.password
+    )
+    world = World(client)
+    try:
+        async for attempt in AsyncRetrying(stop=stop_after_delay(20), wait=wait_fixed(0.1), reraise=True):
+            with attempt:
+                await client.flushdb()
+        await world.append("a\udcff")
+        assert await world.tell() == ["a?"]
+    finally:
+        await world.server.aclose()
+        sentinel.terminate()
+        sentinel.wait()
 
 
 def test_replies_become_text():

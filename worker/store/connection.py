@@ -36,6 +36,17 @@ class PackingSSLConnection(_Packing, SSLConnection):  # type: ignore[misc]  # th
     """`rediss://`"""
 
 
+class _OfSentinels(Redis):
+    """A client that also closes its connections to the sentinels."""
+
+    sentinels: Sequence[Redis] = ()
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        await super().aclose(close_connection_pool)
+        for sentinel in self.sentinels:
+            await sentinel.aclose()
+
+
 def connect(url: str, *, waits: bool = False) -> Client:
     """A client of `redis://` or `rediss://`; nothing is opened yet.
 
@@ -53,7 +64,8 @@ def connect_by_sentinels(
     """A client of the server that is master of `service` now, as its sentinels say."""
     login: dict[str, Any] = {"username": username, "password": password}
     sentinel = Sentinel(list(hosts), socket_connect_timeout=CONNECT_S)  # type: ignore[no-untyped-call]  # redis-py's
-    client: Client = sentinel.master_for(service, db=db, **login, **_options(waits=True))
+    client: _OfSentinels = sentinel.master_for(service, _OfSentinels, db=db, **login, **_options(waits=True))
+    client.sentinels = sentinel.sentinels
     return client
 
 
