@@ -1,0 +1,148 @@
+"""`ik-slack up`: the Procfile is read, what dies is started again, all end when asked."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from worker.cli import main
+from worker.cli.procfile import Program, parse, procfile
+from worker.cli.supervise import Supervisor, with_our_programs
+from worker.cli.up import chosen, only_one
+from worker.domain.errors import Problem
+
+LIVES = f"{sys.executable} -u -c \"import time; print('lives'); time.sleep(600)\""
+DIES = f"{sys.executable} -u -c \"print('dies')\""
+STUBBORN = (
+    f'{sys.executable} -u -c "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); '
+    "print('lives'); time.sleep(600)\""
+)
+
+
+class Heard:
+    """What the processes said, and waiting for it."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str]] = []
+        self.more = asyncio.Event()
+
+    def __call__(self, name: str, line: str) -> None:
+        self.lines.append((name, line))
+        self.more.set()
+
+    async def until(self, there: Callable[[list[tuple[str, str]]], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not there(self.lines):
+                self.more.clear()
+                await self.more.wait()
+
+
+def code_of(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    return int(end.value.code or 0)
+
+
+def test_our_procfile_names_ingest_worker_and_flower(tmp_path: Path) -> None:
+    assert [program.name for program in procfile(tmp_path)] == ["ingest", "worker", "flower"]
+
+
+def test_a_procfile_in_the_folder_wins(tmp_path: Path) -> None:
+    (tmp_path / "Procfile").write_text("# ours\n\nworker2: celery worker\n")
+    assert procfile(tmp_path) == [Program("worker2", "celery worker")]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("oops", "line 1 is not"), ("a: x\na: y", "line 2 names a a second time")]
+)
+def test_a_wrong_line_of_a_procfile_is_named(text: str, said: str) -> None:
+    with pytest.raises(Problem, match=said):
+        parse(text, Path("Procfile"))
+
+
+def test_only_chooses_by_name() -> None:
+    programs = [Program("a", "x"), Program("b", "y")]
+    assert chosen(programs, "b") == [Program("b", "y")]
+    assert chosen(programs, None) == programs
+
+
+def test_only_with_an_unknown_name_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of("up", "--only", "ingest,wrker") == 2
+    assert "no process wrker; there is: ingest, worker, flower" in capsys.readouterr().err
+
+
+def test_two_of_one_data_dir_are_refused(tmp_path: Path) -> None:
+    with (
+        only_one(tmp_path),
+        pytest.raises(Problem, match=f"runs here already.*{os.getpid()}"),
+        only_one(tmp_path),
+    ):
+        pass
+    with only_one(tmp_path):
+        pass
+
+
+def test_a_taken_port_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from worker.store.vault import generate_key
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("FLOWER_PORT", str(port))
+        monkeypatch.setenv("DATA_DIR", str(tmp_path))
+        monkeypatch.setenv("ENCRYPTION_KEY", generate_key())
+        assert code_of("up") == 1
+    assert f"Port {port} is in use" in capsys.readouterr().err
+
+
+def test_without_a_key_it_says_how_to_make_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("ENCRYPTION_KEY", raising=False)
+    assert code_of("up") == 1
+    assert "ik-slack keys generate" in capsys.readouterr().err
+
+
+def test_our_programs_come_first_on_the_path() -> None:
+    assert with_our_programs({"PATH": "/usr/bin"})["PATH"].split(os.pathsep)[0] == str(
+        Path(sys.executable).parent
+    )
+
+
+async def test_what_dies_is_started_again_and_said() -> None:
+    heard = Heard()
+    supervisor = Supervisor([Program("short", DIES)], os.environ, heard)
+    running = asyncio.create_task(supervisor.run())
+    await heard.until(lambda lines: lines.count(("short", "dies")) >= 2)
+    supervisor.stop()
+    await running
+    assert ("short", "ended (exit code 0), starts again in 0.5 s") in heard.lines
+
+
+async def test_all_end_when_asked_to() -> None:
+    heard = Heard()
+    supervisor = Supervisor([Program("one", LIVES), Program("two", LIVES)], os.environ, heard)
+    running = asyncio.create_task(supervisor.run())
+    await heard.until(lambda lines: len(lines) == 2)
+    supervisor.stop()
+    async with asyncio.timeout(10):
+        await running
+
+
+async def test_what_does_not_end_can_be_killed() -> None:
+    heard = Heard()
+    supervisor = Supervisor([Program("stubborn", STUBBORN)], os.environ, heard)
+    running = asyncio.create_task(supervisor.run())
+    await heard.until(lambda lines: len(lines) == 1)
+    supervisor.stop()
+    supervisor.kill()
+    async with asyncio.timeout(10):
+        await running
