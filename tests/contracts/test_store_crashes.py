@@ -131,6 +131,17 @@ async def test_parking_while_nothing_was_called_leaves_no_attempt(world: World):
     await world.lanes.park(held, "not_in_channel", "r", "h", probe_s=60, called=False)
     found = await world.deliveries.find("a")
     assert (found.attempts, await world.deliveries.attempts(found)) == (0, [])
+    await world.lanes.resume(LANE, certain=True)
+    assert (await world.hold()).doubt == 0
+
+
+async def test_giving_back_what_was_taken_while_nothing_was_called_leaves_no_attempt(world: World):
+    await world.append("a")
+    held = await world.hold()
+    await world.take(held)
+    await world.lanes.release(held)
+    assert (await world.hold()).doubt == 0
+    assert await world.deliveries.attempts(await world.deliveries.find("a")) == []
 
 
 async def test_slack_asking_to_wait_is_no_try(world: World):

@@ -286,6 +286,18 @@ async def test_failures_are_counted_until_something_is_told(world: World):
         await world.take(held, 1)
         await world.lanes.release(held, outcome=Outcome.TRANSIENT, code="x", failed=True)
     await world.tell(most=1)
+    held = await world.hold()
+    assert held.failures == 0
+    await world.lanes.release(held, failed=True)
+    await world.lanes.park(await world.hold(), "x", "y", "z", probe_s=60, called=False)
+    await world.lanes.resume(LANE, certain=False)
+    held = await world.hold()
+    assert held.failures == 0
+    await world.lanes.release(held, failed=True)
+    held = await world.hold()
+    await world.take(held)
+    await world.lanes.bury(held, "x", "y")
+    await world.append("c")
     assert (await world.hold()).failures == 0
 
 

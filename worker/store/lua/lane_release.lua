@@ -9,7 +9,6 @@ give_back()
 redis.call('DEL', lease)
 if ARGV[9] == '1' then redis.call('HINCRBY', meta, 'failures', 1) end
 if wait_ms > 0 then redis.call('HSET', meta, 'snoozed', ARGV[10]) end
-redis.call('ZREM', due, lane)
 set_due(now + wait_ms)
 local left = redis.call('LLEN', pending)
 if wait_ms > 0 or not redis.call('ZSCORE', due, lane) then return {'ok', left, 0} end

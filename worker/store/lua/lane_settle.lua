@@ -31,7 +31,6 @@ end
 local left = redis.call('LLEN', pending)
 if left == 0 or ARGV[10] == '1' then
   redis.call('DEL', lease)
-  redis.call('ZREM', due, lane)
   set_due(now)
   return {'ok', left, 1, left > 0 and claim_wake(ARGV[6]) or 0}
 end
