@@ -7,6 +7,9 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from worker.domain.errors import Problem
 from worker.domain.integration import Secret
 
+INFRAKITCHENS = "EncryptedSecretStr:"
+"""What InfraKitchen writes in front of the values it seals itself; its key opens them."""
+
 
 class WrongKey(Problem):
     """No key of the ring opens a sealed token."""
@@ -41,7 +44,7 @@ class Vault:
         """The token of `whose`; WrongKey when the ring has no key for it."""
         ring = self.require()
         try:
-            return Secret(ring.decrypt(sealed.encode()).decode())
+            return Secret(ring.decrypt(sealed.removeprefix(INFRAKITCHENS).encode()).decode())
         except (InvalidToken, UnicodeDecodeError):
             raise WrongKey(
                 f"The token of integration {whose} cannot be opened: ENCRYPTION_KEY is not the key it "
