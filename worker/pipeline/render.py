@@ -5,10 +5,10 @@ from urllib.parse import quote
 from worker.domain.event import Event, Kind
 from worker.domain.folding import Folding, Line
 from worker.domain.looks import headline, look, step_sign
-from worker.domain.markup import bold, code, code_block, cut, date, duration, escape, line, link
+from worker.domain.markup import bold, clean, code, code_block, cut, date, duration, escape, line, link, units
 from worker.domain.message import Block, Context, Message, Section
 
-TITLE, TEXT, ERROR, STEPS, SMALL = 300, 1500, 1500, 1500, 200
+TITLE, TEXT, ERROR, ADDRESS = 300, 1500, 1500, 1000
 STEPS_SHOWN = 15
 REPEAT_NOTE = "↻ Slack did not confirm an earlier try: this may repeat a message you have seen."
 
@@ -33,13 +33,13 @@ def render(folding: Folding, *, infrakitchen_url: str = "", may_repeat: bool = F
 
 
 def event_url(event: Event, infrakitchen_url: str) -> str:
-    """Where to click: the alert's own page, or the entity's in InfraKitchen."""
-    if event.kind is Kind.ALERT and event.url:
-        return event.url
-    entity = event.entity
+    """Where to click: the alert's own page, or the entity's in InfraKitchen; none Slack could not link."""
+    entity, own = event.entity, ""
     if infrakitchen_url and entity.type and entity.id and entity.type != "alert":
-        return f"{infrakitchen_url}/{_path(entity.type)}s/{_path(entity.id)}"
-    return event.url
+        own = f"{infrakitchen_url}/{_path(entity.type)}s/{_path(entity.id)}"
+    given = clean(event.url)
+    addresses = (given, own) if event.kind is Kind.ALERT else (own, given)
+    return next((one for one in addresses if 0 < units(link(one, "")) <= ADDRESS), "")
 
 
 def plain_line(event: Event, mentions: tuple[str, ...] = ()) -> str:
@@ -51,7 +51,7 @@ def plain_line(event: Event, mentions: tuple[str, ...] = ()) -> str:
 
 def _path(part: str) -> str:
     """A name as one part of an address."""
-    return quote(part, safe="")
+    return quote(clean(part), safe="")
 
 
 def _lasted(event: Event) -> str:
@@ -60,10 +60,15 @@ def _lasted(event: Event) -> str:
 
 def _body(event: Event) -> list[Block | None]:
     return [
-        Section(code_block(event.error, ERROR)) if event.error else None,
-        Section(escape(event.text, TEXT)) if event.text and event.text != event.title else None,
+        _section(code_block(event.error, ERROR)),
+        _section(escape(event.text, TEXT)) if event.text != event.title else None,
         _steps(event),
     ]
+
+
+def _section(text: str) -> Block | None:
+    """A section, if there is anything to see in it."""
+    return Section(text) if text.strip() else None
 
 
 def _steps(event: Event) -> Block | None:
@@ -79,7 +84,7 @@ def _steps(event: Event) -> Block | None:
         shown = steps[start : start + STEPS_SHOWN]
     names = "  ".join(f"{step_sign(step.status)} {line(step.name, 60)}" for step in shown)
     failed = [
-        f"\n> *{line(step.name, 60)}*: {line(step.error, 200)}"
+        f"\n> {bold(step.name, 60)}: {line(step.error, 200)}"
         for step in shown
         if step.error and step.error != event.error
     ]

@@ -1,0 +1,63 @@
+"""What Slack takes and what no event may do, checked on a whole message."""
+
+import re
+from collections.abc import Iterator
+
+from worker.domain.markup import units
+from worker.domain.message import Block, Context, Message, Section
+from worker.slack.blocks import arguments
+
+SECTION, TEXT, TOGETHER, BLOCKS = 3_000, 4_000, 11_000, 50
+_TAG = re.compile(r"<([^<>]*)>")
+_HARMLESS = re.compile(r"https?://[^\s|]+(\|.*)?|!date\^-?\d+\^[^|]*\|[^|]*", re.DOTALL)
+
+
+def texts(message: Message) -> Iterator[str]:
+    """Every text people may see, each once."""
+    yield message.text
+    for block in (*message.headline, *message.blocks):
+        yield from _texts(block)
+
+
+def _texts(block: Block) -> Iterator[str]:
+    if isinstance(block, Section):
+        yield block.text
+        yield from block.fields
+    elif isinstance(block, Context):
+        yield from block.texts
+
+
+def faults(message: Message, mentions: tuple[str, ...] = ()) -> list[str]:
+    """What is wrong with a message; only `mentions` may be live in it."""
+    arguments(message)
+    arguments(message, plain=True)
+    found = list(texts(message))
+    wrong = [
+        f"{units(text)} units: {text[:80]!r}" for text in found if not text.strip() or units(text) > SECTION
+    ]
+    if units(message.text) > TEXT:
+        wrong.append(f"the fallback has {units(message.text)} units")
+    if (together := sum(map(units, found))) >= TOGETHER:
+        wrong.append(f"all texts together have {together} units")
+    if len(message.headline) + len(message.blocks) > BLOCKS:
+        wrong.append("too many blocks")
+    for text in found:
+        wrong += _broken(text, mentions)
+    return wrong
+
+
+def _broken(text: str, mentions: tuple[str, ...]) -> Iterator[str]:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        yield f"a lone surrogate: {text[:80]!r}"
+    text = re.sub(r"(?m)^> ", "", text)  # a quotation
+    for mention in mentions:
+        text = text.replace(mention, "")
+    for tag in _TAG.findall(text):
+        if not _HARMLESS.fullmatch(tag):
+            yield f"a live tag: <{tag}>"
+    if re.search("[<>]", _TAG.sub("", text)):
+        yield f"an open bracket: {text[:80]!r}"
+    if re.search(r"&(?!amp;|lt;|gt;)", text):
+        yield f"a broken entity: {text[:80]!r}"
