@@ -1,7 +1,7 @@
 """A holder dies at some instruction: what another finds, and what is counted as said twice."""
 
 import pytest
-from store_world import LANE, RECEIPT, World
+from store_world import LANE, OPEN, RECEIPT, World
 
 from worker.domain.delivery import Outcome
 from worker.store.lanes import NotHeld
@@ -152,6 +152,17 @@ async def test_slack_asking_to_wait_is_no_try(world: World):
     found = await world.deliveries.find("a")
     assert found.attempts == 0
     assert [one.wait_s for one in await world.deliveries.attempts(found)] == [30]
+
+
+async def test_a_record_that_vanished_between_others_is_told_as_unknown(world: World):
+    await world.append("a", "b", "c")
+    await world.redis.delete("t:delivery:b")
+    taken = await world.lanes.take(await world.hold(), OPEN)
+    assert [(one.delivery_id, one.event_ref, one.seq) for one in taken] == [
+        ("a", "a.src", 1),
+        ("b", "", 4),
+        ("c", "c.src", 3),
+    ]
 
 
 @pytest.mark.parametrize("step", ["take", "settle", "close", "bury", "expire", "overflow", "lost"])

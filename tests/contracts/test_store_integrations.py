@@ -123,6 +123,27 @@ async def test_all_lanes_of_an_integration_park_together_and_resume_together(wor
     assert [await world.tell(lane) for lane in lanes] == [["d0"], ["d1"], ["d2"]]
 
 
+async def test_a_lane_that_lay_down_is_due_at_once_when_its_integration_resumes(world: World):
+    await world.append("a")
+    held = await world.hold()
+    await world.integrations.park("ops", "token_revoked", "revoked", "rotate", probe_s=60)
+    await world.lanes.release(held, wait_s=60, reason="Slack is away")
+    await world.integrations.resume("ops")
+    assert (await world.upkeep.lane_note(LANE))["snoozed"] == ""
+    assert await world.tell() == ["a"]
+
+
+async def test_the_time_an_integration_was_parked_does_not_count_once_it_goes_on(world: World):
+    await world.append("a")
+    await world.integrations.park("ops", "token_revoked", "revoked", "rotate", probe_s=60)
+    await world.lanes.acquire(LANE, "h1")
+    resumed_before = await world.upkeep.now_ms()
+    await world.integrations.resume("ops")
+    await world.redis.hset("t:delivery:a", "born", 1)
+    assert await world.lanes.expire(LANE, resumed_before, "old", running=True) == 0
+    assert await world.lanes.expire(LANE, resumed_before, "old", running=False) == 1
+
+
 async def test_a_lane_parked_by_itself_stays_parked_when_its_integration_resumes(world: World):
     await world.append("a")
     await world.lanes.park(await world.hold(), "x", "y", "z", probe_s=60, called=False)

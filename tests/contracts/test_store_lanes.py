@@ -332,6 +332,18 @@ async def test_after_a_refused_message_of_several_each_is_told_alone(world: Worl
     assert (await world.hold()).singly == 0
 
 
+async def test_telling_alone_ends_with_the_last_of_them_even_when_that_is_buried(world: World):
+    await world.append("a", "b")
+    held = await world.hold()
+    await world.take(held)
+    await world.lanes.split(held, "invalid_blocks")
+    for id_, singly in (("a", 2), ("b", 0)):
+        assert await world.take(held, 1) == [id_]
+        await world.lanes.bury(held, "invalid_blocks", "no")
+        await world.append(f"after {id_}")
+        assert (await world.hold()).singly == singly
+
+
 async def test_a_parked_lane_stops_and_says_why(world: World):
     await world.append("a", "b")
     held = await world.hold()
@@ -484,6 +496,7 @@ async def test_the_time_spent_parked_does_not_count_once_the_lane_goes_on(world:
     await world.lanes.park(await world.hold(), "x", "y", "z", probe_s=60, called=False)
     resumed_before = await world.upkeep.now_ms()
     await world.lanes.resume(LANE, certain=True)
+    await world.redis.hset("t:delivery:a", "born", 1)
     assert await world.lanes.expire(LANE, resumed_before, "old", running=True) == 0
     assert await world.lanes.expire(LANE, resumed_before + 60_000, "old", running=True) == 1
 
@@ -519,6 +532,7 @@ async def test_a_dead_letter_is_replayed_at_the_end_of_its_lane(world: World):
     assert await world.lanes.replay(LANE, "a", "t:event:a", 100) == (True, True)
     assert await world.lanes.replay(LANE, "a", "t:event:a", 100) == (False, False)
     assert 0 < await world.redis.ttl("t:event:a") <= 100
+    assert (await world.deliveries.find("a")).finished_at_ms == 0
     held = await world.hold()
     taken = await world.lanes.take(held, OPEN)
     assert [(one.delivery_id, one.seq, one.replays) for one in taken] == [("b", 2, 0), ("a", 3, 1)]
@@ -531,6 +545,7 @@ async def test_a_dead_letter_replayed_into_a_lane_that_lies_down_parks_or_is_hel
     await world.dead("a", "b", "c", "d")
     await world.append("e")
     held = await world.hold()
+    await world.redis.zadd("t:due", {LANE: 1})
     assert await world.lanes.replay(LANE, "a", "t:event:a", 100) == (True, False)
     await world.lanes.release(held, wait_s=60, reason="x")
     assert await world.lanes.replay(LANE, "b", "t:event:b", 100) == (True, False)
