@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from store_world import LANE, RING, World
@@ -11,6 +13,7 @@ from worker.domain.errors import Problem
 from worker.domain.integration import Conversation, Health, Integration, Secret
 from worker.store.integrations import Integrations
 from worker.store.lanes import NotHeld
+from worker.store.server import Value
 from worker.store.vault import Vault, WrongKey, generate_key
 
 OPS = Integration(
@@ -72,6 +75,21 @@ async def test_a_token_rotated_while_others_save_is_not_lost(world: World):
     more = [world.integrations.save(replace(OPS, description=str(n))) for n in range(10)]
     await asyncio.gather(*changes, rotation, *more)
     assert await world.integrations.token("ops") == Secret("xoxb-2")
+
+
+async def test_a_token_rotated_between_reading_and_writing_is_not_lost(world: World):
+    await world.integrations.save(OPS, TOKEN)
+    script, rotations = world.server.script, [Secret("xoxb-2"), Secret("xoxb-3")]
+
+    async def rotated_before(name: str, keys: Sequence[str], arguments: Sequence[Value] = ()) -> Any:
+        if name == "integration_save" and rotations:
+            await world.integrations.save(OPS, rotations.pop(0))
+        return await script(name, keys, arguments)
+
+    world.server.script = rotated_before
+    await world.integrations.save(replace(OPS, description="new"))
+    assert await world.integrations.token("ops") == Secret("xoxb-3")
+    assert (await world.integrations.find("ops")).description == "new"
 
 
 async def test_one_removed_meanwhile_does_not_come_back(world: World):
