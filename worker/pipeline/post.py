@@ -2,10 +2,16 @@
 
 from collections.abc import Awaitable, Callable
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    retry_if_not_exception_type,
+    wait_random_exponential,
+)
 
 from worker.domain.delivery import Receipt
-from worker.domain.errors import Transient
+from worker.domain.errors import Transient, Unlisted
 from worker.domain.integration import Secret
 from worker.domain.message import Message
 from worker.pipeline.gateway import Gateway, Sleep
@@ -27,6 +33,8 @@ async def post(
     """
     try:
         return await gateway.post(token, channel, message, plain=plain)
+    except Unlisted:
+        raise  # what nobody knows is tried a few times only, a snooze apart
     except Transient as error:
         failures = [error]  # only now is there anything to try again
 
@@ -34,7 +42,7 @@ async def post(
         await closing(failures[-1], state.upcoming_sleep)
 
     async for attempt in AsyncRetrying(
-        retry=retry_if_exception_type(Transient),
+        retry=retry_if_exception_type(Transient) & retry_if_not_exception_type(Unlisted),
         wait=wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
         stop=lambda state: state.upcoming_sleep >= left_s(),
         sleep=sleep,

@@ -21,6 +21,8 @@ Answer = TypeVar("Answer")
 INFO_PER_MINUTE, LOOKUP_PER_MINUTE = 50, 50
 FRESH_ENOUGH_S = 10.0  # a miss in a directory younger than this is a miss
 PROBED_ENOUGH_S = 1.0  # the same when probing: one read for all lanes probed together
+FEW_PAGES = 2
+ENOUGH_PER_PAGE_S = 12.0  # four times what a page costs: a name nobody has must not keep us reading
 READ_LOCK_MS = 90_000
 
 
@@ -37,6 +39,7 @@ class Resolver:
     who: str
     sleep: Sleep = asyncio.sleep
     reading: dict[str, asyncio.Task[int]] = field(default_factory=dict)
+    pages: dict[str, int] = field(default_factory=dict)
 
     async def resolve(
         self, lane: str, destination: str, pinned: Address | None, integration: Integration, token: Secret, *,
@@ -85,6 +88,7 @@ class Resolver:
                 sleep=self.sleep, holding=holding, progress=counting,
             )  # fmt: skip
             await self.directory.replace(integration.id, found)
+            self.pages[integration.id] = pages
             return pages
         finally:
             await self.upkeep.unlock(lock, who)
@@ -114,7 +118,7 @@ class Resolver:
         found = found or await named()
         if found is None:
             age_s = await self.directory.age_s(integration.id)
-            if age_s is None or age_s > (PROBED_ENOUGH_S if fresh else FRESH_ENOUGH_S):
+            if age_s is None or age_s > self._fresh_enough_s(integration.id, fresh=fresh):
                 await self._reread(integration, token, budget_s)
                 found = await named()
         if found is None:
@@ -154,6 +158,11 @@ class Resolver:
         if person.is_bot:
             raise self.gateway.refusal("cannot_dm_bot")
         return Address(person.id, email)
+
+    def _fresh_enough_s(self, integration_id: str, *, fresh: bool) -> float:
+        """The longer it takes to read a directory, the longer a miss in it is believed."""
+        more_pages = max(self.pages.get(integration_id, 0) - FEW_PAGES, 0)
+        return max(PROBED_ENOUGH_S if fresh else FRESH_ENOUGH_S, ENOUGH_PER_PAGE_S * more_pages)
 
     async def _reread(self, integration: Integration, token: Secret, budget_s: float) -> None:
         """A fresh read, shared by all lanes of this process; a long one goes on while the lane lies down."""

@@ -72,6 +72,15 @@ async def test_transient_is_tried_again_within_the_budget_each_try_recorded(hous
     assert sum(waits) == pytest.approx(sum(house.hand.slept), abs=0.01)
 
 
+async def test_an_unlisted_code_after_a_transient_failure_ends_the_tries_of_this_hold(house: House) -> None:
+    house.slack.ends(SLACK_SAYS, "service_unavailable", "brand_new_code")
+    done = await house.tell(alert())
+    assert done.retry_s > 0
+    assert house.slack.calls[SLACK_SAYS] == 2
+    await settle_down(house)
+    assert (await house.balance()).delivered == 1
+
+
 async def test_transient_for_long_snoozes_longer_each_time(house: House) -> None:
     house.slack.ends(SLACK_SAYS, *["service_unavailable"] * 10_000)
     done = await house.tell(alert())
@@ -254,9 +263,10 @@ async def test_a_code_nobody_has_listed_is_tried_a_few_times_then_a_dead_letter(
     house.slack.ends(SLACK_SAYS, *["brand_new_code"] * 1000)
     await house.publish(alert())
     await house.ingest()
-    assert await settle_down(house) == 5
+    assert await settle_down(house) == house.slack.calls[SLACK_SAYS] == 5
     [letter] = await house.dead()
     assert letter.reason == "brand_new_code"
+    assert await house.attempts() == [("transient", "brand_new_code")] * 4 + [("refused", "brand_new_code")]
     assert (await house.balance()).dead == 1
     assert any("unlisted error code" in line.message for line in caplog.records)
 

@@ -119,6 +119,19 @@ async def test_a_miss_in_an_old_directory_reads_it_anew_and_in_a_fresh_one_is_a_
     assert await resolve(house, "#new") == Address("C0000002", "#new")
 
 
+async def test_a_miss_in_a_large_directory_is_believed_longer(house: House) -> None:
+    for n in range(10):
+        house.slack.add_channel(f"C00001{n:02}", f"c{n}")
+    await ended(resolve(house, "#typo"))
+    assert house.slack.calls[LIST] == 7  # six pages of public channels, one of private ones
+    house.pass_time(59)
+    await ended(resolve(house, "#typo", fresh=True))
+    assert house.slack.calls[LIST] == 7
+    house.pass_time(2)
+    await ended(resolve(house, "#typo", fresh=True))
+    assert house.slack.calls[LIST] == 14
+
+
 async def test_a_miss_reads_once_for_all_lanes(house: House) -> None:
     for n in range(2, 7):
         house.slack.add_channel(f"C000000{n}", f"c{n}")
