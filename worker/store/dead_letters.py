@@ -57,6 +57,11 @@ class DeadLetters:
             return None
         return DeadLetter(id_, delivery.error, delivery.detail, delivery.finished_at_ms, delivery)
 
+    async def is_kept(self, id_: str) -> bool:
+        """Whether there is such a delivery or unreadable entry at all, dead or not any more."""
+        names = (self._keys.rejected(id_), self._keys.delivery(id_))
+        return bool(await self._server.command("EXISTS", *names))
+
     async def replay(self, letter: DeadLetter, stream: str) -> tuple[bool, bool]:
         """Try it again: (was it still dead, whether its lane is to be woken)."""
         if letter.delivery is None:

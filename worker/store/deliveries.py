@@ -4,7 +4,7 @@ import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from worker.domain.delivery import Attempt, Delivery, Outcome, State
-from worker.store.server import Server, fields, text, texts
+from worker.store.server import Server, Value, fields, text, texts
 
 _PAGE, _LOOKED_AT = 500, 2_000
 _CLOSED_WITHIN_MS = 1_000  # a call is closed in the step that finishes what it told
@@ -43,7 +43,7 @@ class Deliveries:
         asked = [part for pair in (where or {}).items() for part in pair]
         keys, after = self._keys, "+"
         while after:
-            arguments = (after, since_ms, _LOOKED_AT, keys.delivery(""), *asked)
+            arguments: list[Value] = [after, since_ms, _LOOKED_AT, keys.delivery(""), *asked]
             answer = await self._server.script("deliveries_page", (keys.named("deliveries"),), arguments)
             last, *ids = texts(answer)
             for start in range(0, len(ids), _PAGE):

@@ -1,0 +1,164 @@
+"""`ik-slack deliveries`: what became of each event for each subscription."""
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.cli.explain import plain_way, print_way
+from worker.cli.rows import AT_ONCE, event_ids, event_kept, plain_delivery, shown
+from worker.cli.running import as_json, print_json, print_table, run, when
+from worker.cli.showing import count
+from worker.cli.story import Way, deliveries_of, way_of
+from worker.domain.delivery import Delivery, State
+from worker.domain.errors import Problem
+from worker.store.ledger import take_census
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Services
+
+SHOWN_MOST = 50
+WAITING = (State.PENDING, State.PARKED)
+Found = tuple[list[Delivery], dict[str, str], bool]
+
+
+@click.group()
+def command() -> None:
+    """See what became of each delivery.
+
+    \b
+    ik-slack deliveries list --state parked
+    ik-slack deliveries list --event deploy-4711
+    ik-slack deliveries show 3f9a0c6b1d2e4f5a6b7c
+    """
+
+
+@command.command("list")
+@click.option("--state", type=click.Choice([*map(str, State)]), help="Only those in this state.")
+@click.option("--lane", metavar="LANE", help="Only those of this lane, such as 'ops/#alerts'.")
+@click.option("--event", "event_id", metavar="ID", help="Only those of this event.")
+@click.option(
+    "--limit", type=click.IntRange(0), metavar="N", help=f"0 is all. Default: {SHOWN_MOST}, with --json all."
+)
+@as_json
+def list_(
+    state: str | None, lane: str | None, event_id: str | None, limit: int | None, as_json: bool
+) -> None:
+    """Deliveries, newest first.
+
+    \b
+    ik-slack deliveries list --state dead --limit 10
+    ik-slack deliveries list --lane 'ops/#alerts' --state pending
+    """
+    most = limit if limit is not None else 0 if as_json else SHOWN_MOST
+
+    async def work(made: "Services") -> Found:
+        found, more = await _first(_matching(made, state, lane, event_id, most), most)
+        return found, await event_ids(made, (one.event_ref for one in found)), more
+
+    found, ids, more = run(work)
+    if as_json:
+        print_json([plain_delivery(one, ids[one.event_ref]) for one in found])
+        return
+    rows = [
+        (one.id, when(one.created_at_ms), shown(ids[one.event_ref], 60), one.lane, one.state, _more(one))
+        for one in found
+    ]
+    columns = ("Id", "Created", "Event", "Lane", "State", "Note")
+    print_table(columns, rows, empty="No delivery to show.")
+    if more:
+        click.echo(f"The newest {count(len(found), 'delivery', 'deliveries')}; --limit 0 shows all.")
+
+
+@command.command()
+@click.argument("delivery_id", metavar="ID")
+@as_json
+def show(delivery_id: str, as_json: bool) -> None:
+    """One delivery, with every call to Slack that told it or tried to.
+
+    \b
+    ik-slack deliveries show 3f9a0c6b1d2e4f5a6b7c --json
+    """
+
+    async def work(made: "Services") -> tuple[Way, str]:
+        found = await made.deliveries.find(delivery_id)
+        if found is None:
+            raise Problem(
+                f"There is no delivery {delivery_id!r} (any more): finished ones are kept for RETENTION_S. "
+                "See `ik-slack deliveries list`."
+            )
+        return await way_of(made, found), (await event_ids(made, [found.event_ref]))[found.event_ref]
+
+    way, event_id = run(work)
+    if as_json:
+        plain = plain_way(way, event_id)
+        print_json({**plain, "attempts": way.delivery.attempts, "history": plain["attempts"]})
+        return
+    click.echo(f"Event {shown(event_id) or 'no longer kept'}")
+    print_way(way)
+
+
+async def _first(found: AsyncIterator[Delivery], most: int) -> tuple[list[Delivery], bool]:
+    """So many of them, or all for 0; and whether there are more."""
+    kept: list[Delivery] = []
+    async for delivery in found:
+        if most and len(kept) == most:
+            return kept, True
+        kept.append(delivery)
+    return kept, False
+
+
+async def _matching(
+    made: "Services", state: str | None, lane: str | None, event_id: str | None, most: int
+) -> AsyncIterator[Delivery]:
+    """Those that are asked for, newest first, by the shortest way."""
+    if event_id is not None:
+        found = _newest_first(await _of_event(made, event_id))
+    elif state in WAITING:
+        found = _newest_first(await _that_wait(made, state, lane, most))
+    else:
+        where = {name: value for name, value in (("state", state), ("lane", lane)) if value is not None}
+        found = made.deliveries.newest(where=where)
+    async for delivery in found:
+        if state in (None, delivery.state) and lane in (None, delivery.lane):
+            yield delivery
+
+
+async def _of_event(made: "Services", event_id: str) -> list[Delivery]:
+    """Of every event with this id, one a source."""
+    events = [await event_kept(made, record.ref) for record in await made.events.find(event_id)]
+    return [delivery for event in events if event for delivery in await deliveries_of(made, event)]
+
+
+async def _that_wait(made: "Services", state: str | None, lane: str | None, most: int) -> list[Delivery]:
+    """Found by their lanes: of each the newest so many and one more, or all for 0."""
+    _, lanes = await take_census(made.server)
+    ids: list[str] = []
+    for one in lanes:
+        is_parked = bool(one.parked or one.integration_parked)
+        if lane in (None, one.lane) and is_parked == (state == State.PARKED):
+            waiting = await made.deliveries.waiting(one.lane, most=max(one.waiting, 1))
+            ids += waiting[-most - 1 :] if most else waiting
+    found: list[Delivery] = []
+    for start in range(0, len(ids), AT_ONCE):
+        found += [one async for one in made.deliveries.newest(only=ids[start : start + AT_ONCE])]
+    return found
+
+
+async def _newest_first(found: list[Delivery]) -> AsyncIterator[Delivery]:
+    for delivery in sorted(found, key=lambda one: (one.created_at_ms, one.seq), reverse=True):
+        yield delivery
+
+
+def _more(delivery: Delivery) -> str:
+    """What is worth a glance, in a few words."""
+    match delivery.state:
+        case State.MERGED:
+            return f"told by {delivery.merged_into}"
+        case State.DEAD:
+            return shown(f"{delivery.error}: {delivery.detail}", 80)
+        case State.DISCARDED:
+            return delivery.error
+        case _:
+            tries = count(delivery.attempts, "try", "tries") if delivery.attempts > 1 else ""
+            return ", ".join(filter(None, (tries, "perhaps twice" if delivery.repeated else "")))

@@ -1,0 +1,175 @@
+"""`ik-slack parked`: what waits for a person, why, and the step that frees it."""
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.cli.rows import Row, iso
+from worker.cli.running import as_json, print_json, run, when
+from worker.cli.showing import count
+from worker.domain.errors import Problem
+from worker.domain.integration import Health, Integration
+from worker.store.ledger import LaneCount, take_census
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Services
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A lane that waits for a person: `reason` is the code, `detail` says it in words, `hint` is the step."""
+
+    lane: str
+    channel: str
+    reason: str
+    detail: str
+    hint: str
+    pending: int
+    since_ms: int
+    whole_integration: bool = False
+
+
+Listed = tuple[list[Parked], list[Integration]]
+
+
+@click.group()
+def command() -> None:
+    """See what waits for a person, and let it go on.
+
+    \b
+    ik-slack parked list
+    ik-slack parked resume 'ops/#alerts'
+    """
+
+
+@command.command("list")
+@as_json
+def list_(as_json: bool) -> None:
+    """Every lane that waits for a person, with the step that frees it.
+
+    Once the step is taken, a lane goes on by itself within PROBE_INTERVAL_S.
+    """
+
+    async def work(made: "Services") -> Listed:
+        return await parked_lanes(made), await made.integrations.all()
+
+    found, integrations = run(work)
+    if as_json:
+        print_json([_plain(one) for one in found])
+        return
+    told = [
+        _lines_of_integration(
+            integration,
+            [one for one in found if one.whole_integration and _owner(one.lane) == integration.id],
+        )
+        for integration in integrations
+        if integration.state is not Health.ACTIVE
+    ]
+    told += [_lines_of(one) for one in found if not one.whole_integration]
+    click.echo("\n\n".join(told) or "Nothing waits for a person.")
+
+
+@command.command()
+@click.argument("lane")
+def resume(lane: str) -> None:
+    """Let LANE go on now, without waiting for the next look.
+
+    LANE is written as `ik-slack parked list` shows it; its destination alone will do when no other lane has
+    the same.
+
+    \b
+    ik-slack parked resume 'ops/#alerts'
+    """
+
+    async def work(made: "Services") -> str:
+        return await _resume(made, lane)
+
+    click.echo(run(work, waking=True))
+
+
+async def parked_lanes(made: "Services") -> list[Parked]:
+    """Those parked by themselves, and those with something waiting of a parked integration; longest first."""
+    integrations = {one.id: one for one in await made.integrations.all()}
+    _, lanes = await take_census(made.server)
+    found = [
+        await _described(made, lane, integrations.get(_owner(lane.lane)))
+        for lane in lanes
+        if lane.parked or lane.integration_parked
+    ]
+    return sorted(found, key=lambda one: (one.since_ms, one.lane))
+
+
+async def _described(made: "Services", lane: LaneCount, integration: Integration | None) -> Parked:
+    destination = _channel(lane.lane)
+    if lane.integration_parked and integration is not None:
+        return Parked(
+            lane.lane, destination, lane.integration_parked, integration.reason, integration.hint,
+            lane.waiting, integration.since_ms, whole_integration=True,
+        )  # fmt: skip
+    note = await made.upkeep.lane_note(lane.lane)
+    since_ms = int(note["since"] or 0)
+    code = lane.parked or lane.integration_parked
+    return Parked(lane.lane, destination, code, note["reason"], note["hint"], lane.waiting, since_ms)
+
+
+async def _resume(made: "Services", written: str) -> str:
+    """What was done; Problem when the lane is none, or what stops it is not the lane's."""
+    lane = await _named(made, written)
+    one = next((one for one in await parked_lanes(made) if one.lane == lane), None)
+    if one is None:
+        return f"{lane} is not parked: there is nothing to resume."
+    if one.whole_integration:
+        raise Problem(f"{lane} waits for its integration, not for its channel: {one.detail}. {one.hint}")
+    _, wake = await made.lanes.resume(lane, certain=False)
+    if wake:
+        await made.sweep.wake([lane])
+    waiting = count(one.pending, "delivery", "deliveries")
+    return f"{lane} goes on, {waiting} to tell. If it cannot, it parks again: `ik-slack parked list`."
+
+
+async def _named(made: "Services", written: str) -> str:
+    """The lane a person means; Problem when there is none, or several."""
+    _, lanes = await take_census(made.server)
+    known = sorted({one.lane for one in lanes} | {one.lane for one in await made.subscriptions.all()})
+    matching = [one for one in known if one == written] or [one for one in known if _channel(one) == written]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        raise Problem(f"Several lanes go to {written}; say which: {', '.join(matching)}.")
+    similar = difflib.get_close_matches(written, known, n=3)
+    did_you_mean = f"did you mean {' or '.join(similar)}?" if similar else "see `ik-slack parked list`."
+    raise Problem(f"There is no lane {written!r}: {did_you_mean}")
+
+
+def _channel(lane: str) -> str:
+    return lane.partition("/")[2]
+
+
+def _owner(lane: str) -> str:
+    return lane.partition("/")[0]
+
+
+def _plain(one: Parked) -> Row:
+    named = ("lane", "channel", "reason", "detail", "hint", "pending", "whole_integration")
+    return {**{name: getattr(one, name) for name in named}, "since": iso(one.since_ms)}
+
+
+def _lines_of(one: Parked) -> str:
+    waiting = count(one.pending, "delivery", "deliveries")
+    return (
+        f"! {one.lane}  {waiting} since {when(one.since_ms)}\n"
+        f"    {one.detail or 'it waits for a person'} ({one.reason})\n    {one.hint}"
+    )
+
+
+def _lines_of_integration(integration: Integration, lanes: list[Parked]) -> str:
+    sign = "–" if integration.state is Health.DISABLED else "!"
+    lines = [
+        f"{sign} integration {integration.name} is {integration.state} since {when(integration.since_ms)}",
+        f"    {integration.reason}",
+        f"    {integration.hint}",
+        *(f"    waits for it: {one.lane}, {count(one.pending, 'delivery', 'deliveries')}" for one in lanes),
+    ]
+    return "\n".join(lines)

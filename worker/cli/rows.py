@@ -1,0 +1,87 @@
+"""Deliveries, calls and times as rows that commands print; texts of events as a terminal may show them."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from worker.domain.delivery import Attempt, Delivery
+from worker.domain.event import Event
+from worker.domain.integration import Integration
+from worker.domain.markup import clean, cut
+from worker.pipeline.reading import event_of
+from worker.sources import Unreadable
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Services
+
+Row = dict[str, object]
+AT_ONCE = 500
+
+
+def iso(ms: int) -> str | None:
+    """A moment as ISO 8601 in UTC; nothing for 0."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z" if ms else None
+
+
+def plain_delivery(delivery: Delivery, event_id: str) -> Row:
+    """A delivery as JSON. A merged one has the channel and ts of the message that tells it."""
+    named = ("subscription_id", "lane", "state", "channel", "ts", "attempts", "error", "detail")
+    return {
+        "id": delivery.id,
+        "event_id": event_id,
+        **{name: getattr(delivery, name) for name in named},
+        "created_at": iso(delivery.created_at_ms),
+        "finished_at": iso(delivery.finished_at_ms),
+        **{name: getattr(delivery, name) for name in ("merged_into", "repeated", "replays")},
+    }
+
+
+def plain_attempt(attempt: Attempt) -> Row:
+    """A call to Slack as JSON."""
+    plain = asdict(attempt)
+    return {"at": iso(plain.pop("at_ms")), **plain}
+
+
+def permalink(integration: Integration | None, delivery: Delivery) -> str:
+    """Where the message that tells it can be read; empty when it was not posted."""
+    if integration is None or not integration.url or not delivery.ts:
+        return ""
+    return f"{integration.url}archives/{delivery.channel}/p{delivery.ts.replace('.', '')}"
+
+
+async def event_ids(made: "Services", refs: Iterable[str]) -> dict[str, str]:
+    """What InfraKitchen calls these events; empty for one that is no longer kept."""
+    wanted = sorted(set(refs))
+    found: dict[str, str] = {}
+    for start in range(0, len(wanted), AT_ONCE):
+        some = wanted[start : start + AT_ONCE]
+        found |= zip(some, await asyncio.gather(*(_event_id(made, ref) for ref in some)), strict=True)
+    return found
+
+
+async def event_kept(made: "Services", ref: str) -> Event | None:
+    """One event by its reference; None when it is no longer kept, or not to be read by this version."""
+    try:
+        return await event_of(made.events, ref)
+    except Unreadable:
+        return None
+
+
+async def _event_id(made: "Services", ref: str) -> str:
+    event = await event_kept(made, ref)
+    return event.id if event else ""
+
+
+def shown(text: str, limit: int = 300) -> str:
+    """A text of an event on one line of a terminal, which it cannot steer."""
+    line = " ".join(clean(text).split())
+    return cut("".join(sign for sign in line if sign.isprintable()), limit)
+
+
+def visible(raw: bytes, limit: int) -> str:
+    """Bytes as text in which everything that cannot be printed is written out."""
+    text = raw[: 4 * limit].decode("utf-8", "backslashreplace")
+    signs = (sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return cut("".join(signs), limit)
