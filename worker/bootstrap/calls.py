@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from kombu.transport.redis import Channel
 from pydantic import SecretStr
 
 from config.celeryconfig import celery_config
@@ -27,6 +28,9 @@ LANES_PER_WAKE = 32
 
 def make_celery(settings: Settings) -> Celery:
     """The Celery app; its messages are wake-up calls and the view for Flower."""
+    # When a connection ends, Kombu 5.7 gives unfinished messages back to a server that may be gone, and the
+    # worker ends with an AttributeError. A wake-up call needs no giving back.
+    Channel.do_restore = False
     _, broker = addresses(settings)
     celery = Celery("worker", set_as_current=True)
     celery.conf.update(celery_config(settings.model_copy(update={"broker_url": SecretStr(broker)})))
