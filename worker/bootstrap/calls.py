@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -39,7 +40,7 @@ def make_celery(settings: Settings) -> Celery:
 
 
 def wake_by(celery: Celery) -> Wake:
-    """Sends wake-up calls, a few dozen lanes in one; a call that cannot be sent is made up by the sweep."""
+    """Sends wake-up calls, a few dozen lanes in one."""
 
     def send(lanes: Sequence[str]) -> None:
         with celery.producer_or_acquire() as producer:
@@ -48,18 +49,19 @@ def wake_by(celery: Celery) -> Wake:
                 celery.send_task("slack.drain", args=(some,), argsrepr=shown(some), producer=producer)
 
     async def wake(lanes: Sequence[str]) -> None:
-        try:
-            await asyncio.to_thread(send, lanes)
-        except OperationalError as error:
-            say(
-                log,
-                logging.ERROR,
-                "wake-up call not sent, the sweep will",
-                lanes=len(lanes),
-                error=str(error),
-            )
+        await _sending("wake-up call", lambda: send(lanes))
 
     return wake
+
+
+async def _sending(what: str, send: Callable[[], object]) -> bool:
+    """Was it sent? What was not is made up by the sweep, which looks again."""
+    try:
+        await asyncio.to_thread(send)
+    except OperationalError as error:
+        say(log, logging.ERROR, f"{what} not sent, the sweep will", error=str(error))
+        return False
+    return True
 
 
 async def wake_nobody(lanes: Sequence[str]) -> None:
@@ -75,7 +77,8 @@ def shown(lanes: Sequence[str]) -> str:
 def refresher(celery: Celery | None) -> Callable[[str], Awaitable[None]]:
     async def refresh(integration_id: str) -> None:
         if celery:
-            await asyncio.to_thread(celery.send_task, "slack.refresh_directory", args=(integration_id,))
+            call = partial(celery.send_task, "slack.refresh_directory", args=(integration_id,))
+            await _sending("directory read", call)
 
     return refresh
 
@@ -95,9 +98,10 @@ def publisher(celery: Celery | None, events: Events) -> Callable[[list[DeadLette
                 "reason": letter.reason,
                 "hint": hint(letter.reason, letter.id),
             }
-            await asyncio.to_thread(
-                celery.send_task, "slack.dead_letter", kwargs=about, task_id=f"{PREFIX}{letter.id}"
-            )
+            name = "slack.dead_letter"
+            call = partial(celery.send_task, name, kwargs=about, task_id=f"{PREFIX}{letter.id}")
+            if not await _sending("dead letter", call):
+                return
 
     return publish
 

@@ -85,10 +85,13 @@ class Event:
     fingerprint: str = ""
 
     @property
-    def order(self) -> tuple[float, int]:
-        """Which of two states of one entity is newer: CloudEvents `time`, where absent the stream's."""
+    def order(self) -> tuple[float, int, int]:
+        """Which of two states of one entity is newer: by CloudEvents `time`, where absent by the stream's.
+
+        At the same time it is the one that came later in the stream.
+        """
         ms, _, n = self.entry_id.partition("-")
-        return (int(ms) / 1000 if self.time_s is None else self.time_s, int(n or 0))
+        return (int(ms) / 1000 if self.time_s is None else self.time_s, int(ms), int(n or 0))
 
     @property
     def accepted_at_ms(self) -> int:

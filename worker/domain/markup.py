@@ -40,29 +40,29 @@ def units(text: str) -> int:
 
 def escape(text: str, limit: int) -> str:
     """A text of an event as markup that shows it and mentions nobody; at most `limit` units as sent."""
-    return _within(clean(text), limit, cut)
+    return _within(clean(_ends(text, limit)), limit, cut)
 
 
 def line(text: str, limit: int) -> str:
     """Like `escape`, on one line."""
-    return _within(_flat(text), limit, cut)
+    return _within(_flat(text, limit), limit, cut)
 
 
 def bold(text: str, limit: int) -> str:
     """One bold line; stars in it become look-alikes, since they would end it."""
-    inner = _flat(text).replace("*", "∗")
+    inner = _flat(text, limit).replace("*", "∗")
     return f"*{_within(inner, limit - 2, cut)}*" if inner else ""
 
 
 def code(text: str, limit: int) -> str:
     """A text in code style; back-ticks in it become primes, since they cannot be escaped."""
-    inner = _within(_flat(text).replace("`", "ʹ"), limit - 2, cut)
+    inner = _within(_flat(text, limit).replace("`", "ʹ"), limit - 2, cut)
     return f"`{inner}`" if inner else ""
 
 
 def code_block(text: str, limit: int) -> str:
     """Several lines in code style; a long one keeps its start and its end."""
-    inner = _within(clean(text).replace("`", "ʹ").strip(), limit - 6, cut_middle)
+    inner = _within(clean(_ends(text, limit)).replace("`", "ʹ").strip(), limit - 6, cut_middle)
     return f"```{inner}```" if inner else ""
 
 
@@ -93,8 +93,14 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
-def _flat(text: str) -> str:
-    return " ".join(clean(text).split())
+def _flat(text: str, limit: int) -> str:
+    return " ".join(clean(_ends(text, limit)).split())
+
+
+def _ends(text: str, limit: int) -> str:
+    """The start and the end of a very long text: nobody will see more, so nothing more is cleaned."""
+    most = 8 * max(limit, 0) + 1000
+    return text if len(text) <= most else f"{text[: most // 2]} {text[len(text) - most // 2 :]}"
 
 
 def _within(text: str, limit: int, shorten: Callable[[str, int], str]) -> str:

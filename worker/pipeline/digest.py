@@ -5,7 +5,7 @@ from collections import Counter
 from worker.domain.event import Event, Kind
 from worker.domain.folding import Folding, Line
 from worker.domain.looks import headline, look
-from worker.domain.markup import bold, date, line, link, units
+from worker.domain.markup import bold, code, date, line, link, units
 from worker.domain.message import Block, Colour, Context, Message, Section
 
 LINES_MOST = 40
@@ -14,6 +14,7 @@ ROOM = (
 )
 SECTION = 2_800
 GROUPS_MOST = 8
+LABELS = 3
 FEW = 5  # so many entities are told with their details
 REPEAT_NOTE = "↻ Slack did not confirm an earlier try: some of this may repeat a message you have seen."
 
@@ -44,8 +45,10 @@ def _shown(folding: Folding, urls: tuple[str, ...]) -> list[str]:
     shown: list[str] = []
     room = ROOM
     details = len(folding.lines) <= FEW
+    titles = Counter(headline(told.event) for told in folding.lines)
     for told, url in zip(folding.lines[:LINES_MOST], urls, strict=False):
-        text = _line(told, url, 500 if details else 120)
+        alike = titles[headline(told.event)] > 1
+        text = _line(told, url, 500 if details else 120, alike=alike)
         if units(text) > room:
             break
         shown.append(text)
@@ -53,13 +56,16 @@ def _shown(folding: Folding, urls: tuple[str, ...]) -> list[str]:
     return shown
 
 
-def _line(told: Line, url: str, detail_most: int) -> str:
+def _line(told: Line, url: str, detail_most: int, *, alike: bool) -> str:
+    """One entity; where others have the same title, with what tells them apart."""
     event = told.event
     title = bold(headline(event), 120)
     detail = line(event.error or event.text, detail_most)
     when = date(event.accepted_at_ms / 1000 if event.time_s is None else event.time_s, "{time}")
     again = f"(+{told.older:,} earlier)" if told.older else ""
-    what = " — ".join(part for part in (link(url, title) if url else title, detail) if part)
+    labels = " ".join(code(f"{name}={value}", 60) for name, value in list(event.labels.items())[:LABELS])
+    title = link(url, title) if url else title
+    what = " — ".join(part for part in (f"{title} {labels}" if alike and labels else title, detail) if part)
     return " ".join(part for part in (look(event)[0], what, again, "·", when) if part)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from worker.domain.event import Event
 from worker.domain.folding import Folding, Line, Told
 from worker.domain.looks import urgency
 
@@ -14,14 +13,8 @@ def fold(told: Sequence[Told]) -> Folding:
     for one in told:
         about = one.event.about
         seen.setdefault(about, set()).add((one.event.source, one.event.id))
-        if about not in newest or _age(one.event) > _age(newest[about].event):
+        if about not in newest or one.event.order > newest[about].event.order:
             newest[about] = one
     lines = [Line(one.event, one.delivery_id, len(seen[about]) - 1) for about, one in newest.items()]
     lines.sort(key=lambda line: (-urgency(line.event), line.event.kind, line.event.order))
     return Folding(tuple(lines), tuple(dict.fromkeys(one.mention for one in told if one.mention)))
-
-
-def _age(event: Event) -> tuple[float, int, int]:
-    """By its own time; at the same time by its place in the stream."""
-    at_s, n = event.order
-    return at_s, event.accepted_at_ms, n

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ TICK_S = 0.5
 LOCK_MS = 5_000
 WOKEN_AT_ONCE, PROBED_AT_ONCE = 512, 50
 TIDY_EVERY_S, LEDGER_EVERY_S = 10.0, 30.0
+REFRESH_ASKED_MS = 120_000  # a directory is asked for once in this time, however busy the workers are
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,9 @@ class Sweep:
         """Directories that were read before and are too old by now."""
         for integration in await self.integrations.all():
             age_s = await self.directory.age_s(integration.id)
-            if age_s is not None and age_s > self.ages.directory_s and integration.state == "active":
+            too_old = age_s is not None and age_s > self.ages.directory_s and integration.state == "active"
+            asked = f"refresh:{integration.id}"
+            if too_old and await self.upkeep.lock(asked, secrets.token_hex(4), REFRESH_ASKED_MS):
                 await self.refresh(integration.id)
 
     async def _throw_away(self) -> None:

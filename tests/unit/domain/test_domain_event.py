@@ -43,7 +43,8 @@ def test_severities_compare() -> None:
 
 
 def test_states_are_ordered_by_time_and_else_by_the_stream() -> None:
-    assert event().order == (1700000000.123, 4)
+    assert event().order == (1700000000.123, 1700000000123, 4)
+    assert event(time_s=5.0, entry_id="8-0").order < event(time_s=5.0, entry_id="9-0").order
     assert event(time_s=5.0).order < event(time_s=6.0, entry_id="1-0").order
     assert event(entry_id="1700000000123").order < event().order
 

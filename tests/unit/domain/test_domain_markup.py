@@ -123,3 +123,9 @@ def test_a_time_out_of_range_is_left_out(at_s: float) -> None:
 )
 def test_a_span_is_told_as_people_say_it(seconds: float, words: str) -> None:
     assert markup.duration(seconds) == words
+
+
+def test_of_a_very_long_text_only_what_may_be_shown_is_looked_at() -> None:
+    text = "start " + "x" * 5_000_000 + " end"
+    assert markup.line(text, 20).startswith("start x")
+    assert markup.code_block(text, 60).endswith(" end```")

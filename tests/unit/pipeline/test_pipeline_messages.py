@@ -156,3 +156,13 @@ def test_of_many_steps_those_around_the_open_one_are_shown() -> None:
     assert "30 of 40 steps done" in text
     assert " s30" in text
     assert " s1 " not in text
+
+
+def test_what_has_the_same_title_is_told_apart_by_its_labels() -> None:
+    first = simple(labels={"node": "a", "zone": "1"}, entity=Entity("alert", "1"))
+    second = simple(labels={"node": "b", "zone": "1"}, entity=Entity("alert", "2"))
+    alike = str(digest(Folding((Line(first, "d1"), Line(second, "d2"))), ("", "")).blocks)
+    assert "`node=a` `zone=1`" in alike
+    assert "`node=b`" in alike
+    other = replace(second, title="Something else")
+    assert "node=" not in str(digest(Folding((Line(first, "d1"), Line(other, "d2"))), ("", "")).blocks)

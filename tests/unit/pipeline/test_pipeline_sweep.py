@@ -290,3 +290,12 @@ async def test_a_day_of_slack_outage_loses_nothing() -> None:
         await house.drain()
         balance = await house.balance()
         assert (balance.delivered, balance.merged, balance.pending) == (1, 24, 0)
+
+
+async def test_a_directory_is_asked_for_once_however_busy_the_workers_are(house: House) -> None:
+    await house.tell(alert())
+    house.pass_time(900)
+    assert await asked_for(house) == ["acme"]
+    assert await asked_for(house) == []
+    house.pass_time(120)
+    assert await asked_for(house) == ["acme"]
