@@ -47,7 +47,7 @@ def judged(check: str, passed: bool, detail: str, mend: str, *, otherwise: Level
 
 
 async def looked(
-    made: "Services", check: str, look: Look, *, most_s: float = LOOK_S, mend: str = START_OR_CORRECT
+    made: "Services", check: str, look: Look, *, most_s: float, mend: str = START_OR_CORRECT
 ) -> Sequence[Finding]:
     """What a look finds; that it found nothing out is a finding too."""
     try:

@@ -87,11 +87,14 @@ async def _examine(found: list[Finding], complete: asyncio.Event) -> None:
 async def _with_services(made: "Services", ring: Finding) -> list[Finding]:
     """First what everything needs; what needs Redis only when it answers."""
     server, broker = await asyncio.gather(
-        checks.looked(made, "Redis", checks.redis), checks.looked(made, "broker", checks.broker)
+        checks.looked(made, "Redis", checks.redis, most_s=checks.LOOK_S),
+        checks.looked(made, "broker", checks.broker, most_s=checks.LOOK_S),
     )
     opened = ring.level is Level.OK
     if server[0].level is Level.FAILED and len(server) == 1:
-        slack = await checks.looked(made, "Slack", slack_checks.reachable, mend=CHECK_NETWORK)
+        slack = await checks.looked(
+            made, "Slack", slack_checks.reachable, most_s=checks.LOOK_S, mend=CHECK_NETWORK
+        )
         rest = Finding("the rest", Level.NOTE, f"was not looked at: {REST}")
         return [*server, *broker, *([ring] if opened else []), *slack, rest]
     looks: list[tuple[str, Look, float]] = [

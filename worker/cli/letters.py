@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import click
@@ -39,14 +40,22 @@ class Choice:
             raise click.UsageError("Say it in one way: IDs, --reason R, or --all.")
 
 
-@dataclass(slots=True)
-class Done:
-    """What became of each: done, not a dead letter any more, never one, or still one and why."""
+class Ending(StrEnum):
+    """What became of one that a person meant."""
 
-    done: dict[str, str] = field(default_factory=dict)
-    before: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
+    DONE = "done"
+    BEFORE = "before"  # it is no dead letter any more
+    UNKNOWN = "unknown"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What was done to one, in words."""
+
+    id: str
+    ending: Ending
+    words: str = ""
 
 
 async def letters(made: "Services", reason: str | None = None) -> list[DeadLetter]:
@@ -82,60 +91,68 @@ def destination(letter: DeadLetter) -> str:
     return letter.delivery.lane.partition("/")[2] if letter.delivery else ""
 
 
-async def do_to_each(made: "Services", choice: Choice, act: Act) -> Done:
+async def do_to_each(made: "Services", choice: Choice, act: Act) -> list[Result]:
     """Oldest first, so that what goes back to a lane goes back in its order; all that can be done is done."""
     ids = list(dict.fromkeys(choice.ids))
     if not ids:
         ids = [letter.id for letter in reversed(await letters(made, choice.reason))]
-    done = Done()
+    results: list[Result] = []
     for start in range(0, len(ids), AT_ONCE):
-        await asyncio.gather(*(_do(made, id_, act, done) for id_ in ids[start : start + AT_ONCE]))
-    if done.done:
-        await _take_out_of_flower(made, done.done)
-    return done
+        results += await asyncio.gather(*(_do(made, id_, act) for id_ in ids[start : start + AT_ONCE]))
+    done = [one.id for one in results if one.ending is Ending.DONE]
+    if done:
+        await _take_out_of_flower(made, done)
+    return results
 
 
-def tell(done: Done, verb: str) -> None:
+def tell(results: Sequence[Result], verb: str) -> None:
     """What was done, a line each or counted; Problem when something was not."""
-    total = len(done.done) + len(done.before)
-    if total > SAID_ONE_BY_ONE:
-        click.echo(f"{count(len(done.done), 'dead letter')} {verb}" + _besides(done.before))
+    by_ending = {ending: [one for one in results if one.ending is ending] for ending in Ending}
+    well = [one for one in results if one.ending in (Ending.DONE, Ending.BEFORE)]
+    if len(well) > SAID_ONE_BY_ONE:
+        before = len(by_ending[Ending.BEFORE])
+        besides = f"; {before} were none any more" if before else ""
+        click.echo(f"{count(len(by_ending[Ending.DONE]), 'dead letter')} {verb}{besides}")
     else:
-        for words in (*done.done.values(), *(f"{id_} is not a dead letter any more" for id_ in done.before)):
-            click.echo(words)
-    if not total and not done.unknown and not done.failed:
+        for one in well:
+            click.echo(one.words)
+    if not results:
         click.echo("There is no such dead letter.")
-    wrong = []
-    if done.unknown:
-        wrong.append(f"There is no dead letter {', '.join(done.unknown)}: see `ik-slack dead-letters list`.")
-    wrong += list(done.failed.values())[:SAID_ONE_BY_ONE]
-    if len(done.failed) > SAID_ONE_BY_ONE:
-        wrong.append(f"{len(done.failed) - SAID_ONE_BY_ONE} more were not {verb}.")
+    wrong = [one.words for one in by_ending[Ending.FAILED]]
+    if len(wrong) > SAID_ONE_BY_ONE:
+        wrong[SAID_ONE_BY_ONE:] = [f"{len(wrong) - SAID_ONE_BY_ONE} more were not {verb}."]
+    if unknown := ", ".join(one.id for one in by_ending[Ending.UNKNOWN]):
+        wrong.insert(0, f"There is no dead letter {unknown}: see `ik-slack dead-letters list`.")
     if wrong:
         raise Problem(" ".join(wrong))
 
 
-async def _do(made: "Services", id_: str, act: Act, done: Done) -> None:
-    if await made.dead_letters.find(id_) is None:
-        (done.before if await made.dead_letters.is_kept(id_) else done.unknown).append(id_)
-        return
+async def _do(made: "Services", id_: str, act: Act) -> Result:
+    letter = await made.dead_letters.find(id_)
+    if letter is None:
+        if await made.dead_letters.is_kept(id_):
+            return Result(id_, Ending.BEFORE, f"{id_} is not a dead letter any more")
+        return Result(id_, Ending.UNKNOWN)
     try:
         words = await act(made, id_)
     except Problem as error:
-        done.failed[id_] = str(error)
-        return
-    is_still = await made.dead_letters.find(id_) is not None
-    (done.failed if is_still else done.done)[id_] = f"{words}." if is_still else words
+        return Result(id_, Ending.FAILED, str(error))
+    after = await made.dead_letters.find(id_)
+    if after is not None and _replays(after) == _replays(
+        letter
+    ):  # else it was told meanwhile, and died again
+        return Result(id_, Ending.FAILED, f"{words}.")
+    return Result(id_, Ending.DONE, words)
 
 
-async def _take_out_of_flower(made: "Services", ids: Sequence[str] | dict[str, str]) -> None:
+def _replays(letter: DeadLetter) -> int:
+    return letter.delivery.replays if letter.delivery else 0
+
+
+async def _take_out_of_flower(made: "Services", ids: Sequence[str]) -> None:
     """At once; a worker corrects what is missed here."""
     try:
         lying = await made.dead_queue.ids()
         await made.dead_queue.remove({message for id_ in ids for message in lying.get(id_, ())})
     except Unavailable as error:
         warn([f"The broker does not answer ({error}): Flower shows them until a worker reaches it."])
-
-
-def _besides(before: Sequence[str]) -> str:
-    return f"; {len(before)} were none any more" if before else ""

@@ -1,0 +1,229 @@
+"""Explain: an event's whole way, whatever became of it."""
+
+import json
+
+import pytest
+from cli_shell import Shell
+from inspecting import BROKEN, alive, event, ingest, publish, refuse_messages, tell, told
+
+
+@pytest.fixture
+def ops(shell: Shell) -> str:
+    shell.connect()
+    return shell.subscribe("--to", "#ops", "--kind", "workflow")
+
+
+def explained(shell: Shell, event_id: str) -> dict:
+    ended = shell("explain", event_id, "--json")
+    assert ended.code == 0, ended.err
+    return ended.json
+
+
+def test_a_delivered_event_has_its_attempt_and_the_link_to_its_message(shell: Shell, ops: str) -> None:
+    [entry] = told(shell, event())
+    story = explained(shell, "deploy-1")
+    assert set(story) == {"event", "state", "matched", "unmatched"}
+    assert story["state"] == "delivered"
+    assert story["event"]["id"] == "deploy-1"
+    assert story["event"]["entry_id"] == entry
+    [matched] = story["matched"]
+    assert matched["subscription_id"] == ops
+    delivery = matched["delivery"]
+    assert (delivery["state"], delivery["event_id"], delivery["lane"]) == (
+        "delivered",
+        "deploy-1",
+        "acme/#ops",
+    )
+    [attempt] = delivery["attempts"]
+    assert set(attempt) == {"at", "method", "outcome", "code", "wait_s"}
+    assert (attempt["method"], attempt["outcome"]) == ("chat.postMessage", "delivered")
+    assert attempt["at"].endswith("Z")
+    path = f"archives/{delivery['channel']}/p{delivery['ts'].replace('.', '')}"
+    assert delivery["permalink"] == shell.slack.url + path
+
+
+def test_people_read_it_as_a_story(shell: Shell, ops: str) -> None:
+    alerts = shell.subscribe("--to", "#ops", "--kind", "alert")
+    told(shell, event())
+    out = shell("explain", "deploy-1").out
+    assert "Event deploy-1: Workflow run deploy-1 failed" in out
+    assert "delivered: it is for 1 subscription, not for 1 other" in out
+    assert f"✓ {ops} → acme/#ops" in out
+    assert "chat.postMessage: delivered" in out
+    assert "/archives/C" in out
+    assert f"– {alerts}: kind is workflow, not alert" in out
+
+
+def test_every_subscription_without_a_delivery_says_why(shell: Shell, ops: str) -> None:
+    alerts = shell.subscribe("--to", "#ops", "--kind", "alert")
+    told(shell, event())
+    later = shell.subscribe("--to", "#lobby", "--project", "shop")
+    unmatched = {one["subscription_id"]: one["reason"] for one in explained(shell, "deploy-1")["unmatched"]}
+    assert unmatched == {
+        alerts: "kind is workflow, not alert",
+        later: "it was added after the event was accepted",
+    }
+
+
+def test_a_subscription_that_was_paused_then_says_so(shell: Shell, ops: str) -> None:
+    shell("subscriptions", "pause", ops)
+    told(shell, event())
+    assert explained(shell, "deploy-1")["unmatched"][0]["reason"] == "the subscription is paused"
+    shell("subscriptions", "resume", ops)
+    assert "changed, or resumed, after" in explained(shell, "deploy-1")["unmatched"][0]["reason"]
+
+
+def test_a_suppressed_event_says_why(shell: Shell, ops: str) -> None:
+    told(shell, event().replace("workflow.failed", "resource.state_changed"))
+    story = explained(shell, "deploy-1")
+    assert (story["state"], story["reason"], story["matched"]) == (
+        "suppressed",
+        "no subscription matches",
+        [],
+    )
+    assert "suppressed: no subscription matches" in shell("explain", "deploy-1").out
+
+
+def test_a_parked_delivery_says_the_step_that_frees_it(shell: Shell, ops: str) -> None:
+    shell.subscribe("--to", "#lobby")
+    told(shell, event())
+    story = explained(shell, "deploy-1")
+    assert story["state"] == "parked"
+    parked = next(one["delivery"] for one in story["matched"] if one["delivery"]["state"] == "parked")
+    assert parked["waits"] == "@infrakitchen is not a member of #lobby"
+    assert "/invite @infrakitchen" in parked["hint"]
+    assert "/invite @infrakitchen" in shell("explain", "deploy-1").out
+
+
+def test_a_delivery_parked_with_its_integration_says_what_that_needs(shell: Shell, ops: str) -> None:
+    shell.acme.revoke(shell.acme.token)
+    told(shell, event())
+    [matched] = explained(shell, "deploy-1")["matched"]
+    assert matched["delivery"]["state"] == "parked"
+    assert "ik-slack integrations rotate acme" in matched["delivery"]["hint"]
+    assert [one["outcome"] for one in matched["delivery"]["attempts"]] == ["blocked"]
+
+
+def test_a_dead_delivery_is_what_the_event_is(shell: Shell, ops: str) -> None:
+    refuse_messages(shell)
+    told(shell, event())
+    story = explained(shell, "deploy-1")
+    assert story["state"] == "dead"
+    delivery = story["matched"][0]["delivery"]
+    assert [one["outcome"] for one in delivery["attempts"]] == ["refused", "refused"]
+    assert f"dead-letters replay {delivery['id']}" in delivery["hint"]
+
+
+def test_a_replayed_delivery_tells_its_steps_in_order(shell: Shell, ops: str) -> None:
+    refuse_messages(shell)
+    told(shell, event())
+    shell("dead-letters", "replay", "--all")
+    tell(shell)
+    lines = [line.split("  ")[-1].strip() for line in shell("explain", "deploy-1").out.splitlines()]
+    refused, queued = lines.index("chat.postMessage: refused (invalid_blocks)"), "replayed 1 time"
+    place = next(place for place, line in enumerate(lines) if queued in line)
+    assert refused < place < lines.index("chat.postMessage: delivered")
+
+
+def test_a_pending_delivery_says_what_it_waits_for(shell: Shell, ops: str) -> None:
+    ingest(shell, event("deploy-0"), event())
+
+    def waits() -> str:
+        return str(explained(shell, "deploy-1")["matched"][0]["delivery"]["waits"])
+
+    assert "no worker is running" in waits()
+    alive(shell, "worker")
+    assert waits() == "1 before it in its lane"
+    shell.slack.fault("service_unavailable", times=50)
+    tell(shell, budget_s=0.0)
+    story = explained(shell, "deploy-1")
+    assert story["state"] == "pending"
+    [delivery] = [one["delivery"] for one in story["matched"]]
+    assert delivery["attempts"][-1]["outcome"] == "transient"
+    assert delivery["waits"] == "Slack is not available at the moment"
+
+
+def test_a_merged_delivery_names_the_message_that_tells_it(shell: Shell, ops: str) -> None:
+    told(shell, event("deploy-0"), event())
+    states = {id_: explained(shell, id_) for id_ in ("deploy-0", "deploy-1")}
+    merged, lead = sorted(states.values(), key=lambda story: story["state"] != "merged")
+    assert merged["matched"][0]["delivery"]["merged_into"] == lead["matched"][0]["delivery"]["id"]
+    assert merged["matched"][0]["delivery"]["permalink"] == lead["matched"][0]["delivery"]["permalink"]
+    assert f"told by the message of {lead['matched'][0]['delivery']['id']}" in shell(
+        "explain", merged["event"]["id"]
+    ).out  # fmt: skip
+
+
+def test_a_delivery_of_a_removed_subscription_is_told_too(shell: Shell, ops: str) -> None:
+    told(shell, event())
+    shell("subscriptions", "remove", ops)
+    story = explained(shell, "deploy-1")
+    assert (story["state"], story["matched"][0]["subscription_id"]) == ("delivered", ops)
+    assert story["unmatched"] == []
+
+
+def test_an_event_whose_deliveries_are_no_longer_kept_is_forgotten(shell: Shell, ops: str) -> None:
+    told(shell, event())
+    delivery_id = explained(shell, "deploy-1")["matched"][0]["delivery"]["id"]
+    shell.store(lambda made: made.server.command("DEL", made.server.keys.delivery(delivery_id)))
+    shell.env.setenv("RETENTION_S", "1")
+    story = explained(shell, "deploy-1")
+    assert story["state"] == "forgotten"
+    assert "no longer kept" in story["reason"]
+
+
+def test_an_entry_nobody_read_yet_waits(shell: Shell, ops: str) -> None:
+    [entry] = publish(shell, event())
+    story = explained(shell, entry)
+    assert (story["state"], story["event"]["id"]) == ("waiting", "deploy-1")
+    assert "no ingest is running" in story["reason"]
+    assert story["unmatched"][0]["reason"] == "it matches; the event was not read yet"
+    alive(shell, "ingest")
+    assert explained(shell, entry)["reason"] == "it is one of 1 entries that are being read"
+
+
+def test_an_event_is_found_by_its_entry_and_by_a_delivery(shell: Shell, ops: str) -> None:
+    [entry] = told(shell, event())
+    delivery_id = explained(shell, "deploy-1")["matched"][0]["delivery"]["id"]
+    for id_ in (entry, delivery_id):
+        assert explained(shell, id_)["event"]["id"] == "deploy-1"
+
+
+def test_the_id_of_infrakitchens_own_event_is_its_entry(shell: Shell, ops: str) -> None:
+    body = {"event_type": "create", "entity_type": "workflow", "entity_id": "w", "title": "Made",
+            "message": "", "status": "info", "metadata": None}  # fmt: skip
+    [entry] = told(shell, json.dumps(body))
+    assert explained(shell, entry)["state"] == "delivered"
+
+
+def test_an_unreadable_entry_is_rejected_with_what_is_wrong(shell: Shell, ops: str) -> None:
+    [entry] = publish(shell, BROKEN)
+    assert "is no event: line 1" in explained(shell, entry)["reason"]
+    ingest(shell)
+    story = explained(shell, entry)
+    assert (story["state"], story["event"]) == ("rejected", {"id": entry, "entry_id": entry})
+    assert story["reason"].startswith("line 1 column")
+
+
+def test_events_of_two_sources_with_one_id_are_both_told(shell: Shell, ops: str) -> None:
+    told(shell, event(source="/a"), event(source="/b"))
+    story = explained(shell, "deploy-1")
+    [other] = story["others"]
+    assert {story["event"]["source"], other["event"]["source"]} == {"/a", "/b"}
+    assert shell("explain", "deploy-1").out.count("Event deploy-1") == 2
+
+
+def test_an_event_nobody_knows_is_one_line(shell: Shell) -> None:
+    ended = shell("explain", "nope")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == (
+        "Error: No event 'nope' is known: it was never published here, or longer ago than events are kept.\n"
+    )
+    publish(shell, event())
+    assert "1 entry of the stream was not read yet" in shell("explain", "nope").err
+
+
+def test_an_events_texts_cannot_steer_the_terminal(shell: Shell, ops: str) -> None:
+    told(shell, event("deploy-1", name="a\x1b[31m\x9bred\n\nb"))
+    assert "\x1b" not in shell("explain", "deploy-1").out
+    assert "\x9b" not in shell("explain", "deploy-1").out
