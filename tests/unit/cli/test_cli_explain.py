@@ -1,10 +1,16 @@
 """Explain: an event's whole way, whatever became of it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from cli_shell import Shell
 from inspecting import BROKEN, alive, event, ingest, publish, refuse_messages, tell, told
+
+from worker.bootstrap import Services
+from worker.domain.delivery import event_ref
+from worker.sources import read
+from worker.store.keys import Keys
 
 
 @pytest.fixture
@@ -227,3 +233,52 @@ def test_an_events_texts_cannot_steer_the_terminal(shell: Shell, ops: str) -> No
     told(shell, event("deploy-1", name="a\x1b[31m\x9bred\n\nb"))
     assert "\x1b" not in shell("explain", "deploy-1").out
     assert "\x9b" not in shell("explain", "deploy-1").out
+
+
+def test_an_event_that_is_just_being_read_waits(shell: Shell, ops: str) -> None:
+    body = event().encode()
+    shell.store(lambda made: made.events.remember([(read(body, "1700000000000-0"), body)]))
+    story = explained(shell, "deploy-1")
+    assert (story["state"], story["reason"]) == ("waiting", "it is being read")
+
+
+def test_a_kept_event_this_version_cannot_read_is_one_line(shell: Shell, ops: str) -> None:
+    told(shell, event())
+    key, source = Keys().event(event_ref("/ik", "deploy-1"))
+    shell.store(lambda made: made.server.command("HSET", key, source, "j{"))
+    ended = shell("explain", "deploy-1")
+    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert "cannot be read by this version" in ended.err
+    assert shell("deliveries", "list", "--json").json[0]["event_id"] == ""
+
+
+def test_a_delivery_whose_event_is_gone_explains_nothing(shell: Shell, ops: str) -> None:
+    told(shell, event())
+    delivery_id = explained(shell, "deploy-1")["matched"][0]["delivery"]["id"]
+    key, _ = Keys().event(event_ref("/ik", "deploy-1"))
+    shell.store(lambda made: made.server.command("DEL", key))
+    assert f"No event '{delivery_id}' is known" in shell("explain", delivery_id).err
+
+
+def test_an_old_event_does_not_accuse_its_subscriptions(shell: Shell, ops: str) -> None:
+    old = event()
+    shell.store(lambda made: made.server.command("XADD", "infrakitchen:events", "1-0", "event", old))
+    shell("subscriptions", "pause", ops)
+    ingest(shell)
+    shell("subscriptions", "resume", ops)
+    shell.store(lambda made: _aged(made, ops))
+    assert "no longer kept, or it was changed since" in explained(shell, "deploy-1")["unmatched"][0]["reason"]
+
+
+async def _aged(made: Services, subscription_id: str) -> None:
+    """As if it had been added before every event."""
+    found = await made.subscriptions.find(subscription_id)
+    await made.subscriptions.change(save=[replace(found, created_at_ms=0)])
+
+
+def test_a_discarded_delivery_says_so(shell: Shell, ops: str) -> None:
+    ingest(shell, event())
+    shell("subscriptions", "remove", ops)
+    assert explained(shell, "deploy-1")["state"] == "discarded"
+    assert "discarded (subscription_removed)" in shell("explain", "deploy-1").out
+    assert "subscription_removed" in shell("deliveries", "list").out
