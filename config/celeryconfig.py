@@ -17,8 +17,6 @@ ROUTES = {
     "slack.replay": "upkeep",
     "slack.dead_letter": "dead_letters",
 }
-VISIBILITY_TIMEOUT_S = 120
-"""When an unacknowledged message runs again; far above a drain's budget, short as only wakes are at stake."""
 
 
 def celery_config(settings: Settings) -> dict[str, object]:
@@ -47,7 +45,7 @@ _TASKS: dict[str, object] = {
     # Results cost a quarter of a task's time or more, and Flower shows the outcome from events.
     "result_backend": None,
     "task_ignore_result": True,
-    # A wake may run twice: the lane's lease decides. So keep it until it is done.
+    # Until it is done a call counts against what a worker takes, so that another worker gets the next.
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,
     # Without the sent event Flower never hears of a task in a queue that nobody consumes.
@@ -78,11 +76,11 @@ def _queue(name: str) -> Queue:
 
 def _broker(url: str, key_prefix: str) -> dict[str, object]:
     options: dict[str, object] = {
-        "visibility_timeout": VISIBILITY_TIMEOUT_S,
-        # The default pair looks for lost messages only every 100 s.
-        "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 1,
-        # The default of 10 makes acknowledgements fail when many threads finish at once.
+        # A wake-up call is gone once it is taken: what a dead worker held, the sweep wakes again. If it were
+        # kept until acknowledged, one in hand would end Celery 5.7's worker when Redis restarts: it takes an
+        # acknowledgement that fails on the lost connection for a fault it cannot survive.
+        "ack_emulation": False,
+        # The default of 10 is too few when many threads finish at once.
         "max_connections": 64,
         "global_keyprefix": f"{key_prefix}:celery:",
         "client_name": "ik-slack",

@@ -11,7 +11,7 @@ from worker.pipeline.connection import connected
 from worker.pipeline.drain import Drained, drain
 from worker.pipeline.replay import replay
 
-LONGEST_COUNTDOWN_S = 20.0  # a countdown beyond the broker's visibility time-out would run twice
+LONGEST_COUNTDOWN_S = 20.0  # a call that waits is in a worker's memory only; longer waits are in the store
 READING_MOST_S = 3600.0  # a directory of 20,000 channels, at Slack's pace, several times over
 
 

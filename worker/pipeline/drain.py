@@ -33,7 +33,7 @@ from worker.telemetry import say
 
 log = logging.getLogger("worker.drain")
 
-BUDGET_S = 10.0  # far below the lease, which is far below Celery's visibility time-out
+BUDGET_S = 10.0  # far below the lease
 REDIS_AWAY_S = 2.0
 
 
