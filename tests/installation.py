@@ -209,7 +209,7 @@ class Installation:
 
     async def kill_redis(self) -> None:
         """End it at whatever instruction it is; its files stay."""
-        pid = (await self.redis.info("server"))["process_id"]
+        pid = (await until(partial(self.redis.info, "server"), "Redis answers"))["process_id"]
         os.kill(pid, signal.SIGKILL)
         await asyncio.to_thread(self.server.stop)
 

@@ -1,0 +1,37 @@
+"""An installation under load: twenty channels, pace raised so that a run is short."""
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from accounts import CHANNELS
+from installation import Installation, installed
+
+
+@pytest.fixture
+async def one(tmp_path: Path) -> AsyncIterator[Installation]:
+    """Subscribed and empty; nothing runs yet."""
+    async with installed(tmp_path, POST_RATE_PER_CHANNEL="20", POST_RATE_PER_WORKSPACE="60000") as made:
+        made.sandbox.set_rate(0)
+        made.sandbox.tiers = False
+        made.sandbox.latency_s = 0.05
+        for name in CHANNELS:
+            made.workspace.add_channel(name)
+        await made.connect(*(f"#{name}" for name in CHANNELS))
+        yield made
+
+
+@pytest.fixture
+def seconds() -> float:
+    """How long everything at once goes on; `CHAOS_SECONDS` for a longer run."""
+    return float(os.environ.get("CHAOS_SECONDS") or 25)
+
+
+@pytest.fixture
+def seed() -> int:
+    """Told in the report, so that a run can be had again: `CHAOS_SEED`."""
+    return int(os.environ.get("CHAOS_SEED") or int.from_bytes(os.urandom(3)))
