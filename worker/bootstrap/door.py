@@ -1,7 +1,9 @@
 """Opens the door for Celery: settings, logging, the app, and the event loop of the worker."""
 
 import logging.config
+import os
 import sys
+import threading
 import warnings
 from typing import NoReturn
 
@@ -14,6 +16,10 @@ from config.settings import Settings, SettingsError
 from worker.bootstrap.calls import make_celery
 from worker.bootstrap.runtime import Runtime
 from worker.domain.errors import Problem
+
+log = logging.getLogger("worker")
+
+STOP_MOST_S = 22.0  # a post in flight may take 15 s; `ik-slack up` kills after 25 s
 
 
 def open_door(settings: Settings | None = None) -> Celery:
@@ -29,7 +35,7 @@ def open_door(settings: Settings | None = None) -> Celery:
     config = log_config(settings)
     setup_logging.connect(lambda **_: logging.config.dictConfig(config), weak=False)
     worker_init.connect(lambda **_: _start(celery), weak=False)
-    worker_shutting_down.connect(lambda **_: celery.runtime.stop(), weak=False)
+    worker_shutting_down.connect(lambda **_: _stop(celery), weak=False)
     worker_shutdown.connect(lambda **_: celery.runtime.close(), weak=False)
     return celery
 
@@ -39,6 +45,20 @@ def _start(celery: Celery) -> None:
         celery.runtime.start()
     except Problem as error:
         _refuse(error)
+
+
+def _stop(celery: Celery) -> None:
+    """Lanes are given back. Celery may then wait for ever for a broker that is away: not with us."""
+    celery.runtime.stop()
+    last_word = threading.Timer(STOP_MOST_S, _end)
+    last_word.daemon = True
+    last_word.start()
+
+
+def _end() -> None:
+    log.warning("Celery did not end in time; no post is in flight, so this process ends")
+    logging.shutdown()
+    os._exit(0)
 
 
 def _refuse(error: Exception) -> NoReturn:
