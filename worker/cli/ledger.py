@@ -36,7 +36,7 @@ def command(as_json: bool) -> None:
     if as_json:
         print_json(asdict(balance))
     else:
-        _print_balance(balance)
+        print_balance(balance)
     if balance.unaccounted:
         lost = count(balance.unaccounted, "event or delivery", "events or deliveries")
         raise Problem(
@@ -44,8 +44,8 @@ def command(as_json: bool) -> None:
         )
 
 
-def _print_balance(balance: Balance) -> None:
-    """What came in, what became of it, and whether the two are the same."""
+def print_balance(balance: Balance, *, commands: bool = True) -> None:
+    """What came in, what became of it, and whether the two are the same; with the commands that say more."""
     lines: tuple[Line | None, ...] = (
         ("accepted", balance.accepted, "distinct events"),
         ("suppressed", balance.suppressed, "of them, for no subscription"),
@@ -53,7 +53,7 @@ def _print_balance(balance: Balance) -> None:
         (
             "rejected",
             balance.rejected,
-            _see(balance.rejected, "unreadable entries", f"{DEAD} --reason unreadable"),
+            _see(balance.rejected, "unreadable entries", f"{DEAD} --reason unreadable", commands),
         ),
         None,
         ("created", balance.created, "deliveries"),
@@ -61,8 +61,8 @@ def _print_balance(balance: Balance) -> None:
         ("delivered", balance.delivered, "messages"),
         ("merged", balance.merged, "told in another delivery's message"),
         ("pending", balance.pending, ""),
-        ("parked", balance.parked, _see(balance.parked, "wait for a person", "parked list")),
-        ("dead", balance.dead, _see(balance.dead, "nobody tries again", DEAD)),
+        ("parked", balance.parked, _see(balance.parked, "wait for a person", "parked list", commands)),
+        ("dead", balance.dead, _see(balance.dead, "nobody tries again", DEAD, commands)),
         ("discarded", balance.discarded, "a person decided"),
         None,
         ("repeated", balance.repeated, "posts made again after an unknown outcome"),
@@ -78,6 +78,6 @@ def _print_balance(balance: Balance) -> None:
         click.echo(f"{text}  ✓ everything is accounted for")
 
 
-def _see(number: int, meaning: str, command: str) -> str:
+def _see(number: int, meaning: str, command: str, commands: bool) -> str:
     """What a number means, and where the things it counts are listed when there are any."""
-    return f"{meaning}: `ik-slack {command}`" if number else meaning
+    return f"{meaning}: `ik-slack {command}`" if number and commands else meaning

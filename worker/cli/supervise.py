@@ -22,8 +22,16 @@ Say = Callable[[str, str], None]
 class Supervisor:
     """Starts programs, starts again what dies, and stops all when told to."""
 
-    def __init__(self, programs: Sequence[Program], environment: Mapping[str, str], say: Say) -> None:
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        environment: Mapping[str, str],
+        say: Say,
+        *,
+        folder: Path | None = None,
+    ) -> None:
         self._programs = programs
+        self._folder = folder
         self._environment = with_our_programs(environment)
         self._say = say
         self._stopping = asyncio.Event()
@@ -69,6 +77,7 @@ class Supervisor:
         process = await asyncio.create_subprocess_shell(
             f"exec {program.command}",
             env=self._environment,
+            cwd=self._folder,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

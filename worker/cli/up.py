@@ -62,8 +62,8 @@ def chosen(programs: Sequence[Program], only: str | None) -> list[Program]:
 
 
 @contextmanager
-def only_one(data_dir: Path) -> Iterator[None]:
-    """One `up` per DATA_DIR: two would share an embedded server and Flower's file."""
+def only_one(data_dir: Path, command: str = "ik-slack up") -> Iterator[None]:
+    """One `up` or `demo` per DATA_DIR: two would share an embedded server and Flower's file."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = data_dir / "up.lock"
     with path.open("a+") as held:
@@ -73,7 +73,7 @@ def only_one(data_dir: Path) -> Iterator[None]:
             held.seek(0)
             who = held.read().strip() or "another process"
             raise Problem(
-                f"`ik-slack up` runs here already (process {who}, DATA_DIR {data_dir}): "
+                f"`{command}` runs here already (process {who}, DATA_DIR {data_dir}): "
                 "stop that one, or set another DATA_DIR."
             ) from None
         held.truncate(0)
