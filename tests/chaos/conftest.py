@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from accounts import CHANNELS
+from accounts import CHANNELS, REPORT
 from installation import Installation, installed
 
 
@@ -35,3 +35,9 @@ def seconds() -> float:
 def seed() -> int:
     """Told in the report, so that a run can be had again: `CHAOS_SEED`."""
     return int(os.environ.get("CHAOS_SEED") or int.from_bytes(os.urandom(3)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Recovery times and repeats, also of runs that passed."""
+    for line in REPORT:
+        terminalreporter.write_line(line)

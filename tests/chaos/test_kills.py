@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from accounts import assert_accounted, load
+from accounts import REPORT, assert_accounted, load
 from installation import Installation, Program, until
 
 EVENTS = 1000
@@ -24,17 +24,21 @@ Blow = Callable[[], Awaitable[None]]
 
 
 async def under_load(one: Installation, seed: int, blow: Blow, times: int, what: str) -> None:
-    """Publish for nine seconds while blows fall, then account for everything and say how it went."""
+    """Publish for nine seconds while blows fall, then account for everything."""
     chance = Random(seed)
     loading = asyncio.create_task(one.load(load(EVENTS), over_s=9))
     for _ in range(times):
         await asyncio.sleep(chance.uniform(0.5, 1.5) * 9 / (times + 1))
         await blow()
     await loading
+    await account(one, EVENTS, f"{what} (seed {seed})")
+
+
+async def account(one: Installation, events: int, what: str) -> None:
+    """All of them are told: how long that took from now, and what it cost."""
     began = time.monotonic()
-    figures = await assert_accounted(one, EVENTS)
-    recovered_s = time.monotonic() - began
-    print(f"\n{what} (seed {seed}): all told {recovered_s:.1f} s after the last event; {figures}")
+    figures = await assert_accounted(one, events)
+    REPORT.append(f"{what}: all told {time.monotonic() - began:.1f} s after the last event; {figures}")
 
 
 async def test_a_worker_killed_again_and_again_loses_nothing(one: Installation, seed: int):
@@ -89,11 +93,8 @@ async def test_everything_at_once_at_random_loses_nothing(one: Installation, see
         await loading
         published += 40
     await chaos.end()
-    began = time.monotonic()
-    figures = await assert_accounted(one, published)
-    recovered_s = time.monotonic() - began
-    print(f"\neverything at once for {seconds:g} s (seed {seed}): {dict(chaos.count)}")
-    print(f"all told {recovered_s:.1f} s after the last event; {figures}")
+    befell = ", ".join(f"{what} × {times}" for what, times in chaos.count.items())
+    await account(one, published, f"everything for {seconds:g} s (seed {seed}; {befell})")
 
 
 @dataclass
