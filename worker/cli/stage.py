@@ -48,7 +48,7 @@ async def stage(
 
     Raises Problem when something does not come up; its output is in `folder`/log then.
     """
-    embedded = EmbeddedRedis(folder / "redis")
+    embedded = EmbeddedRedis(folder / "redis", ends_with_us=True)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(asyncio.to_thread, embedded.stop)
         redis_url = await asyncio.to_thread(embedded.start)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -11,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from worker.cli.procfile import Program
+from worker.sandbox.parent import end_with_parent
 
 AGAIN_S, AGAIN_MOST_S, SETTLED_S = 0.5, 30.0, 60.0
 STOP_S = 25.0  # a post in flight may take 15 s, and a lane is given back after it
-_PR_SET_PDEATHSIG = 1
 
 Say = Callable[[str, str], None]
 
@@ -82,7 +81,7 @@ class Supervisor:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,  # the terminal's Ctrl-C is for us alone
-            preexec_fn=_end_with_parent(),  # one prctl call, made ready before the fork
+            preexec_fn=end_with_parent(),  # one prctl call, made ready before the fork
         )
         self._running[program.name] = process
         try:
@@ -121,15 +120,3 @@ def _ending(code: int) -> str:
         return signal.Signals(-code).name
     except ValueError:
         return f"signal {-code}"
-
-
-def _end_with_parent() -> Callable[[], None] | None:
-    """On Linux a process asks to be ended when we are killed; elsewhere nothing can be asked for."""
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-    return ask

@@ -108,7 +108,9 @@ class _Up:
 
     def __init__(self, settings: Settings, programs: Sequence[Program]) -> None:
         self.settings, self.programs = settings, programs
-        self.embedded = None if settings.redis_url else EmbeddedRedis(settings.data_dir / "redis")
+        self.embedded = (
+            None if settings.redis_url else EmbeddedRedis(settings.data_dir / "redis", ends_with_us=True)
+        )
         self.asked = 0
 
     def run(self) -> None:

@@ -22,6 +22,7 @@ from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
 
 from worker.domain.errors import Problem
+from worker.sandbox.parent import end_with_parent
 from worker.sandbox.program import find_server
 
 SILENCE_S = 30.0  # a server that does not answer at all within this has failed
@@ -44,11 +45,13 @@ class EmbeddedRedis:
     """A server with its files in one directory; append-only file on, eviction off, a password of its own.
 
     The same directory keeps its password, and its port as long as that is free, so a restart keeps the URL.
+    With `ends_with_us` it does not outlive us, even if we are killed (`parent.py`).
     """
 
-    def __init__(self, directory: Path, port: int = 0) -> None:
+    def __init__(self, directory: Path, port: int = 0, *, ends_with_us: bool = False) -> None:
         self.directory = directory
         self.port = port
+        self._ends_with_us = ends_with_us
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> str:
@@ -64,7 +67,7 @@ class EmbeddedRedis:
             known_port, password = _remembered(self.directory)
             self.port = self.port or _free_port(known_port)
             _write_private(self.directory / "redis.conf", CONFIG.format(port=self.port, password=password))
-            self._process = _spawn(program, self.directory, lock)
+            self._process = _spawn(program, self.directory, lock, ends_with_us=self._ends_with_us)
         url = f"redis://:{password}@127.0.0.1:{self.port}/0"
         self._wait(self._process, url)
         _write_private(self.directory / "redis.url", url)
@@ -150,7 +153,7 @@ def _only_one(directory: Path) -> Iterator[int]:
         os.close(lock)
 
 
-def _spawn(program: str, directory: Path, lock: int) -> subprocess.Popen[bytes]:
+def _spawn(program: str, directory: Path, lock: int, *, ends_with_us: bool) -> subprocess.Popen[bytes]:
     with (directory / "redis.log").open("ab") as log:
         return subprocess.Popen(  # noqa: S603 - this path was looked up
             [program, "redis.conf"],
@@ -160,6 +163,7 @@ def _spawn(program: str, directory: Path, lock: int) -> subprocess.Popen[bytes]:
             stderr=log,
             pass_fds=(lock,),
             start_new_session=True,  # the terminal's Ctrl-C is for us; we stop it after the last write
+            preexec_fn=end_with_parent() if ends_with_us else None,  # noqa: PLW1509 - one prctl call
         )
 
 
