@@ -8,7 +8,7 @@ from pathlib import Path
 
 from config.settings import Settings
 
-COLUMNS = "name,uuid,state,args,kwargs,result,received,started,runtime,retries,exception,worker"
+COLUMNS = "name,state,args,kwargs,retries,exception,result,received,runtime,worker,uuid"
 
 
 def flower_options(settings: Settings) -> dict[str, object]:

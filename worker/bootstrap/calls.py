@@ -92,10 +92,10 @@ def publisher(celery: Celery | None, events: Events) -> Callable[[list[DeadLette
         for letter in letters:
             delivery = letter.delivery
             about = {
+                "reason": letter.reason,
+                "channel": delivery.lane.partition("/")[2] if delivery else "",
                 "delivery_id": letter.id,
                 "event_id": await event_id_of(events, delivery.event_ref) if delivery else letter.id,
-                "channel": delivery.lane.partition("/")[2] if delivery else "",
-                "reason": letter.reason,
                 "hint": hint(letter.reason, letter.id),
             }
             name = "slack.dead_letter"

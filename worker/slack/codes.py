@@ -77,7 +77,7 @@ ROWS = (
     # A person must act, for one destination.
     Row("not_in_channel", _LANE, "@{bot} is not a member of {channel}", _INVITE),
     Row("channel_not_found", _LANE,
-        "@{bot} sees no {channel}: it is private and @{bot} was not invited, was deleted, or is a typo",
+        "@{bot} sees no {channel}: a private channel it was not invited to, a deleted one, or a typo",
         "If {channel} is private, type `/invite @{bot}` in it. If it was deleted or is a typo, correct the "
         "subscription's destination."),
     Row("is_archived", _LANE, "{channel} is archived", _UNARCHIVE),
