@@ -177,6 +177,12 @@ class Installation:
         out, err = await process.communicate(given.encode())
         return Told(process.returncode or 0, out.decode(), err.decode())
 
+    async def asked(self, *arguments: str) -> Any:
+        """What a command answers with `--json`."""
+        said = await self.cli(*arguments, "--json")
+        assert said.code == 0, said
+        return json.loads(said.out)
+
     async def connect(self, *destinations: str, rules: Sequence[Mapping[str, object]] = ()) -> None:
         """Save the workspace's token, and subscribe: a destination gets what has its name as project."""
         saved = await self.cli("integrations", "add", "acme", "--token-stdin", given=self.workspace.token)

@@ -1,6 +1,7 @@
 """Events that were published arrive: in the right channels, once each, whatever lay between them."""
 
 import random
+from dataclasses import asdict
 
 from installation import Installation, alert, evts, own_body, until
 
@@ -18,6 +19,7 @@ async def test_both_forms_arrive_in_the_right_channels_once(fast: Installation):
     assert sorted(fast.marks("#flows")) == evts(*range(200, 210))
     assert (balance.accepted, balance.suppressed, balance.rejected) == (30, 0, 0)
     assert balance.repeated == 0
+    assert await fast.asked("ledger") == asdict(balance)
 
 
 async def test_an_event_nobody_subscribed_to_is_suppressed_and_said_so(fast: Installation):
@@ -77,6 +79,8 @@ async def test_unreadable_entries_are_kept_as_they_came_and_stop_nobody(fast: In
         entry: {b"event": raw} for entry, raw in entries.items()
     }
     assert all(letter.detail for letter in letters)
+    listed = await fast.asked("dead-letters", "list", "--reason", "unreadable")
+    assert {one["id"]: one["detail"] for one in listed} == {one.id: one.detail for one in letters}
 
 
 async def test_a_destination_with_strange_events_gets_all_of_them(fast: Installation):

@@ -73,12 +73,19 @@ async def test_a_lane_parks_with_the_step_that_frees_it_and_resumes_by_itself(
     assert hint in note["hint"]
     await until(lambda: _told(fast, 10), "the other channel is told")
     await fast.publish(*(alert(number) for number in range(10, 20)))
+    await until(lambda: _created(fast, 30), "all are in their lanes")
     assert fast.messages("#ops") == []
+    (listed,) = await fast.asked("parked", "list")
+    assert (listed["lane"], listed["hint"], listed["pending"]) == ("acme/#ops", note["hint"], 20)
     mend(fast.workspace)
     balance = await fast.settled(30, most_s=40)
     assert fast.marks("#ops") == evts(*range(20))
     assert (balance.dead, balance.repeated) == (0, 0)
     assert await fast.made.upkeep.lanes_waiting() == []
+
+
+async def _created(one: Installation, count: int) -> bool:
+    return (await one.balance()).created == count
 
 
 async def _told(one: Installation, count: int) -> bool:
