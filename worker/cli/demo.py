@@ -16,13 +16,13 @@ from typing import TypeVar
 import click
 
 from config.settings import Settings
+from worker.cli.before import only_one
 from worker.cli.demo_quiet import afternoon
 from worker.cli.demo_story import Scene, Writer, story
 from worker.cli.demo_words import Progress, introduce, say, say_scene
 from worker.cli.ledger import print_balance
 from worker.cli.stage import Stage, clear, ready, serves_flower, stage
 from worker.cli.telling import all_told, connect, enact, invite, tell
-from worker.cli.up import only_one
 from worker.domain.errors import Problem
 from worker.store.ledger import Balance
 

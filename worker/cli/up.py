@@ -1,20 +1,18 @@
 """`ik-slack up`: the Procfile's processes on this machine, and an embedded Redis when none is set."""
 
 import asyncio
-import fcntl
 import logging.config
 import os
 import signal
-import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from importlib.util import find_spec
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from config.logs import log_config
 from config.settings import Settings
+from worker.cli.before import only_one, redis_answers, refuse_namesakes, without_flower
 from worker.cli.procfile import Program, procfile
 from worker.cli.supervise import Supervisor
 from worker.domain.errors import Problem
@@ -41,9 +39,10 @@ def command(only: str | None) -> None:
     settings = Settings.load()
     logging.config.dictConfig(log_config(settings))
     programs = chosen(procfile(), only)
+    refuse_namesakes(Path.cwd())
     Vault(settings.encryption_key.get_secret_value() if settings.encryption_key else "").require()
     with only_one(settings.data_dir):
-        programs = _without_flower(programs, settings, asked=only is not None)
+        programs = without_flower(programs, settings, asked=only is not None, say=lambda line: say("", line))
         _Up(settings, programs).run()
 
 
@@ -61,48 +60,6 @@ def chosen(programs: Sequence[Program], only: str | None) -> list[Program]:
     return [program for program in programs if program.name in names]
 
 
-@contextmanager
-def only_one(data_dir: Path, command: str = "ik-slack up") -> Iterator[None]:
-    """One `up` or `demo` per DATA_DIR: two would share an embedded server and Flower's file."""
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = data_dir / "up.lock"
-    with path.open("a+") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            held.seek(0)
-            who = held.read().strip() or "another process"
-            raise Problem(
-                f"`{command}` runs here already (process {who}, DATA_DIR {data_dir}): "
-                "stop that one, or set another DATA_DIR."
-            ) from None
-        held.truncate(0)
-        held.write(f"{os.getpid()}\n")
-        held.flush()
-        yield
-
-
-def _without_flower(programs: list[Program], settings: Settings, *, asked: bool) -> list[Program]:
-    """Flower is an extra, and needs its port."""
-    if "flower" not in {program.name for program in programs}:
-        return programs
-    if find_spec("flower") is None:
-        if asked:
-            raise Problem("Flower is not installed: pip install 'infrakitchen-slack[flower]'.")
-        say("", "Flower is not installed, so it is left out: pip install 'infrakitchen-slack[flower]'.")
-        return [program for program in programs if program.name != "flower"]
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", settings.flower_port))
-        except OSError:
-            raise Problem(
-                f"Port {settings.flower_port} is in use, and Flower wants it: set FLOWER_PORT to another, "
-                "or leave Flower out with --only ingest,worker."
-            ) from None
-    return programs
-
-
 class _Up:
     """One run of everything."""
 
@@ -115,6 +72,8 @@ class _Up:
 
     def run(self) -> None:
         environment = dict(os.environ)
+        if self.settings.log_format == "auto" and sys.stdout.isatty():
+            environment["LOG_FORMAT"] = "text"  # the programs see only our pipe
         try:
             if self.embedded:
                 environment["REDIS_URL"] = running_url(self.embedded.directory) or self.embedded.start()
@@ -134,6 +93,10 @@ class _Up:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, supervisor)
+        if self.settings.redis_url:
+            await redis_answers(self.settings, lambda line: say("", line), lambda: self.asked > 0)
+        if self.asked:
+            return
         say("", f"starting {', '.join(program.name for program in self.programs)}; Ctrl-C stops all")
         watching = asyncio.create_task(self._watch())
         await supervisor.run()

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from config.settings import Settings
 from worker.cli import main
+from worker.cli.before import only_one, redis_answers, refuse_namesakes
 from worker.cli.procfile import Program, parse, procfile
 from worker.cli.supervise import Supervisor, with_our_programs
-from worker.cli.up import chosen, only_one
+from worker.cli.up import chosen
 from worker.domain.errors import Problem
+from worker.sandbox.redis import EmbeddedRedis
 
 LIVES = f"{sys.executable} -u -c \"import time; print('lives'); time.sleep(600)\""
 DIES = f"{sys.executable} -u -c \"print('dies')\""
@@ -100,6 +103,46 @@ def test_a_taken_port_is_named(
         monkeypatch.setenv("ENCRYPTION_KEY", generate_key())
         assert code_of("up") == 1
     assert f"Port {port} is in use" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("namesake", ["worker.py", "config/__init__.py"])
+def test_a_directory_with_another_worker_of_its_own_is_refused(tmp_path: Path, namesake: str) -> None:
+    refuse_namesakes(tmp_path)
+    (tmp_path / namesake).parent.mkdir(exist_ok=True)
+    (tmp_path / namesake).touch()
+    with pytest.raises(Problem, match="from another directory"):
+        refuse_namesakes(tmp_path)
+
+
+async def test_a_redis_that_does_not_answer_is_waited_for_and_said_once(tmp_path: Path) -> None:
+    with socket.socket() as nobody:  # bound, not listening
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+        said: list[str] = []
+        settings = Settings.load(redis_url=f"redis://:secret@127.0.0.1:{port}/0")
+        waiting = asyncio.create_task(redis_answers(settings, said.append, lambda: False))
+        async with asyncio.timeout(10):
+            while not said:
+                await asyncio.sleep(0.01)
+    server = EmbeddedRedis(tmp_path / "redis", port)
+    url = await asyncio.to_thread(server.start)
+    try:
+        settings = Settings.load(redis_url=url)
+        async with asyncio.timeout(10):
+            await redis_answers(settings, said.append, lambda: False)
+    finally:
+        waiting.cancel()
+        await asyncio.to_thread(server.stop)
+    assert said == [
+        f"Redis at 127.0.0.1:{port}/0 does not answer: waiting for it. Start it, or correct REDIS_URL."
+    ]
+
+
+async def test_waiting_for_redis_ends_when_asked_to() -> None:
+    said: list[str] = []
+    async with asyncio.timeout(10):
+        await redis_answers(Settings.load(redis_url="redis://127.0.0.1:1"), said.append, lambda: bool(said))
+    assert len(said) == 1
 
 
 def test_without_a_key_it_says_how_to_make_one(

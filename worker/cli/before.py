@@ -1,0 +1,92 @@
+"""Before processes start: what stands against it is said in one line, and Redis is waited for."""
+
+import asyncio
+import fcntl
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from config.settings import Settings
+from worker.bootstrap.where import addresses, client_of
+from worker.cli.procfile import Program
+from worker.domain.errors import Problem
+from worker.store.keys import Keys
+from worker.store.server import Server, Unavailable
+
+LOOK_EVERY_S = 1.0
+
+
+@contextmanager
+def only_one(data_dir: Path, command: str = "ik-slack up") -> Iterator[None]:
+    """One `up` or `demo` per DATA_DIR: two would share an embedded server and Flower's file."""
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = data_dir / "up.lock"
+    with path.open("a+") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            held.seek(0)
+            who = held.read().strip() or "another process"
+            raise Problem(
+                f"`{command}` runs here already (process {who}, DATA_DIR {data_dir}): "
+                "stop that one, or set another DATA_DIR."
+            ) from None
+        held.truncate(0)
+        held.write(f"{os.getpid()}\n")
+        held.flush()
+        yield
+
+
+def refuse_namesakes(folder: Path) -> None:
+    """Celery imports from the working directory first, so another `worker` there would be started instead."""
+    for name in ("worker", "config"):
+        for path in (folder / f"{name}.py", folder / name / "__init__.py"):
+            if path.is_file() and folder != Path(__file__).parents[2]:
+                raise Problem(
+                    f"This directory has a Python module `{name}` of its own ({path}), which Celery takes "
+                    "for ours: start `ik-slack up` from another directory."
+                )
+
+
+def without_flower(
+    programs: list[Program], settings: Settings, *, asked: bool, say: Callable[[str], None]
+) -> list[Program]:
+    """Flower is an extra, and needs its port."""
+    if "flower" not in {program.name for program in programs}:
+        return programs
+    if find_spec("flower") is None:
+        if asked:
+            raise Problem("Flower is not installed: pip install 'infrakitchen-slack[flower]'.")
+        say("Flower is not installed, so it is left out: pip install 'infrakitchen-slack[flower]'.")
+        return [program for program in programs if program.name != "flower"]
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", settings.flower_port))
+        except OSError:
+            raise Problem(
+                f"Port {settings.flower_port} is in use, and Flower wants it: set FLOWER_PORT to another, "
+                "or leave Flower out with --only ingest,worker."
+            ) from None
+    return programs
+
+
+async def redis_answers(settings: Settings, say: Callable[[str], None], stopping: Callable[[], bool]) -> None:
+    """Wait for it: the processes would too, each saying so over and over."""
+    url, _ = addresses(settings)
+    where = url.partition("?")[0].rpartition("@")[2].rpartition("://")[2]
+    server = Server(client_of(url), Keys(settings.key_prefix))
+    said = False
+    while not stopping():
+        try:
+            await server.command("PING")
+            break
+        except Unavailable:
+            if not said:
+                say(f"Redis at {where} does not answer: waiting for it. Start it, or correct REDIS_URL.")
+            said = True
+            await asyncio.sleep(LOOK_EVERY_S)
+    await server.aclose()
