@@ -4,11 +4,40 @@
 this prints where `flowerconfig.py` is.
 """
 
+import re
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from config.settings import Settings
 
 COLUMNS = "name,state,args,kwargs,retries,exception,result,received,runtime,worker,uuid"
+
+_PAIR = re.compile(r"""'(\w+)': (?:'([^']*)'|"([^"]*)")""")
+_WAITS = re.compile(r"""LaneWaits\((['"])(?P<why>.*?)\1\)""")
+
+
+class Shown(Protocol):
+    """What Flower knows of a task, as texts."""
+
+    args: str | None
+    kwargs: str | None
+    result: str | None
+    exception: str | None
+
+
+Task = TypeVar("Task", bound=Shown)
+
+
+def as_people_read_it(task: Task) -> Task:
+    """A task without Python's quotes and brackets. Searching still looks at what was sent."""
+    if pairs := _PAIR.findall(task.kwargs or ""):
+        task.kwargs = "  ".join(f"{name}={one or other}" for name, one, other in pairs)
+    task.kwargs = "" if task.kwargs == "{}" else task.kwargs
+    task.args = (task.args or "").strip("()")
+    task.result = (task.result or "").strip("'")
+    if waits := _WAITS.search(task.exception or ""):
+        task.exception = waits["why"]
+    return task
 
 
 def flower_options(settings: Settings) -> dict[str, object]:
@@ -28,6 +57,7 @@ def flower_options(settings: Settings) -> dict[str, object]:
         "db": str(folder / "state"),
         "state_save_interval": 10_000,
         "tasks_columns": COLUMNS,
+        "format_task": as_people_read_it,
         "purge_offline_workers": 3600,
     }
 

@@ -7,7 +7,6 @@ from functools import partial
 
 from celery import Celery
 from kombu.exceptions import OperationalError
-from kombu.transport.redis import Channel
 from pydantic import SecretStr
 
 from config.celeryconfig import celery_config
@@ -29,9 +28,6 @@ LANES_PER_WAKE = 32
 
 def make_celery(settings: Settings) -> Celery:
     """The Celery app; its messages are wake-up calls and the view for Flower."""
-    # When a connection ends, Kombu 5.7 gives unfinished messages back to a server that may be gone, and the
-    # worker ends with an AttributeError. A wake-up call needs no giving back.
-    Channel.do_restore = False
     _, broker = addresses(settings)
     celery = Celery("worker", set_as_current=True)
     celery.conf.update(celery_config(settings.model_copy(update={"broker_url": SecretStr(broker)})))
@@ -110,4 +106,5 @@ def summary(done: Sequence[Drained]) -> str:
     """What a drain did, in one line for Flower."""
     posts, told = sum(one.posts for one in done), sum(one.told for one in done)
     why = next((f", {one.lane}: {one.reason}" for one in done if one.reason), "")
-    return f"{told} told in {posts} posts, {len(done)} lanes{why}"
+    counts = (f"{posts} post{'' if posts == 1 else 's'}", f"{len(done)} lane{'' if len(done) == 1 else 's'}")
+    return f"{told} told in {', '.join(counts)}{why}"

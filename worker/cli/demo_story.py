@@ -133,13 +133,13 @@ def _search(writer: Writer) -> Iterator[Scene]:
     yield Scene(0.5, "a search cluster is created, five steps", (run(0, 0.5), queued))
     begun = writer.resource(name, "provision", "in_progress", 2.5, previous_status="queued", **cluster)
     yield Scene(2.5, "", (run(1, 2.4), begun))
-    for done in (2, 3, 4):
-        yield Scene(2.0 + done, "", (run(done, 2.0 + done),))
+    for done, at_s in ((2, 3.5), (3, 4.5), (4, 7.2)):  # none beside the failure, which stands alone
+        yield Scene(at_s, "", (run(done, at_s),))
     ready = writer.resource(
-        name, "provisioned", "done", 7.5,
+        name, "provisioned", "done", 8.5,
         previous_state="provision", previous_status="in_progress", message="3 nodes, 600 GiB", **cluster,
     )  # fmt: skip
-    yield Scene(7.5, "the search cluster is there", (ready, run(5, 7.5)))
+    yield Scene(8.5, "the search cluster is there", (ready, run(5, 8.5)))
 
 
 def _platform(writer: Writer) -> Iterator[Scene]:
@@ -156,9 +156,9 @@ def _platform(writer: Writer) -> Iterator[Scene]:
     yield Scene(6.5, "legacy-ftp is destroyed", (gone,))
     ledger = {"template": "aws-rds-postgres", "requester": AISHA, "project": "payments"}
     begun = writer.resource("ledger-db", "provision", "in_progress", 2.0, previous_status="queued", **ledger)
-    ready = writer.resource("ledger-db", "provisioned", "done", 8.0, previous_state="provision", **ledger)
+    ready = writer.resource("ledger-db", "provisioned", "done", 7.5, previous_state="provision", **ledger)
     yield Scene(2.0, "", (begun,))
-    yield Scene(8.0, "ledger-db of project payments is there", (ready,))
+    yield Scene(7.5, "ledger-db of project payments is there", (ready,))
 
 
 def _oddities(writer: Writer) -> Iterator[Scene]:

@@ -51,7 +51,7 @@ async def stage(
     embedded = EmbeddedRedis(folder / "redis", ends_with_us=True)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(asyncio.to_thread, embedded.stop)
-        redis_url = await asyncio.to_thread(embedded.start)
+        redis_url = embedded.start()  # by this thread: the server ends with the thread that started it
         sandbox = SlackSandbox()
         acme = add_acme(sandbox)
         api_url = await stack.enter_async_context(sandbox.serving(port=free_port(PORT if fixed_ports else 0)))
