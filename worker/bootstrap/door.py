@@ -8,6 +8,7 @@ import warnings
 from typing import NoReturn
 
 from celery import Celery
+from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
 
@@ -31,6 +32,8 @@ def open_door(settings: Settings | None = None) -> Celery:
         _refuse(error)
     # It speaks of pickle, which we do not accept; in a container root is who one is.
     warnings.filterwarnings("ignore", category=SecurityWarning)
+    # And this one, when Redis was away, of a default that Celery 6 changes: our messages are wake-up calls.
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     celery.runtime = Runtime(settings, celery)
     config = log_config(settings)
     setup_logging.connect(lambda **_: logging.config.dictConfig(config), weak=False)
