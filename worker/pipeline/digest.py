@@ -44,11 +44,12 @@ def _shown(folding: Folding, urls: tuple[str, ...]) -> list[str]:
     """As many lines as there is room for."""
     shown: list[str] = []
     room = ROOM
-    details = len(folding.lines) <= FEW
-    titles = Counter(headline(told.event) for told in folding.lines)
-    for told, url in zip(folding.lines[:LINES_MOST], urls, strict=False):
-        alike = titles[headline(told.event)] > 1
-        text = _line(told, url, 500 if details else 120, alike=alike)
+    detail_most = 500 if len(folding.lines) <= FEW else 120
+    first = folding.lines[:LINES_MOST]
+    said = Counter(_said(told.event, detail_most) for told in first)
+    for told, url in zip(first, urls, strict=False):
+        alike = said[_said(told.event, detail_most)] > 1
+        text = _line(told, url, detail_most, alike=alike)
         if units(text) > room:
             break
         shown.append(text)
@@ -57,16 +58,20 @@ def _shown(folding: Folding, urls: tuple[str, ...]) -> list[str]:
 
 
 def _line(told: Line, url: str, detail_most: int, *, alike: bool) -> str:
-    """One entity; where others have the same title, with what tells them apart."""
+    """One entity; where others read the same, with what tells them apart."""
     event = told.event
-    title = bold(headline(event), 120)
-    detail = line(event.error or event.text, detail_most)
+    title, detail = _said(event, detail_most)
     when = date(event.accepted_at_ms / 1000 if event.time_s is None else event.time_s, "{time}")
     again = f"(+{told.older:,} earlier)" if told.older else ""
     labels = " ".join(code(f"{name}={value}", 60) for name, value in list(event.labels.items())[:LABELS])
     title = link(url, title) if url else title
     what = " — ".join(part for part in (f"{title} {labels}" if alike and labels else title, detail) if part)
     return " ".join(part for part in (look(event)[0], what, again, "·", when) if part)
+
+
+def _said(event: Event, detail_most: int) -> tuple[str, str]:
+    """What a line says of an event: the title, and the detail if there is one."""
+    return bold(headline(event), 120), line(event.error or event.text, detail_most)
 
 
 def _sections(lines: list[str]) -> list[Section]:

@@ -88,7 +88,9 @@ def _steps(event: Event) -> Block | None:
         for step in shown
         if step.error and step.error != event.error
     ]
-    return Section(f"*{done} of {len(steps)} steps done*\n{names}" + "".join(failed[:2]))
+    count = f"{done} of {len(steps)} steps done"
+    told = names if count in event.title else f"*{count}*\n{names}"
+    return Section(told + "".join(failed[:2]))
 
 
 def _small_print(told: Line, url: str) -> Block | None:
@@ -101,7 +103,7 @@ def _small_print(told: Line, url: str) -> Block | None:
         f"*Severity* {line(event.severity_word, 20)}"
         if event.severity_word and event.kind is Kind.ALERT
         else "",
-        f"*was* {line(event.previous, 60)}" if event.previous else "",
+        f"*was* {line(event.previous.replace('_', ' '), 60)}" if event.previous else "",
         f"*{_lasted(event)}* {duration(event.ended_at_s - event.started_at_s)}"
         if event.started_at_s is not None and event.ended_at_s is not None
         else f"*since* {date(event.started_at_s)}"
