@@ -12,6 +12,9 @@ from config.settings import Settings
 
 COLUMNS = "name,state,args,kwargs,retries,exception,result,received,runtime,worker,uuid"
 
+FIRST = ("reason", "channel")
+"""What a dead letter begins with, so it needs no name: a narrow column shows little more."""
+
 _PAIR = re.compile(r"""'(\w+)': (?:'([^']*)'|"([^"]*)")""")
 _WAITS = re.compile(r"""LaneWaits\((['"])(?P<why>.*?)\1\)""")
 
@@ -30,9 +33,9 @@ Task = TypeVar("Task", bound=Shown)
 
 def as_people_read_it(task: Task) -> Task:
     """A task without Python's quotes and brackets. Searching still looks at what was sent."""
-    if pairs := _PAIR.findall(task.kwargs or ""):
-        task.kwargs = "  ".join(f"{name}={one or other}" for name, one, other in pairs)
-    task.kwargs = "" if task.kwargs == "{}" else task.kwargs
+    pairs = [(name, one or other) for name, one, other in _PAIR.findall(task.kwargs or "")]
+    shown = (value if name in FIRST else f"{name}={value}" for name, value in pairs if value)
+    task.kwargs = "  ".join(shown) or (task.kwargs or "").strip("{}")
     task.args = (task.args or "").strip("()")
     task.result = (task.result or "").strip("'")
     if waits := _WAITS.search(task.exception or ""):

@@ -17,12 +17,8 @@ def introduce(on: Stage, run: str) -> None:
     """The addresses, and the next commands."""
     slack = on.sandbox.url
     control = "curl -s -H 'Content-Type: application/json'"
-    flower = on.flower_url or "not installed: pip install 'infrakitchen-slack[flower]'"
     _title("Open")
-    _table(
-        (slack, "Slack as people see it, channel by channel"),
-        (flower, "Flower: every wake-up call and dead letter; `dead_letters` on its Broker page"),
-    )
+    _table((slack, "Slack as people see it, channel by channel"), *_flower(on.flower_url))
     _title("Try, in another terminal")
     _table(
         (f". {_short(on.folder / 'env')}", "the settings of this demo, for that terminal"),
@@ -38,6 +34,17 @@ def introduce(on: Stage, run: str) -> None:
     _title("Or kill what you like: it is started again, and nothing is lost")
     click.echo(f"  What the programs say is in {_short(on.folder / 'log')}.")
     _title("The story")
+
+
+def _flower(url: str) -> list[tuple[str, str]]:
+    if not url:
+        return [("Flower is left out", "pip install 'infrakitchen-slack[flower]'")]
+    return [
+        (f"{url}/tasks", "Flower: every wake-up call"),
+        (f"{url}/tasks?name=slack.dead_letter", "its dead letters"),
+        (f"{url}/tasks?state=RETRY", "lanes that wait out a failure"),
+        (f"{url}/broker", "how many wake-up calls and dead letters there are"),
+    ]
 
 
 def say_scene(scene: Scene) -> None:
