@@ -79,13 +79,8 @@ def _folder_once() -> Iterator[Path]:
 async def _once(folder: Path, events: int) -> Balance:
     """The story told to its end; Problem when something is missing then."""
     progress = Progress(sys.stderr)
-    async with (
-        asyncio.timeout(None) as limit,
-        stage(folder, longest=2 * events, fixed_ports=False, say=progress.note) as on,
-    ):
-        deadline_s = DEADLINE_S + events / 100
-        limit.reschedule(asyncio.get_running_loop().time() + deadline_s + 60)
-        found = await _unless_stopped(on, _told(on, events, deadline_s, progress))
+    async with stage(folder, longest=2 * events, fixed_ports=False, say=progress.note) as on:
+        found = await _unless_stopped(on, _told(on, events, DEADLINE_S + events / 100, progress))
         progress.end()
     if found is None:
         raise Problem("Stopped before all was told.")
@@ -109,13 +104,12 @@ async def _told(on: Stage, events: int, deadline_s: float, progress: "Progress")
         if 2 * published >= len(samples):
             half.set()
 
-    async with asyncio.TaskGroup() as group:
-        inviting = group.create_task(invite(on, half))
+    inviting = asyncio.create_task(invite(on, half))
+    try:
         await tell(on, scenes, told)
-        left_s = deadline_s - (time.monotonic() - began_s)
-        found = await all_told(on, samples, left_s, progress.balance)
+        return await all_told(on, samples, deadline_s - (time.monotonic() - began_s), progress.balance)
+    finally:
         inviting.cancel()
-    return found
 
 
 async def _until_stopped(folder: Path, events: int) -> None:

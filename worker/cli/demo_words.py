@@ -31,7 +31,7 @@ def introduce(on: Stage, run: str) -> None:
     click.echo(f'  {control} -d \'{{"channel": "{NOT_INVITED}"}}\' {slack}sandbox/invite')
     _title("Let Slack fail for a while: Flower shows who waits, and why. End it with false")
     click.echo(f"  {control} -d '{{\"on\": true}}' {slack}sandbox/outage")
-    _title("Or kill what you like: it is started again, and nothing is lost")
+    _title("Or kill ingest, worker or Flower: it is started again, and nothing is lost")
     click.echo(f"  What the programs say is in {_short(on.folder / 'log')}.")
     _title("The story")
 

@@ -1,10 +1,12 @@
 """`ik-slack sandbox`: the small Slack alone, for trying things by hand."""
 
 import asyncio
+import contextlib
 import signal
 
 import click
 
+from worker.domain.errors import Problem
 from worker.sandbox.slack import SlackSandbox
 from worker.sandbox.state import Workspace
 
@@ -48,7 +50,13 @@ async def _serve(port: int) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     sandbox = SlackSandbox()
     acme = add_acme(sandbox)
-    async with sandbox.serving(port=port) as api_url:
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            api_url = await stack.enter_async_context(sandbox.serving(port=port))
+        except Problem:
+            raise Problem(
+                f"Port {port} cannot be served: choose another (--port), or any that is free (--port 0)."
+            ) from None
         _introduce(sandbox, acme, api_url)
         await stopping.wait()
     click.echo("stopped")

@@ -14,7 +14,7 @@ from flower.views.tasks import visible_task_columns
 
 import config.flower
 from config.celeryconfig import celery_config
-from config.flower import flower_options, list_all_queues
+from config.flower import as_people_read_it, flower_options, list_all_queues
 from config.settings import Settings
 
 
@@ -81,3 +81,28 @@ def test_the_file_for_conf_sets_options_and_nothing_else_of_flowers(
 def test_run_as_a_module_it_prints_where_the_file_is(capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(config.flower.__file__, run_name="__main__")
     assert Path(capsys.readouterr().out.strip()).name == "flowerconfig.py"
+
+
+class Task:
+    """What Flower knows of a task."""
+
+    def __init__(self, args: str = "()", kwargs: str = "{}", result: str = "", exception: str = "") -> None:
+        self.args, self.kwargs, self.result, self.exception = args, kwargs, result, exception
+
+
+def test_a_dead_letter_begins_with_its_reason_and_channel() -> None:
+    kwargs = "{'reason': 'overflow', 'channel': '#ops', 'delivery_id': 'd1', 'hint': \"See what's there\"}"
+    assert as_people_read_it(Task(kwargs=kwargs)).kwargs == (
+        "overflow  #ops  delivery_id=d1  hint=See what's there"
+    )
+
+
+def test_a_lane_that_waits_says_why_and_no_more() -> None:
+    exception = "Retry(Retry(...), LaneWaits('acme/#ops: Slack failed; next try in 5 s'), 5)"
+    shown = as_people_read_it(Task("(acme/#ops)", result="'1 told'", exception=exception))
+    assert (shown.exception, shown.args) == ("acme/#ops: Slack failed; next try in 5 s", "acme/#ops")
+    assert (shown.result, shown.kwargs) == ("1 told", "")
+
+
+def test_other_exceptions_are_shown_as_they_are() -> None:
+    assert as_people_read_it(Task(exception="ValueError('x')")).exception == "ValueError('x')"
