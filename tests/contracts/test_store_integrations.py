@@ -109,6 +109,44 @@ async def test_a_token_sealed_with_another_key_names_its_integration_and_hurts_n
         await world.integrations.token("dev")
 
 
+async def test_every_token_is_sealed_anew_with_the_first_key(world: World):
+    old, new = generate_key(), generate_key()
+    for name in ("Ops", "Dev"):
+        await Integrations(world.server, Vault(old)).save(replace(OPS, id=name.lower(), name=name), TOKEN)
+    both = Integrations(world.server, Vault(f"{new},{old}"))
+    assert await both.reseal() == ["Dev", "Ops"]
+    assert await both.reseal() == ["Dev", "Ops"]
+    after = Integrations(world.server, Vault(new))
+    assert await after.token("ops") == TOKEN
+    assert await after.find("ops") == OPS
+
+
+async def test_a_token_no_key_opens_is_named_after_all_others_are_sealed_anew(world: World):
+    old, new = generate_key(), generate_key()
+    await Integrations(world.server, Vault(generate_key())).save(replace(OPS, id="dev", name="Dev"), TOKEN)
+    await Integrations(world.server, Vault(old)).save(OPS, TOKEN)
+    with pytest.raises(WrongKey, match="integration Dev"):
+        await Integrations(world.server, Vault(f"{new},{old}")).reseal()
+    assert await Integrations(world.server, Vault(new)).token("ops") == TOKEN
+
+
+async def test_a_token_rotated_or_removed_while_all_are_sealed_anew_stays_so(world: World):
+    await world.integrations.save(OPS, TOKEN)
+    await world.integrations.save(replace(OPS, id="dev", name="Dev"), TOKEN)
+    script, steps = world.server.script, {"ops": [Secret("xoxb-2")], "dev": [None]}
+
+    async def changed_before(name: str, keys: Sequence[str], arguments: Sequence[Value] = ()) -> Any:
+        if name == "integration_save" and steps[arguments[0]]:
+            token = steps[arguments[0]].pop()
+            await (world.integrations.save(OPS, token) if token else world.integrations.remove("dev"))
+        return await script(name, keys, arguments)
+
+    world.server.script = changed_before
+    assert await world.integrations.reseal() == ["Ops"]
+    assert await world.integrations.token("ops") == Secret("xoxb-2")
+    assert [one.name for one in await world.integrations.all()] == ["Ops"]
+
+
 async def test_a_parked_integration_says_why_and_since_when(world: World):
     await world.integrations.save(OPS, TOKEN)
     assert await world.integrations.park("ops", "token_revoked", "revoked", "rotate", probe_s=60) is True
