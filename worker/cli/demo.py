@@ -51,11 +51,15 @@ def command(once: bool, events: int) -> None:
     ik-slack demo --once                     exits with 0 only if every event is accounted for
     ik-slack demo --once --events 10000      a storm
     """
-    with _folder_once() if once else _folder() as folder:
-        if once:
-            print_balance(asyncio.run(_once(folder, events)), commands=False)
-        else:
+    if not once:
+        with _folder() as folder:
             asyncio.run(_until_stopped(folder, events))
+        return
+    with _folder_once() as folder:
+        found = asyncio.run(_once(folder, events))
+    if found is None:
+        raise Problem("Stopped before all was told.")
+    print_balance(found, commands=False)
 
 
 @contextmanager
@@ -76,14 +80,12 @@ def _folder_once() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-async def _once(folder: Path, events: int) -> Balance:
-    """The story told to its end; Problem when something is missing then."""
+async def _once(folder: Path, events: int) -> Balance | None:
+    """The story told to its end, or None when it was stopped; Problem when something is missing then."""
     progress = Progress(sys.stderr)
     async with stage(folder, longest=2 * events, fixed_ports=False, say=progress.note) as on:
         found = await _unless_stopped(on, _told(on, events, DEADLINE_S + events / 100, progress))
         progress.end()
-    if found is None:
-        raise Problem("Stopped before all was told.")
     return found
 
 
@@ -92,7 +94,7 @@ async def _told(on: Stage, events: int, deadline_s: float, progress: "Progress")
     began_s = time.monotonic()
     await ready(on)
     await connect(on)
-    scenes = story(Writer(secrets.token_hex(2), time.time()), events)
+    scenes = story(Writer(secrets.token_hex(3), time.time()), events)
     samples = [sample for scene in scenes for sample in scene.samples]
     half = asyncio.Event()
     published = 0
@@ -125,7 +127,7 @@ async def _play(on: Stage, events: int) -> None:
     await ready(on)
     await connect(on)
     await serves_flower(on)
-    run = secrets.token_hex(2)
+    run = secrets.token_hex(3)
     introduce(on, run)
     await tell(on, story(Writer(run, time.time()), events), say_scene)
     click.echo("\nThe story is told. From now on something happens every few seconds; Ctrl-C ends it.\n")

@@ -13,7 +13,7 @@ DEPLOYED = (("cart", "shop", MIRA), ("payments-api", "payments", AISHA), ("catal
 def afternoon(now_s: Callable[[], float]) -> Iterator[Scene]:
     """Deployments that complete, previews that come and go, now and then an alert."""
     for name, project, person in cycle(DEPLOYED):
-        run, began_s = secrets.token_hex(2), now_s()
+        run, began_s = secrets.token_hex(4), now_s()
         about = {"creator": person, "project": project}
         for done in range(len(STEPS) + 1):
             writer = Writer(run, now_s())
