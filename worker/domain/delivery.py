@@ -105,7 +105,7 @@ class Destination(StrEnum):
 _PATTERNS = (
     (Destination.CONVERSATION_ID, re.compile(r"[CGD][A-Z0-9]{7,}")),
     (Destination.USER_ID, re.compile(r"[UW][A-Z0-9]{7,}")),
-    (Destination.EMAIL, re.compile(r"[^\s@<>]+@[^\s@<>]+\.[^\s@<>]+")),
+    (Destination.EMAIL, re.compile(r"[^\s@<>:]+@[^\s@<>:]+\.[^\s@<>:]+")),
     (Destination.CHANNEL_NAME, re.compile(r"#?[^\s#@<>,:]{1,80}")),
 )
 

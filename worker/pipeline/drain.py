@@ -75,7 +75,8 @@ async def drain(lane: str, tools: Tools) -> Drained:
     try:
         held = await tools.lanes.acquire(lane, secrets.token_hex(8))
         if isinstance(held, NotHeld):
-            return Drained(lane, reason=held.reason or held.why)
+            waits_s = held.wait_s if held.failures else 0.0  # a failure is waited out: still to be seen
+            return Drained(lane, reason=held.reason or held.why, retry_s=waits_s)
         connections = await tools.integrations.connections(held.integrations_version)
         await tools.subscriptions.all(held.subscriptions_version)
         drainer = _Drainer(held, connections.get(held.integration_id), tools)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from worker import sources
 from worker.domain.event import Entity, Event, Kind, Severity
 from worker.domain.folding import Told
+from worker.domain.looks import urgency
 from worker.domain.subscription import Subscription
 from worker.pipeline.gateway import Sleep
 from worker.store.events import Events
@@ -66,7 +67,7 @@ def _unknown(one: Taken, why: str) -> Event:
 
 
 def _mention(event: Event, subscription: Subscription | None) -> str:
-    """Only a subscription mentions people, from the severity it names."""
-    if subscription is None or event.severity < subscription.mention_from:
+    """Only a subscription mentions people, from the severity it names, and not for what is over."""
+    if subscription is None or urgency(event) < subscription.mention_from:
         return ""
     return subscription.mention

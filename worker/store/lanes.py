@@ -57,6 +57,7 @@ class NotHeld:
     why: str
     wait_s: float = 0.0
     reason: str = ""
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class Lanes:
         versions = tuple(map(self._keys.version, ("integrations", "subscriptions")))
         status, *known = await self._run("lane_acquire", lane, token, (LEASE_MS, HORIZON_MS), versions)
         if status == b"snoozed":
-            return NotHeld("snoozed", known[0] / 1000, text(known[1]))
+            return NotHeld("snoozed", known[0] / 1000, text(known[1]), int(known[2]))
         if status != b"ok":
             return NotHeld(text(status))
         address, name, *numbers = texts(known)

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from pipeline_house import House, alert, workflow
+from pipeline_house import House, alert, cloud_event, workflow
 
 from worker.domain.errors import Fenced
 from worker.pipeline.drain import BUDGET_S
@@ -218,6 +218,11 @@ async def test_only_a_subscription_that_says_so_mentions_people(house: House) ->
     await house.tell(alert("small", severity="warning"))
     await house.tell(alert("big"))
     assert ["<!subteam^S1>" in one.text for one in house.slack.posts] == [False, True]
+    over = cloud_event(
+        "alert.resolved", "over", {"name": "big", "fingerprint": "big", "severity": "critical"}
+    )
+    await house.tell(over)
+    assert "<!subteam^S1>" not in house.slack.posts[2].text
 
 
 async def test_a_cancelled_drain_leaves_the_lane_to_whoever_comes(house: House) -> None:

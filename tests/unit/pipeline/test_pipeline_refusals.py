@@ -81,6 +81,15 @@ async def test_an_unlisted_code_after_a_transient_failure_ends_the_tries_of_this
     assert (await house.balance()).delivered == 1
 
 
+async def test_a_lane_woken_while_it_waits_out_a_failure_is_still_seen_to_wait(house: House) -> None:
+    house.slack.ends(SLACK_SAYS, *["service_unavailable"] * 100)
+    waits_s = (await house.tell(alert())).retry_s
+    house.pass_time(0.5)
+    again = await house.drain()
+    assert again.reason == "Slack is not available at the moment"
+    assert 0 < again.retry_s <= waits_s - 0.5
+
+
 async def test_transient_for_long_snoozes_longer_each_time(house: House) -> None:
     house.slack.ends(SLACK_SAYS, *["service_unavailable"] * 10_000)
     done = await house.tell(alert())

@@ -1,7 +1,7 @@
 -- Takes the lease and recovers what a dead holder left. Whoever is told anything but 'ok' holds nothing.
 -- KEYS  17, 18 versions of integrations and subscriptions
 -- ARGV  5 lease ms  6 latest ms a lane may lie down (a due-time beyond it comes from a clock that jumped)
--- Returns {'held'|'parked'|'empty'} or {'snoozed', ms, reason} or
+-- Returns {'held'|'parked'|'empty'} or {'snoozed', ms, reason, failures in a row} or
 -- {'ok', address, name, failures, singly, doubt, version of integrations, of subscriptions}.
 local lease_ms, horizon_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
 redis.call('DEL', wake)
@@ -18,7 +18,7 @@ if waiting() == 0 then
 end
 local at = tonumber(redis.call('ZSCORE', due, lane) or now)
 local snoozed = redis.call('HGET', meta, 'snoozed')
-if snoozed and at > now and at <= now + horizon_ms then return {'snoozed', at - now, snoozed} end
+if snoozed and at > now and at <= now + horizon_ms then return {'snoozed', at - now, snoozed, redis.call('HGET', meta, 'failures') or '0'} end
 redis.call('SET', lease, token, 'PX', lease_ms)
 redis.call('ZADD', due, now + lease_ms, lane)
 redis.call('HDEL', meta, 'snoozed')
