@@ -18,6 +18,9 @@ ROUTES = {
     "slack.dead_letter": "dead_letters",
 }
 
+THREADS_LEAST = 8
+"""So many tasks at once in any case, so that a long directory read stops no lane."""
+
 
 def celery_config(settings: Settings) -> dict[str, object]:
     """For `app.conf.update`. Raises SettingsError when no broker is set."""
@@ -31,7 +34,7 @@ def celery_config(settings: Settings) -> dict[str, object]:
         **_WORKER,
         "task_queues": [_queue(name) for name in QUEUES],
         "task_routes": {task: {"queue": queue} for task, queue in ROUTES.items()},
-        "worker_concurrency": settings.worker_concurrency,
+        "worker_concurrency": max(settings.worker_concurrency, THREADS_LEAST),
     }
 
 

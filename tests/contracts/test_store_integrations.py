@@ -262,7 +262,7 @@ async def test_who_dies_while_removing_leaves_a_probe_that_finishes_it(world: Wo
     await world.integrations.save(OPS, TOKEN)
     resume = world.integrations.resume
 
-    async def dies(_: str) -> int:
+    async def dies(_: str, *, enable: bool) -> int:
         raise ConnectionError
 
     world.integrations.resume = dies
@@ -270,6 +270,25 @@ async def test_who_dies_while_removing_leaves_a_probe_that_finishes_it(world: Wo
         await world.integrations.remove("ops")
     assert await world.upkeep.due_probes(again_in_s=60, most=10) == ["integration:ops"]
     await resume("ops")
+
+
+async def test_a_token_that_failed_parks_nothing_when_another_was_set_meanwhile(world: World):
+    await world.integrations.save(OPS, TOKEN)
+    await world.integrations.connections()
+    version = int(await world.server.command("GET", world.server.keys.version("integrations")))
+    await world.integrations.save(OPS, TOKEN)
+    assert not await world.integrations.park("ops", "token_revoked", "r", "h", probe_s=60, version=version)
+    assert await world.integrations.parked_code("ops") == ""
+    assert await world.integrations.park("ops", "token_revoked", "r", "h", probe_s=60, version=version + 1)
+
+
+async def test_what_a_person_switched_off_only_a_person_switches_on(world: World):
+    await world.integrations.save(OPS, TOKEN)
+    await world.integrations.disable("ops", "enable it")
+    assert await world.integrations.resume("ops") == 0
+    assert await world.integrations.parked_code("ops") == "disabled"
+    await world.integrations.resume("ops", enable=True)
+    assert await world.integrations.parked_code("ops") == ""
 
 
 async def test_a_new_integration_gets_an_id_that_is_free(world: World):

@@ -144,12 +144,18 @@ async def test_an_allowance_is_kept_only_as_long_as_it_says_something(world: Wor
     assert 20_000 < await world.redis.pttl("t:pace:T1:C1") <= 21_001
 
 
-async def test_half_of_a_methods_tier_may_go_at_once_and_then_it_is_paced(world: World):
+def test_no_minute_has_more_than_its_share():
+    for most, share in ((20, 0.25), (50, 0.25), (300, 0.05), (1, 0.25), (4, 0.25)):
+        rate = Rate.per_minute(most, share)
+        assert rate.burst + 60 * rate.per_s <= max(most, 1.5)
+
+
+async def test_a_quarter_of_a_methods_tier_may_go_at_once_and_then_it_is_paced(world: World):
     waits = [
         (await world.pace.slot_to_call("T1", "conversations.list", 20, longest_s=1e6)).wait_s
         for _ in range(12)
     ]
-    assert waits == pytest.approx([0] * 10 + [3, 6], abs=SLACK_S)
+    assert waits == pytest.approx([0] * 5 + [4 * n for n in range(1, 8)], abs=SLACK_S)
     assert (await world.pace.slot_to_call("T1", "conversations.info", 50, longest_s=0)).booked
     assert (await world.pace.slot_to_call("T1", "rare", 1, longest_s=0)).booked
     assert not (await world.pace.slot_to_call("T1", "rare", 1, longest_s=30)).booked

@@ -39,7 +39,8 @@ from worker.store.subscriptions import Subscriptions
 from worker.store.upkeep import Upkeep
 from worker.store.vault import Vault
 
-WORKSPACE_BURST = 20
+WORKSPACE_SHARE_AT_ONCE = 0.05
+MARGIN = 1.02  # posts that leave a second apart may arrive a little closer
 SLACK_CONNECTIONS_PER_LANE = 2
 
 
@@ -172,8 +173,8 @@ def _compose(
 def _allowances(settings: Settings, server: Server) -> Pace:
     return Pace(
         server,
-        channel=Rate(settings.post_rate_per_channel, settings.post_burst_per_channel),
-        workspace=Rate(settings.post_rate_per_workspace / 60, WORKSPACE_BURST),
+        channel=Rate(settings.post_rate_per_channel / MARGIN, settings.post_burst_per_channel),
+        workspace=Rate.per_minute(settings.post_rate_per_workspace, WORKSPACE_SHARE_AT_ONCE),
     )
 
 

@@ -133,7 +133,7 @@ def enable(name: str) -> None:
         integration = await made.integrations.find(name)
         if integration.state is not Health.DISABLED:
             return f"{integration.name} is not disabled: it is {integration.state}."
-        lanes = await made.integrations.resume(integration.id)
+        lanes = await made.integrations.resume(integration.id, enable=True)
         return f"Enabled {integration.name}." + (
             f" {count(lanes, 'lane')} with something to say go on." if lanes else ""
         )

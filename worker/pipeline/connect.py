@@ -1,14 +1,16 @@
 """Connect: a token a person pasted becomes an integration, or the reason why it cannot."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from worker.domain.errors import Blocked, Problem, Refusal
+from worker.domain.errors import Blocked, Problem, Refusal, Throttled
 from worker.domain.integration import Health, Identity, Integration, Secret
 from worker.pipeline.gateway import Gateway
 from worker.store.integrations import Integrations
 
 OAUTH_PAGE = "OAuth & Permissions"
+WAITED_MOST_S, THROTTLED_MOST = 30.0, 3
 CHECK_NETWORK = "Check the network between this machine and Slack, then try again."
 _SHAPES = (
     ("xoxp-", "a user token"),
@@ -47,9 +49,11 @@ async def test_token(gateway: Gateway, token: Secret, name: str) -> tuple[list[C
     if fault:
         return checks, None
     try:
-        identity = await gateway.identify(token)
+        identity = await _identity(gateway, token)
     except Refusal as error:
         hint = error.hint if isinstance(error, Blocked) else CHECK_NETWORK
+        if isinstance(error, Throttled):
+            hint = "Try again then."
         reason, mend = (
             words.replace("{integration}", name).replace("{bot}", "InfraKitchen")
             for words in (error.reason, hint)
@@ -62,6 +66,18 @@ async def test_token(gateway: Gateway, token: Secret, name: str) -> tuple[list[C
     found = f"missing: {', '.join(missing)}" if missing else "all five are granted"
     checks.append(Check("scopes", not missing, found, scopes_mend(missing) if missing else ""))
     return checks, identity
+
+
+async def _identity(gateway: Gateway, token: Secret) -> Identity:
+    """Who a token is; a short wait that Slack asks for is waited."""
+    for _ in range(THROTTLED_MOST):
+        try:
+            return await gateway.identify(token)
+        except Throttled as error:
+            if error.retry_after_s > WAITED_MOST_S:
+                raise
+            await asyncio.sleep(error.retry_after_s)
+    return await gateway.identify(token)
 
 
 def scopes_mend(missing: Sequence[str]) -> str:

@@ -50,7 +50,7 @@ class Prober:
         """Its token works again, the same string or another: everything of it goes on."""
         connection = (await self.integrations.connections()).get(id_)
         if connection is None:
-            await self.integrations.resume(id_)
+            await self.integrations.resume(id_, enable=True)  # its lanes are parked one by one
             return ()
         if connection.token is None:
             return ()
@@ -58,7 +58,9 @@ class Prober:
         integration = with_identity(connection.integration, identity)
         granted = set(identity.scopes) - set(connection.integration.scopes)
         code = await self.integrations.parked_code(id_)
-        if code == "disabled" or (code == "missing_scope" and identity.missing_scopes and not granted):
+        if code == "disabled" or (
+            code == "missing_scope" and identity.scopes and identity.missing_scopes and not granted
+        ):
             return ()
         waited = await self.integrations.resume(id_)
         if integration != connection.integration:

@@ -125,7 +125,7 @@ class Recorder:
                 return await self._blocked(one, error)
             case Undeliverable() if one.called:
                 return await self._undeliverable(one, error)
-            case Unlisted() if one.called and one.held.failures + 1 >= TRIES_OF_UNLISTED:
+            case Unlisted() if one.called and one.held.unlisted + 1 >= TRIES_OF_UNLISTED:
                 return await self._undeliverable(one, error)
             case _:
                 return await self._failed(one, error)
@@ -154,6 +154,7 @@ class Recorder:
             code=error.code,
             wait_s=wait_s,
             failed=True,
+            unlisted=isinstance(error, Unlisted),
             reason=one.filled(error.reason),
         )
         return Ended(left, wait_s, f"{error.code}: {one.filled(error.reason)}", failed=True)
@@ -162,7 +163,10 @@ class Recorder:
         reason, hint = one.filled(error.reason), one.filled(error.hint)
         if error.scope is Scope.INTEGRATION:
             name = one.held.integration_id
-            if await self.integrations.park(name, error.code, reason, hint, probe_s=self.probe_s):
+            version = one.held.integrations_version
+            if await self.integrations.park(
+                name, error.code, reason, hint, probe_s=self.probe_s, version=version
+            ):
                 say(log, logging.ERROR, "integration parked", integration=name, code=error.code,
                     reason=reason, hint=hint)  # fmt: skip
             left = await self.lanes.release(

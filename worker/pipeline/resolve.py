@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from worker.domain.delivery import Address, Destination, destination_form
-from worker.domain.errors import Blocked, NotYet, Throttled
+from worker.domain.errors import Blocked, NotYet, Scope, Throttled
 from worker.domain.integration import Conversation, Integration, Page, Secret
 from worker.pipeline.gateway import Gateway, Sleep
 from worker.pipeline.listing import Progress, list_channels, wait_to_call
@@ -49,6 +49,19 @@ class Resolver:
 
         `fresh` trusts nothing that was remembered: for probing what is parked.
         """
+        try:
+            return await self._resolved(
+                lane, destination, pinned, integration, token, budget_s=budget_s, fresh=fresh
+            )
+        except Blocked as error:
+            if error.code != "missing_scope":
+                raise  # others can be posted to without looking anything up
+            raise Blocked(error.code, error.reason, error.hint, Scope.LANE) from None
+
+    async def _resolved(
+        self, lane: str, destination: str, pinned: Address | None, integration: Integration, token: Secret, *,
+        budget_s: float, fresh: bool,
+    ) -> Address:  # fmt: skip
         match destination_form(destination):
             case Destination.USER_ID:
                 return Address(destination, destination)

@@ -122,12 +122,30 @@ class Integrations:
             ),
             ("INCR", keys.version("integrations")),
         )
-        await self.resume(integration_id)
+        await self.resume(integration_id, enable=True)
 
-    async def park(self, integration_id: str, code: str, reason: str, hint: str, *, probe_s: float) -> bool:
-        """Stop everything of it in one step: was it running?"""
-        names = (self._keys.integration_parked(integration_id), self._keys.named("probes"))
-        arguments = (code, reason, hint, int(probe_s * 1000), f"integration:{integration_id}")
+    async def park(
+        self,
+        integration_id: str,
+        code: str,
+        reason: str,
+        hint: str,
+        *,
+        probe_s: float,
+        version: int | None = None,
+    ) -> bool:
+        """Stop everything of it in one step: was it running?
+
+        `version` is the one whose token failed: if something changed since then, nothing is stopped.
+        """
+        keys = self._keys
+        names = (
+            keys.integration_parked(integration_id),
+            keys.named("probes"),
+            keys.version("integrations"),
+        )
+        seen = "" if version is None else version
+        arguments = (code, reason, hint, int(probe_s * 1000), f"integration:{integration_id}", seen)
         return bool(await self._server.script("integration_park", names, arguments))
 
     async def disable(self, integration_id: str, hint: str) -> None:
@@ -140,8 +158,8 @@ class Integrations:
             ("ZREM", self._keys.named("probes"), f"integration:{integration_id}"),
         )
 
-    async def resume(self, integration_id: str) -> int:
-        """Let everything of it go on: how many lanes waited."""
+    async def resume(self, integration_id: str, *, enable: bool = False) -> int:
+        """Let everything of it go on: how many lanes waited. What a person switched off takes an `enable`."""
         keys = self._keys
         names = (
             keys.integration_parked(integration_id),
@@ -149,7 +167,7 @@ class Integrations:
             keys.named("due"),
             keys.named("probes"),
         )
-        arguments = (keys.lane(""), f"integration:{integration_id}")
+        arguments = (keys.lane(""), f"integration:{integration_id}", int(enable))
         return int(await self._server.script("integration_resume", names, arguments))
 
     async def parked_code(self, integration_id: str) -> str:

@@ -38,6 +38,7 @@ class Held:
     doubt: int
     integrations_version: int = 0
     subscriptions_version: int = 0
+    unlisted: int = 0
 
     @property
     def integration_id(self) -> str:
@@ -154,10 +155,11 @@ class Lanes:
         code: str = "",
         wait_s: float = 0,
         failed: bool = False,
+        unlisted: bool = False,
         reason: str = "",
     ) -> Left:
         """Give the lane back unfinished; it lies down for `wait_s`."""
-        arguments = (WAKE_MS, outcome, code, int(wait_s * 1000), int(failed), reason)
+        arguments = (WAKE_MS, outcome, code, int(wait_s * 1000), int(failed), reason, int(unlisted))
         answer = _unfenced(await self._run("lane_release", held.lane, held.token, arguments))
         return Left(answer[1], held=False, wake=bool(answer[2]))
 

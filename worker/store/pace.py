@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from worker.store.server import Server, Value
 
 REPEATED_WITHIN_MS = 60_000
+TIER_SHARE_AT_ONCE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,12 @@ class Rate:
 
     per_s: float
     burst: int = 1
+
+    @classmethod
+    def per_minute(cls, most: float, share_at_once: float) -> "Rate":
+        """At most so many in any minute; the share that may go at once is taken off the rest."""
+        burst = max(int(most * share_at_once), 1)
+        return cls(max(most - burst, most / 2) / 60, burst)
 
     @property
     def interval_ms(self) -> float:
@@ -46,8 +53,8 @@ class Pace:
         return await self._slot(workspace, allowances, longest_s)
 
     async def slot_to_call(self, workspace: str, method: str, per_minute: float, *, longest_s: float) -> Slot:
-        """The next slot of a method's tier, which counts per workspace; half of it may go at once."""
-        rate = Rate(per_minute / 60, max(int(per_minute // 2), 1))
+        """The next slot of a method's tier, which counts per workspace."""
+        rate = Rate.per_minute(per_minute, TIER_SHARE_AT_ONCE)
         return await self._slot(workspace, ((method, rate),), longest_s)
 
     async def close(self, workspace: str, channel: str, wait_s: float) -> bool:

@@ -35,12 +35,13 @@ def test_our_keys_stand_under_the_prefix() -> None:
 
 
 def test_a_worker_has_a_thread_for_each_drain() -> None:
-    found = config(worker_concurrency=7)
+    found = config(worker_concurrency=70)
     assert (found["worker_pool"], found["worker_concurrency"], found["worker_prefetch_multiplier"]) == (
         "threads",
-        7,
+        70,
         1,
     )
+    assert config(worker_concurrency=1)["worker_concurrency"] == 8  # a directory read stops no lane
 
 
 def test_no_results_are_kept() -> None:

@@ -4,7 +4,7 @@ import pytest
 from fake_slack import identity
 from pipeline_house import House, alert
 
-from worker.domain.errors import Problem
+from worker.domain.errors import Problem, Throttled
 from worker.domain.integration import Secret
 from worker.pipeline.connect import (
     add_integration,
@@ -136,3 +136,18 @@ async def test_the_default_integration_is_made_when_there_is_none(house: House) 
     made = await ensure_default(house.made.integrations, house.slack, Secret("xoxb-1"))
     assert made is not None
     assert (made.name, made.description) == ("default", "from SLACK_BOT_TOKEN")
+
+
+async def test_a_short_wait_that_slack_asks_for_is_waited(house: House) -> None:
+    house.slack.ends("auth.test", Throttled(0.001), Throttled(0.001))
+    checks, who = await test_token(house.slack, Secret("xoxb-1"), "acme")
+    assert who == identity()
+    house.slack.ends("auth.test", *[Throttled(0.001)] * 4)
+    checks, who = await test_token(house.slack, Secret("xoxb-1"), "acme")
+    assert (who, checks[-1].mend) == (None, "Try again then.")
+
+
+async def test_a_long_wait_is_said(house: House) -> None:
+    house.slack.ends("auth.test", Throttled(120))
+    checks, _ = await test_token(house.slack, Secret("xoxb-1"), "acme")
+    assert (checks[-1].detail, checks[-1].mend) == ("Slack asks to wait 120 s", "Try again then.")

@@ -219,3 +219,13 @@ async def test_a_probe_that_has_to_wait_leaves_things_as_they_are(house: House) 
     house.slack.change("C0000001", is_member=True)
     assert await look(house) == []
     assert (await house.note())["parked"] == "not_in_channel"
+
+
+async def test_where_slack_does_not_say_what_was_granted_a_missing_scope_is_tried_again(house: House) -> None:
+    await lacking(house, "chat:write")
+    await house.connect()
+    await house.tell(alert())
+    await lacking(house, *REQUIRED_SCOPES)
+    await look(house, WHOLE)
+    [found] = await house.made.integrations.all()
+    assert found.state == "active"

@@ -4,11 +4,13 @@ import logging
 from typing import Any
 
 import pytest
+from fake_slack import identity
 from pipeline_house import OTHER_KEY, House, alert
 from pipeline_house import house as build
 
 import worker.pipeline.drain as drain_module
 from worker.domain.errors import Blocked, Scope, Throttled
+from worker.domain.integration import Secret
 from worker.pipeline.record import snooze_s
 
 SLACK_SAYS = "chat.postMessage"
@@ -212,7 +214,7 @@ async def test_blocks_that_are_refused_are_told_as_plain_text_once_in_a_slot_of_
     done = await house.tell(alert())
     assert done.posts == 1
     assert [one.plain for one in house.slack.posts] == [True]
-    assert house.hand.slept == [1.0]
+    assert house.hand.slept == [1.02]
     assert await house.attempts() == [("refused", "invalid_blocks"), ("delivered", "")]
 
 
@@ -416,3 +418,35 @@ async def test_redis_failing_at_any_step_of_a_drain_loses_nothing(
     balance = await house.balance()
     assert (balance.delivered + balance.merged, balance.pending) == (2, 0)
     assert len(house.slack.posts) == 1 or balance.repeated
+
+
+async def test_an_unlisted_code_after_an_outage_has_all_its_tries(house: House) -> None:
+    house.slack.ends(SLACK_SAYS, *["internal_error"] * 6, "brand_new_code")
+    await house.tell(alert())
+    for _ in range(6):
+        house.pass_time(301)
+        await house.drain()
+    assert await house.dead() == []
+    house.pass_time(301)
+    assert (await house.drain()).posts == 1
+
+
+async def test_a_token_revoked_after_another_was_set_parks_nothing(house: House) -> None:
+    house.slack.identities["xoxb-2"] = identity()
+    await house.publish(alert())
+    await house.ingest()
+    assert house.integration is not None
+    integration, post = house.integration, house.slack.post
+
+    async def rotated(*given: Any, **named: Any) -> Any:
+        house.slack.post = post  # type: ignore[method-assign]
+        await house.made.integrations.save(integration, Secret("xoxb-2"))
+        house.slack.faults["xoxb-1"] = "token_revoked"
+        return await post(*given, **named)
+
+    house.slack.post = rotated  # type: ignore[method-assign]  # while a post with the old token is under way
+    assert (await house.drain()).wake
+    [found] = await house.made.integrations.all()
+    assert found.state == "active"
+    assert (await house.drain()).posts == 1
+    assert [one.token for one in house.slack.posts] == ["xoxb-2"]

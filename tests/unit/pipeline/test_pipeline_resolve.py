@@ -221,10 +221,10 @@ async def test_a_lookup_that_slack_throttles_waits_and_so_does_everyone(
 
 
 async def test_lookups_keep_the_pace_of_their_method(house: House) -> None:
-    for n in range(26):
+    for n in range(13):
         house.slack.add_channel(f"C00001{n:02}", f"c{n}")
         await resolve(house, f"C00001{n:02}")
-    assert [wait_s for wait_s in house.hand.slept if wait_s] == [pytest.approx(1.2, abs=0.01)]
+    assert [wait_s for wait_s in house.hand.slept if wait_s] == [pytest.approx(60 / 38, abs=0.01)]
     error = await ended(resolve(house, "C0000001", budget_s=0.1))
     assert isinstance(error, NotYet)
     assert error.reason == "waits to call conversations.info"
@@ -377,3 +377,10 @@ async def test_a_directory_without_any_channel_is_read_too(house: House) -> None
     house.slack.channels.clear()
     await read(house)
     assert await house.made.directory.age_s("acme") == 0
+
+
+async def test_a_scope_that_only_a_look_up_lacks_stops_that_lane_alone(house: House) -> None:
+    house.slack.ends(LOOKUP, "missing_scope")
+    error = await ended(resolve(house, "mira@example.com"))
+    assert isinstance(error, Blocked)
+    assert (error.code, error.scope) == ("missing_scope", "lane")

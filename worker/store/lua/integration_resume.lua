@@ -1,9 +1,10 @@
 -- Everything that waited for an integration goes on.
 -- KEYS  1 why it is parked  2 its held lanes  3 due  4 probes
--- ARGV  1 prefix of lane keys  2 its name among the probes
+-- ARGV  1 prefix of lane keys  2 its name among the probes  3 '1' also when a person switched it off
 -- Returns how many lanes waited.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if ARGV[3] ~= '1' and redis.call('HGET', KEYS[1], 'code') == 'disabled' then return 0 end
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[4], ARGV[2])
 local lanes = redis.call('SMEMBERS', KEYS[2])
