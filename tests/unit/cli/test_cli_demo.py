@@ -2,7 +2,9 @@
 
 import io
 import json
+import re
 import subprocess
+import tempfile
 from itertools import islice
 from pathlib import Path
 
@@ -11,10 +13,12 @@ from pydantic import SecretStr
 
 from config.settings import Settings
 from worker import sources
+from worker.cli import cli, demo
 from worker.cli.alone import alone, environment_of, write_environment
 from worker.cli.demo_quiet import afternoon
 from worker.cli.demo_story import MALFORMED, Sample, Scene, Writer, story
 from worker.cli.demo_words import Progress
+from worker.cli.failing import told_in_one_line
 from worker.domain.event import Event, Kind, Severity
 
 WRITER = Writer("ab12", 1_800_000_000.0)
@@ -125,3 +129,21 @@ def test_progress_is_shown_on_a_terminal_only() -> None:
         Progress(out).published(3, 60)
     assert pipe.getvalue() == ""
     assert "published 3 of 60" in terminal.getvalue()
+
+
+@pytest.mark.slow
+def test_what_is_not_told_in_time_is_one_line_that_says_what_is_missing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    logging_as_before: None,
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(demo, "DEADLINE_S", -1000.0)
+    assert told_in_one_line(cli, ["demo", "--once", "--events", "3"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(
+        r"Error: Not all was told: .+ instead of .+\. What the programs said is in .+\.\n", err
+    )
+    assert len(list(tmp_path.glob("ik-slack-demo-*/log"))) == 1
