@@ -13,6 +13,7 @@ from config.celeryconfig import celery_config
 from config.settings import Settings
 from worker.bootstrap.where import addresses
 from worker.domain.dead_letter import hint
+from worker.domain.delivery import lane_parts
 from worker.pipeline.drain import Drained
 from worker.pipeline.reading import event_id_of
 from worker.store.dead_letters import DeadLetter
@@ -89,7 +90,7 @@ def publisher(celery: Celery | None, events: Events) -> Callable[[list[DeadLette
             delivery = letter.delivery
             about = {
                 "reason": letter.reason,
-                "channel": delivery.lane.partition("/")[2] if delivery else "",
+                "channel": lane_parts(delivery.lane)[1] if delivery else "",
                 "delivery_id": letter.id,
                 "event_id": await event_id_of(events, delivery.event_ref) if delivery else letter.id,
                 "hint": hint(letter.reason, letter.id),

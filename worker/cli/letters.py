@@ -11,6 +11,7 @@ import click
 from worker.cli.rows import AT_ONCE, Row, iso
 from worker.cli.showing import count, warn
 from worker.domain.dead_letter import hint
+from worker.domain.delivery import lane_parts
 from worker.domain.errors import Problem
 from worker.store.dead_letters import DeadLetter
 from worker.store.server import Unavailable
@@ -88,7 +89,7 @@ def plain_letter(letter: DeadLetter, event_id: str) -> Row:
 
 def destination(letter: DeadLetter) -> str:
     """Where it was to go, as a person wrote it; nowhere for an entry nobody could read."""
-    return letter.delivery.lane.partition("/")[2] if letter.delivery else ""
+    return lane_parts(letter.delivery.lane)[1] if letter.delivery else ""
 
 
 async def do_to_each(made: "Services", choice: Choice, act: Act) -> list[Result]:

@@ -9,6 +9,7 @@ import click
 from worker.cli.rows import Row, iso
 from worker.cli.running import as_json, print_json, run, when
 from worker.cli.showing import count
+from worker.domain.delivery import lane_parts
 from worker.domain.errors import Problem
 from worker.domain.integration import Health, Integration
 from worker.store.ledger import LaneCount, take_census
@@ -62,7 +63,7 @@ def list_(as_json: bool) -> None:
     told = [
         _lines_of_integration(
             integration,
-            [one for one in found if one.whole_integration and _owner(one.lane) == integration.id],
+            [one for one in found if one.whole_integration and lane_parts(one.lane)[0] == integration.id],
         )
         for integration in integrations
         if integration.state is not Health.ACTIVE
@@ -94,7 +95,7 @@ async def parked_lanes(made: "Services") -> list[Parked]:
     integrations = {one.id: one for one in await made.integrations.all()}
     _, lanes = await take_census(made.server)
     found = [
-        await _described(made, lane, integrations.get(_owner(lane.lane)))
+        await _described(made, lane, integrations.get(lane_parts(lane.lane)[0]))
         for lane in lanes
         if lane.parked or lane.integration_parked
     ]
@@ -102,7 +103,7 @@ async def parked_lanes(made: "Services") -> list[Parked]:
 
 
 async def _described(made: "Services", lane: LaneCount, integration: Integration | None) -> Parked:
-    destination = _channel(lane.lane)
+    _, destination = lane_parts(lane.lane)
     if lane.integration_parked and integration is not None:
         return Parked(
             lane.lane, destination, lane.integration_parked, integration.reason, integration.hint,
@@ -133,7 +134,9 @@ async def _named(made: "Services", written: str) -> str:
     """The lane a person means; Problem when there is none, or several."""
     _, lanes = await take_census(made.server)
     known = sorted({one.lane for one in lanes} | {one.lane for one in await made.subscriptions.all()})
-    matching = [one for one in known if one == written] or [one for one in known if _channel(one) == written]
+    matching = [one for one in known if one == written] or [
+        one for one in known if lane_parts(one)[1] == written
+    ]
     if len(matching) == 1:
         return matching[0]
     if matching:
@@ -141,14 +144,6 @@ async def _named(made: "Services", written: str) -> str:
     similar = difflib.get_close_matches(written, known, n=3)
     did_you_mean = f"did you mean {' or '.join(similar)}?" if similar else "see `ik-slack parked list`."
     raise Problem(f"There is no lane {written!r}: {did_you_mean}")
-
-
-def _channel(lane: str) -> str:
-    return lane.partition("/")[2]
-
-
-def _owner(lane: str) -> str:
-    return lane.partition("/")[0]
 
 
 def _plain(one: Parked) -> Row:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker.domain.delivery import Address, lane_name
-from worker.domain.errors import Blocked, NotYet, Refusal
+from worker.domain.errors import Blocked, NotYet, Refusal, filled
 from worker.domain.integration import Health, Integration, Secret
 from worker.pipeline.connect import CHECK_NETWORK, Check
 from worker.store.vault import WrongKey
@@ -48,7 +48,10 @@ def refused(error: Refusal, integration: Integration, destination: str) -> Unrea
     """A refusal in words that name the things people know."""
     asked = isinstance(error, Blocked)
     step = error.hint if isinstance(error, Blocked) else CHECK_NETWORK
-    reason, step = (_filled(text, integration, destination) for text in (error.reason, step))
+    reason, step = (
+        filled(text, integration=integration.name, bot=integration.bot_name, channel=destination)
+        for text in (error.reason, step)
+    )
     return Unreached(reason, step, asked)
 
 
@@ -97,11 +100,3 @@ async def _leave_reading(made: "Services") -> None:
     for task in reading:
         task.cancel()
     await asyncio.gather(*reading, return_exceptions=True)
-
-
-def _filled(text: str, integration: Integration, destination: str) -> str:
-    bot = integration.bot_name or "InfraKitchen"
-    names = (("{bot}", bot), ("{channel}", destination), ("{integration}", integration.name))
-    for placeholder, name in names:
-        text = text.replace(placeholder, name)
-    return text

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from worker import sources
 from worker.cli.rows import permalink
 from worker.domain.dead_letter import hint
-from worker.domain.delivery import Attempt, Delivery, State, delivery_id, event_ref
+from worker.domain.delivery import Attempt, Delivery, State, delivery_id, event_ref, lane_parts
 from worker.domain.errors import Problem
 from worker.domain.event import Event
 from worker.domain.integration import Integration
@@ -79,7 +79,7 @@ async def deliveries_of(made: "Services", event: Event) -> list[Delivery]:
 async def way_of(made: "Services", delivery: Delivery) -> Way:
     """What is to be known of one delivery."""
     attempts, integrations = await asyncio.gather(made.deliveries.attempts(delivery), made.integrations.all())
-    integration_id = delivery.lane.partition("/")[0]
+    integration_id, _ = lane_parts(delivery.lane)
     integration = next((one for one in integrations if one.id == integration_id), None)
     way = Way(delivery, attempts, permalink=permalink(integration, delivery))
     match delivery.state:

@@ -132,3 +132,9 @@ def canonical_destination(destination: str) -> str | None:
 def lane_name(integration_id: str, destination: str) -> str:
     """The lane of one destination: `<integration>/<destination>`, as people type it."""
     return f"{integration_id}/{destination}"
+
+
+def lane_parts(lane: str) -> tuple[str, str]:
+    """The integration's id and the destination of a lane."""
+    integration_id, _, destination = lane.partition("/")
+    return integration_id, destination

@@ -30,6 +30,14 @@ class Refusal(Exception):
         self.reason = reason or code
 
 
+def filled(text: str, *, integration: str, bot: str = "", channel: str = "") -> str:
+    """A reason or hint with the names people know for `{integration}`, `{bot}` and `{channel}`."""
+    names = {"{bot}": bot or "InfraKitchen", "{channel}": channel, "{integration}": integration}
+    for placeholder, name in names.items():
+        text = text.replace(placeholder, name) if name else text
+    return text
+
+
 class Throttled(Refusal):
     """Slack asks to wait `retry_after_s` seconds before this method is called again."""
 

@@ -91,7 +91,12 @@ class Event:
         At the same time it is the one that came later in the stream.
         """
         ms, _, n = self.entry_id.partition("-")
-        return (int(ms) / 1000 if self.time_s is None else self.time_s, int(ms), int(n or 0))
+        return self.at_s, int(ms), int(n or 0)
+
+    @property
+    def at_s(self) -> float:
+        """When it happened: its own time, where absent when the stream accepted it."""
+        return self.accepted_at_ms / 1000 if self.time_s is None else self.time_s
 
     @property
     def accepted_at_ms(self) -> int:

@@ -39,6 +39,10 @@ class Secret:
         raise TypeError("a secret is not pickled")
 
 
+def _missing(granted: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(scope for scope in REQUIRED_SCOPES if scope not in granted)
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who a token is, as `auth.test` answers, and the scopes it was granted."""
@@ -54,7 +58,7 @@ class Identity:
     @property
     def missing_scopes(self) -> tuple[str, ...]:
         """Which of the five scopes the guide asks for were not granted."""
-        return tuple(scope for scope in REQUIRED_SCOPES if scope not in self.scopes)
+        return _missing(self.scopes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +116,4 @@ class Integration:
     @property
     def missing_scopes(self) -> tuple[str, ...]:
         """Which of the five scopes the guide asks for were not granted."""
-        return tuple(scope for scope in REQUIRED_SCOPES if scope not in self.scopes)
+        return _missing(self.scopes)

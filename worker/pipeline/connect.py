@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from worker.domain.errors import Blocked, Problem, Refusal, Throttled
+from worker.domain.errors import Blocked, Problem, Refusal, Throttled, filled
 from worker.domain.integration import Health, Identity, Integration, Secret
 from worker.pipeline.gateway import Gateway
 from worker.store.integrations import Integrations
@@ -54,10 +54,7 @@ async def test_token(gateway: Gateway, token: Secret, name: str) -> tuple[list[C
         hint = error.hint if isinstance(error, Blocked) else CHECK_NETWORK
         if isinstance(error, Throttled):
             hint = "Try again then."
-        reason, mend = (
-            words.replace("{integration}", name).replace("{bot}", "InfraKitchen")
-            for words in (error.reason, hint)
-        )
+        reason, mend = (filled(words, integration=name) for words in (error.reason, hint))
         checks.append(Check("connection", False, reason, mend))
         return checks, None
     who = f"@{identity.bot_name} in workspace {identity.team}"

@@ -9,9 +9,8 @@ from worker.domain.markup import bold, code, date, line, link, units
 from worker.domain.message import Block, Colour, Context, Message, Section
 
 LINES_MOST = 40
-ROOM = (
-    8_000  # of the 11,000 characters all texts may have together; the rest is for headline, counts and text
-)
+# Of the 11,000 characters all texts may have together; the rest is for headline, counts and text.
+ROOM = 8_000
 SECTION = 2_800
 GROUPS_MOST = 8
 LABELS = 3
@@ -61,7 +60,7 @@ def _line(told: Line, url: str, detail_most: int, *, alike: bool) -> str:
     """One entity; where others read the same, with what tells them apart."""
     event = told.event
     title, detail = _said(event, detail_most)
-    when = date(event.accepted_at_ms / 1000 if event.time_s is None else event.time_s, "{time}")
+    when = date(event.at_s, "{time}")
     again = f"(+{told.older:,} earlier)" if told.older else ""
     labels = " ".join(code(f"{name}={value}", 60) for name, value in list(event.labels.items())[:LABELS])
     title = link(url, title) if url else title

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker.domain.delivery import Address, Destination, destination_form
+from worker.domain.delivery import Address, Destination, destination_form, lane_parts
 from worker.domain.errors import NotYet, Refusal
 from worker.pipeline.connect import with_identity
 from worker.pipeline.gateway import Gateway
@@ -70,7 +70,7 @@ class Prober:
 
     async def _lane(self, lane: str) -> Sequence[str]:
         note = await self.upkeep.lane_note(lane)
-        integration_id, _, destination = lane.partition("/")
+        integration_id, destination = lane_parts(lane)
         connection = (await self.integrations.connections()).get(integration_id)
         if connection is None or connection.token is None or not note["parked"]:
             return ()

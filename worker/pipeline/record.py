@@ -17,6 +17,7 @@ from worker.domain.errors import (
     Uncertain,
     Undeliverable,
     Unlisted,
+    filled,
 )
 from worker.domain.integration import Integration
 from worker.pipeline.gateway import Sleep
@@ -70,14 +71,12 @@ class Round:
 
     def filled(self, text: str) -> str:
         """A reason or hint with the names people know."""
-        names = {
-            "{bot}": (self.integration and self.integration.bot_name) or "InfraKitchen",
-            "{channel}": self.name or self.held.destination,
-            "{integration}": self.integration.name if self.integration else self.held.integration_id,
-        }
-        for placeholder, name in names.items():
-            text = text.replace(placeholder, name)
-        return text
+        return filled(
+            text,
+            integration=self.integration.name if self.integration else self.held.integration_id,
+            bot=self.integration.bot_name if self.integration else "",
+            channel=self.name or self.held.destination,
+        )
 
 
 @dataclass(slots=True)

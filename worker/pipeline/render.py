@@ -112,7 +112,7 @@ def _small_print(told: Line, url: str) -> Block | None:
         code(cut(event.entity.id, 40), 60) if event.entity.id else "",
         *(f"{code(f'{name}={value}', 80)}" for name, value in list(event.labels.items())[:5]),
         f"{told.older} earlier change{'s' if told.older > 1 else ''} told here too" if told.older else "",
-        date(event.accepted_at_ms / 1000 if event.time_s is None else event.time_s),
+        date(event.at_s),
         link(url, "Open") if url else "",
     ]
     shown = tuple(part for part in parts if part)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from worker.domain.delivery import Attempt, Delivery, Outcome, State
+from worker.domain.delivery import Attempt, Delivery, Outcome, State, lane_parts
 from worker.store.server import Server, Value, fields, text, texts
 
 _PAGE, _LOOKED_AT = 500, 2_000
@@ -98,7 +98,7 @@ class Deliveries:
         keys = self._keys
         own = await self._server.each([("HEXISTS", keys.lane(lane), "parked") for lane in lanes])
         whole = await self._server.each(
-            [("EXISTS", keys.integration_parked(lane.partition("/")[0])) for lane in lanes]
+            [("EXISTS", keys.integration_parked(lane_parts(lane)[0])) for lane in lanes]
         )
         return {lane for lane, one, all_ in zip(lanes, own, whole, strict=True) if one or all_}
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from worker.domain.delivery import Address, Outcome, Receipt
+from worker.domain.delivery import Address, Outcome, Receipt, lane_parts
 from worker.domain.errors import Fenced
 from worker.store.bodies import KeptBody, unpack
 from worker.store.server import Server, Value, text, texts
@@ -43,12 +43,12 @@ class Held:
     @property
     def integration_id(self) -> str:
         """Whose lane it is."""
-        return self.lane.partition("/")[0]
+        return lane_parts(self.lane)[0]
 
     @property
     def destination(self) -> str:
         """Where to, as a person wrote it."""
-        return self.lane.partition("/")[2]
+        return lane_parts(self.lane)[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Lanes:
 
     async def append(self, lane: str, entries: Iterable[Entry]) -> tuple[int, int, bool]:
         """Create deliveries at the end of their lane: (created, overflowed, whether to wake it)."""
-        integration_id, _, destination = lane.partition("/")
+        integration_id, destination = lane_parts(lane)
         flat: list[Value] = [integration_id, destination, self._longest, WAKE_MS]
         for entry in entries:
             flat += entry.delivery_id, entry.event_ref, entry.subscription_id, entry.accepted_at_ms
@@ -218,7 +218,7 @@ class Lanes:
     async def _run(
         self, script: str, lane: str, token: str, arguments: Sequence[Value], more: Sequence[str] = ()
     ) -> Any:
-        keys, integration_id = self._keys, lane.partition("/")[0]
+        keys, (integration_id, _) = self._keys, lane_parts(lane)
         layout = (
             *(keys.lane(lane, part) for part in ("", "pending", "taken", "lease", "wake", "attempts")),
             keys.named("due"), keys.named("parked"), keys.held(integration_id),
