@@ -189,7 +189,7 @@ async def test_a_record_that_vanished_stops_no_lane_and_leaves_no_ghost(redis, s
     else:
         await lanes.release(held)
         if step == "expire":
-            later = await world.upkeep.now_ms() + 60_000
+            later = await world.server.now_ms() + 60_000
             await redis.delete(gone)
             assert await lanes.expire(LANE, later - 120_000, "old", running=True) == 0
             assert await lanes.expire(LANE, later, "old", running=True) == 2

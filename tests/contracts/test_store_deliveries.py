@@ -15,7 +15,7 @@ async def test_a_pending_delivery_says_what_it_is(world: World):
     found = await world.deliveries.find("a")
     assert (found.id, found.event_ref, found.subscription_id, found.lane) == ("a", "a.src", "s1", LANE)
     assert (found.seq, found.state, found.accepted_at_ms, found.attempts) == (1, State.PENDING, 7, 0)
-    assert abs(found.created_at_ms - await world.upkeep.now_ms()) < 10_000
+    assert abs(found.created_at_ms - await world.server.now_ms()) < 10_000
     assert found.finished_at_ms == 0
 
 
@@ -103,13 +103,13 @@ async def test_calls_made_after_it_was_finished_did_not_tell_it(world: World):
     await world.append("gone", subscription="removed")
     await world.append("b")
     await world.lanes.forget(LANE, "removed")
-    await world.redis.hset("t:delivery:gone", "finished", await world.upkeep.now_ms() - 1)
+    await world.redis.hset("t:delivery:gone", "finished", await world.server.now_ms() - 1)
     await world.tell()
     assert await world.deliveries.attempts(await world.deliveries.find("gone")) == []
 
 
 async def test_an_entry_published_with_an_id_of_the_future_shows_its_calls(world: World):
     await world.append("a")
-    await world.redis.hset("t:delivery:a", "accepted", await world.upkeep.now_ms() + 10**9)
+    await world.redis.hset("t:delivery:a", "accepted", await world.server.now_ms() + 10**9)
     await world.tell()
     assert len(await world.deliveries.attempts(await world.deliveries.find("a"))) == 1

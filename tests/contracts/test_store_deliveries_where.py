@@ -30,8 +30,8 @@ async def test_all_that_is_asked_for_must_be_so(world: World):
 
 async def test_what_was_created_before_is_left_out(world: World):
     await world.append("a")
-    assert await ids(world, since_ms=await world.upkeep.now_ms() + 60_000) == []
-    assert await ids(world, since_ms=await world.upkeep.now_ms() - 60_000) == ["a"]
+    assert await ids(world, since_ms=await world.server.now_ms() + 60_000) == []
+    assert await ids(world, since_ms=await world.server.now_ms() - 60_000) == ["a"]
 
 
 async def test_calls_made_after_a_delivery_was_told_are_not_read(world: World):

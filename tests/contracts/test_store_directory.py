@@ -26,7 +26,7 @@ async def test_its_age_is_known_once_it_was_read(world: World):
     age_s = await world.directory.age_s("ops")
     assert age_s is not None
     assert 0 <= age_s < 5
-    await world.redis.hset("t:directory:ops:meta", "read_at", int(await world.upkeep.now_ms() / 1000) + 500)
+    await world.redis.hset("t:directory:ops:meta", "read_at", int(await world.server.now_ms() / 1000) + 500)
     assert await world.directory.age_s("ops") == 0
 
 

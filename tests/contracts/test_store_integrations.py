@@ -153,7 +153,7 @@ async def test_a_parked_integration_says_why_and_since_when(world: World):
     assert await world.integrations.park("ops", "account_inactive", "x", "y", probe_s=60) is False
     found = await world.integrations.find("ops")
     assert (found.state, found.reason, found.hint) == (Health.PARKED, "revoked", "rotate")
-    assert abs(found.since_ms - await world.upkeep.now_ms()) < 10_000
+    assert abs(found.since_ms - await world.server.now_ms()) < 10_000
     assert await world.integrations.parked_code("ops") == "token_revoked"
     await world.integrations.resume("ops")
     assert await world.integrations.find("ops") == OPS
@@ -193,7 +193,7 @@ async def test_the_time_an_integration_was_parked_does_not_count_once_it_goes_on
     await world.append("a")
     await world.integrations.park("ops", "token_revoked", "revoked", "rotate", probe_s=60)
     await world.lanes.acquire(LANE, "h1")
-    resumed_before = await world.upkeep.now_ms()
+    resumed_before = await world.server.now_ms()
     await world.integrations.resume("ops")
     await world.redis.hset("t:delivery:a", "born", 1)
     assert await world.lanes.expire(LANE, resumed_before, "old", running=True) == 0

@@ -61,7 +61,7 @@ async def test_only_one_wake_up_call_is_on_its_way(world: World):
     calls = [(await world.append(id_))[2] for id_ in "abc"]
     assert calls == [True, False, False]
     await world.hold()
-    assert await world.redis.zscore("t:due", LANE) > await world.upkeep.now_ms() + 20_000
+    assert await world.redis.zscore("t:due", LANE) > await world.server.now_ms() + 20_000
     assert (await world.append("d"))[2] is False
     await world.redis.zadd("t:due", {LANE: 1})
     assert (await world.append("e"))[2] is False
@@ -231,7 +231,7 @@ async def test_every_step_renews_the_lease(world: World):
         await world.redis.pexpire(f"t:lane:{LANE}:lease", 5_000)
         await step()
         assert await world.redis.pttl(f"t:lane:{LANE}:lease") > 20_000
-        assert await world.redis.zscore("t:due", LANE) > await world.upkeep.now_ms() + 20_000
+        assert await world.redis.zscore("t:due", LANE) > await world.server.now_ms() + 20_000
         await world.redis.zadd("t:due", {LANE: 1})
         await world.check()
 
@@ -453,7 +453,7 @@ async def test_a_full_lane_dead_letters_its_oldest(redis):
 
 async def test_what_waited_too_long_is_dead_lettered_oldest_first(world: World):
     await world.append("a", "b", "c")
-    later = await world.upkeep.now_ms() + 60_000
+    later = await world.server.now_ms() + 60_000
     assert await world.lanes.expire(LANE, later - 120_000, "too old", running=True) == 0
     assert await world.lanes.expire(LANE, later, "too old", running=True, most=2) == 2
     assert await world.listed(LANE, "pending") == ["c"]
@@ -468,7 +468,7 @@ async def test_what_is_being_posted_does_not_expire(world: World):
     await world.append("a", "b")
     held = await world.hold()
     await world.take(held, 1)
-    assert await world.lanes.expire(LANE, await world.upkeep.now_ms() + 60_000, "old", running=True) == 1
+    assert await world.lanes.expire(LANE, await world.server.now_ms() + 60_000, "old", running=True) == 1
     assert await world.is_due()
     await world.lanes.settle(held, RECEIPT, "a")
     assert await world.state("b") == "dead"
@@ -479,14 +479,14 @@ async def test_what_a_dead_holder_took_expires_too(world: World):
     await world.take(await world.hold(), 1)
     await world.integrations.park("ops", "token_revoked", "revoked", "rotate", probe_s=60)
     await world.lose_lease()
-    assert await world.lanes.expire(LANE, await world.upkeep.now_ms() + 60_000, "old", running=False) == 2
+    assert await world.lanes.expire(LANE, await world.server.now_ms() + 60_000, "old", running=False) == 2
     await world.check()
 
 
 async def test_a_parked_lane_in_which_everything_expired_is_parked_no_longer(world: World):
     await world.append("a")
     await world.lanes.park(await world.hold(), "x", "y", "z", probe_s=60, called=False)
-    assert await world.lanes.expire(LANE, await world.upkeep.now_ms() + 60_000, "old", running=False) == 1
+    assert await world.lanes.expire(LANE, await world.server.now_ms() + 60_000, "old", running=False) == 1
     assert (await world.upkeep.lane_note(LANE))["parked"] == ""
     assert (await world.append("b"))[2] is True
 
@@ -494,7 +494,7 @@ async def test_a_parked_lane_in_which_everything_expired_is_parked_no_longer(wor
 async def test_the_time_spent_parked_does_not_count_once_the_lane_goes_on(world: World):
     await world.append("a")
     await world.lanes.park(await world.hold(), "x", "y", "z", probe_s=60, called=False)
-    resumed_before = await world.upkeep.now_ms()
+    resumed_before = await world.server.now_ms()
     await world.lanes.resume(LANE, certain=True)
     await world.redis.hset("t:delivery:a", "born", 1)
     assert await world.lanes.expire(LANE, resumed_before, "old", running=True) == 0

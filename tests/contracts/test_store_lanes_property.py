@@ -165,7 +165,7 @@ class SmallWorld(RuleBasedStateMachine):
 
     async def is_due_later(self, lane: str) -> bool:
         due = await self.redis.zscore("t:due", lane)
-        return due is not None and due > await self.world.upkeep.now_ms()
+        return due is not None and due > await self.world.server.now_ms()
 
     @rule(lane=lanes, hand=hands_, most=st.sampled_from((1, 2, 100)))
     def acquire_and_take(self, lane: str, hand: str, most: int) -> None:
@@ -307,7 +307,7 @@ class SmallWorld(RuleBasedStateMachine):
     @rule(lane=lanes, most=st.sampled_from((1, 2, 100)), running=st.booleans())
     def expire(self, lane: str, most: int, running: bool) -> None:
         line = self.lines[lane]
-        later = self.run(self.world.upkeep.now_ms()) + FAR_MS
+        later = self.run(self.world.server.now_ms()) + FAR_MS
         count = self.run(self.world.lanes.expire(lane, later, "old", running=running, most=most))
         if not line.holder:
             self.recover(lane)

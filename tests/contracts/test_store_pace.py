@@ -126,14 +126,14 @@ async def test_a_closed_mark_that_a_jumping_clock_made_long_is_as_short_as_slack
 
 async def test_a_slot_in_the_far_future_comes_from_a_clock_that_jumped_and_is_forgotten(world: World):
     pace = paces(world, Rate(0.1), Rate(100, 50))
-    now_ms = await world.upkeep.now_ms()
+    now_ms = await world.server.now_ms()
     await world.redis.set("t:pace:T1:C1", now_ms + 86_400_000)
     assert await booked(pace, "C1", 2) == pytest.approx([0, 10], abs=SLACK_S)
 
 
 async def test_a_slot_in_the_past_saves_nothing_up(world: World):
     pace = paces(world, Rate(0.1), Rate(100, 50))
-    now_ms = await world.upkeep.now_ms()
+    now_ms = await world.server.now_ms()
     await world.redis.set("t:pace:T1:C1", now_ms - 86_400_000)
     assert await booked(pace, "C1", 3) == pytest.approx([0, 10, 20], abs=SLACK_S)
 

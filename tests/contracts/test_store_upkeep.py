@@ -31,7 +31,7 @@ async def test_who_was_seen_lately_is_alive(world: World):
     assert await upkeep.alive("worker") == ["one", "two"]
     await upkeep.leave("worker", "one")
     assert await upkeep.alive("worker") == ["two"]
-    await world.redis.zadd("t:beat:worker", {"two": await upkeep.now_ms() - 20_000})
+    await world.redis.zadd("t:beat:worker", {"two": await world.server.now_ms() - 20_000})
     assert await upkeep.alive("worker") == []
     await upkeep.beat("worker", "four")
     assert await world.redis.zrange("t:beat:worker", 0, -1) == [b"four"]
@@ -69,7 +69,7 @@ async def test_lanes_behind_many_that_were_called_are_found(world: World):
 async def test_a_lane_that_a_jumping_clock_put_to_sleep_is_called(world: World):
     await world.append("a")
     await world.redis.delete(f"t:lane:{LANE}:wake")
-    await world.redis.zadd("t:due", {LANE: await world.upkeep.now_ms() + 10 * HORIZON_MS})
+    await world.redis.zadd("t:due", {LANE: await world.server.now_ms() + 10 * HORIZON_MS})
     assert await due(world) == [LANE]
 
 
@@ -79,7 +79,7 @@ async def test_what_is_parked_is_probed_now_and_then_again_later(world: World):
     await world.integrations.park("dev", "x", "y", "z", probe_s=100)
     assert await world.upkeep.due_probes(again_in_s=60, most=10) == [f"lane:{LANE}"]
     assert await world.upkeep.due_probes(again_in_s=60, most=10) == []
-    now = await world.upkeep.now_ms()
+    now = await world.server.now_ms()
     assert now + 50_000 < await world.redis.zscore("t:probes", f"lane:{LANE}") <= now + 60_000
 
 

@@ -126,7 +126,9 @@ async def services(
             gateway = await stack.enter_async_context(
                 SlackGateway(settings.slack_api_url, connections=connections)
             )
-        yield _compose(settings, server, broker, blocking, gateway, stopping, celery, wake, clock, who)
+        made = _compose(settings, server, broker, blocking, gateway, stopping, celery, wake, clock, who)
+        stack.push_async_callback(made.resolver.leave)
+        yield made
 
 
 def _compose(

@@ -81,7 +81,7 @@ async def _added(made: "Services", rule: Rule, integration_name: str | None) -> 
     ]
     if found is None:
         new = rule.model_copy(update={"id": f"sub-{secrets.token_hex(4)}"})
-        now_ms = await made.upkeep.now_ms()
+        now_ms = await made.server.now_ms()
         await change_subscriptions(made, save=[subscription_of(new, new.id, integration.id, now_ms)])
     said += await warnings(made, integration, [rule.destination])
     return found or new, found is None, said

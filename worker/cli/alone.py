@@ -1,15 +1,13 @@
 """A demo's settings: every one is given, none comes from this machine, and it touches nothing but its own."""
 
-import contextlib
 import os
 import shlex
-import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from config.settings import Settings
-from worker.domain.errors import Problem
+from worker.sandbox.machine import write_private
 from worker.store.vault import generate_key
 
 INFRAKITCHEN = "https://infrakitchen.example.com"
@@ -21,7 +19,7 @@ def alone(folder: Path, redis_url: str, api_url: str, flower_port: int, longest:
     """Settings with a key of their own, which lies in `folder`; `longest` is how much a lane may hold."""
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
     key = generate_key()
-    _write_private(folder / "key", f"{key}\n")
+    write_private(folder / "key", f"{key}\n")
     ours = {
         "redis_url": redis_url,
         "broker_url": redis_url,
@@ -65,20 +63,4 @@ def write_environment(folder: Path, environment: Mapping[str, str]) -> None:
         f"export {name}={shlex.quote(environment[name])}" for name in (*NAMES, *files) if name in environment
     ]
     lines.append(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
-    _write_private(folder / "env", "\n".join(lines) + "\n")
-
-
-def free_port(wanted: int) -> int:
-    """The wanted port if it is free, else any that is."""
-    for port in (wanted, 0):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return int(probe.getsockname()[1])
-    raise Problem("No port of 127.0.0.1 is free.")
-
-
-def _write_private(path: Path, text: str) -> None:
-    """A new file that only its owner reads."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
+    write_private(folder / "env", "\n".join(lines) + "\n")

@@ -85,7 +85,7 @@ def export(as_json: bool) -> None:
 async def _carry_out(made: "Services", planned: Plan, *, prune: bool) -> int:
     """Write it in one step: how many deliveries of removed subscriptions were discarded."""
     stored = {one.id: one for one in await made.subscriptions.all()}
-    now_ms = await made.upkeep.now_ms()
+    now_ms = await made.server.now_ms()
     saved = []
     for place, rule in enumerate((*(new for _, new in planned.changed), *planned.added)):
         born_ms = stored[rule.id].created_at_ms if rule.id in stored else now_ms + place

@@ -3,7 +3,6 @@
 import asyncio
 import fcntl
 import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -13,6 +12,7 @@ from config.settings import Settings
 from worker.bootstrap.where import addresses, client_of
 from worker.cli.procfile import Program
 from worker.domain.errors import Problem
+from worker.sandbox.machine import is_free
 from worker.store.keys import Keys
 from worker.store.server import Server, Unavailable
 
@@ -62,15 +62,11 @@ def without_flower(
             raise Problem("Flower is not installed: pip install 'infrakitchen-slack[flower]'.")
         say("Flower is not installed, so it is left out: pip install 'infrakitchen-slack[flower]'.")
         return [program for program in programs if program.name != "flower"]
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", settings.flower_port))
-        except OSError:
-            raise Problem(
-                f"Port {settings.flower_port} is in use, and Flower wants it: set FLOWER_PORT to another, "
-                "or leave Flower out with --only ingest,worker."
-            ) from None
+    if not is_free(settings.flower_port):
+        raise Problem(
+            f"Port {settings.flower_port} is in use, and Flower wants it: set FLOWER_PORT to another, "
+            "or leave Flower out with --only ingest,worker."
+        )
     return programs
 
 

@@ -10,13 +10,14 @@ import click
 
 from worker.cli.explain import plain_event, plain_way, print_way
 from worker.cli.letters import Choice, destination, do_to_each, letters, plain_letter, tell
-from worker.cli.rows import Row, event_ids, event_kept, shown, visible
+from worker.cli.rows import Row, event_ids, shown, visible
 from worker.cli.running import as_json, print_json, print_table, run, when
 from worker.cli.showing import count, print_facts
 from worker.cli.story import Way, way_of
 from worker.domain.dead_letter import hint
 from worker.domain.errors import Problem
 from worker.domain.event import Event
+from worker.pipeline.reading import event_of
 from worker.pipeline.replay import replay as put_back
 from worker.store.dead_letters import DeadLetter
 
@@ -93,7 +94,7 @@ def show(id_: str, as_json: bool) -> None:
             raise Problem(f"{id_} is not a dead letter{why}.")
         if letter.delivery is None:
             return letter, None, None
-        event = await event_kept(made, letter.delivery.event_ref)
+        event = await event_of(made.events, letter.delivery.event_ref)
         return letter, event, await way_of(made, letter.delivery)
 
     letter, event, way = run(work)

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.explain import plain_way, print_way
-from worker.cli.rows import AT_ONCE, event_ids, event_kept, plain_delivery, shown
+from worker.cli.rows import AT_ONCE, event_ids, plain_delivery, shown
 from worker.cli.running import as_json, print_json, print_table, run, when
 from worker.cli.showing import count
 from worker.cli.story import Way, deliveries_of, way_of
 from worker.domain.delivery import Delivery, State
 from worker.domain.errors import Problem
+from worker.pipeline.reading import event_of
 from worker.store.ledger import take_census
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ async def _matching(
 
 async def _of_event(made: "Services", event_id: str) -> list[Delivery]:
     """Of every event with this id, one a source."""
-    events = [await event_kept(made, record.ref) for record in await made.events.find(event_id)]
+    events = [await event_of(made.events, record.ref) for record in await made.events.find(event_id)]
     return [delivery for event in events if event for delivery in await deliveries_of(made, event)]
 
 

@@ -1,6 +1,5 @@
 """Whether a destination can be posted to now, and if not the step that makes it so."""
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
 
 BUDGET_S = 5.0
+LOOKED_AT_ONE_BY_ONE = 20  # more destinations than this are looked up in the directory, for the tier's sake
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ async def reach(
     """Where a destination is; it is pinned for its lane. `fresh` trusts nothing that was remembered."""
     try:
         token = await made.integrations.token(integration.id)
-        return await _resolve(made, integration, token, destination, fresh=fresh)
+        return await resolved(made, integration, token, destination, fresh=fresh, budget_s=BUDGET_S)
     except WrongKey as error:
         return Unreached("The token cannot be opened", str(error), asked=False)
     except NotYet as error:
@@ -80,23 +80,14 @@ async def warnings(made: "Services", integration: Integration, destinations: Ite
     return said
 
 
-async def _resolve(
-    made: "Services", integration: Integration, token: Secret, destination: str, *, fresh: bool
-) -> Address:
+async def resolved(
+    made: "Services", integration: Integration, token: Secret, destination: str, *,
+    fresh: bool, budget_s: float,
+) -> Address:  # fmt: skip
+    """Where its lane posts; raises what `Resolver.resolve` does."""
     lane = lane_name(integration.id, destination)
     note = await made.upkeep.lane_note(lane)
     pinned = Address(note["address"], note["name"]) if note["address"] else None
-    try:
-        return await made.resolver.resolve(
-            lane, destination, pinned, integration, token, budget_s=BUDGET_S, fresh=fresh
-        )
-    finally:
-        await _leave_reading(made)
-
-
-async def _leave_reading(made: "Services") -> None:
-    """A read of the directory that outlasts the budget is left to the workers."""
-    reading = [task for task in made.resolver.reading.values() if not task.done()]
-    for task in reading:
-        task.cancel()
-    await asyncio.gather(*reading, return_exceptions=True)
+    return await made.resolver.resolve(
+        lane, destination, pinned, integration, token, budget_s=budget_s, fresh=fresh
+    )

@@ -7,11 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from worker.domain.delivery import Attempt, Delivery
-from worker.domain.event import Event
 from worker.domain.integration import Integration
 from worker.domain.markup import clean, cut
-from worker.pipeline.reading import event_of
-from worker.sources import Unreadable
+from worker.pipeline.reading import event_id_of
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -44,11 +42,11 @@ def plain_attempt(attempt: Attempt) -> Row:
     return {"at": iso(plain.pop("at_ms")), **plain}
 
 
-def permalink(integration: Integration | None, delivery: Delivery) -> str:
-    """Where the message that tells it can be read; empty when it was not posted."""
-    if integration is None or not integration.url or not delivery.ts:
+def permalink(integration: Integration | None, channel: str, ts: str) -> str:
+    """Where a message can be read; empty when it was not posted."""
+    if integration is None or not integration.url or not ts:
         return ""
-    return f"{integration.url}archives/{delivery.channel}/p{delivery.ts.replace('.', '')}"
+    return f"{integration.url}archives/{channel}/p{ts.replace('.', '')}"
 
 
 async def event_ids(made: "Services", refs: Iterable[str]) -> dict[str, str]:
@@ -57,21 +55,10 @@ async def event_ids(made: "Services", refs: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for start in range(0, len(wanted), AT_ONCE):
         some = wanted[start : start + AT_ONCE]
-        found |= zip(some, await asyncio.gather(*(_event_id(made, ref) for ref in some)), strict=True)
+        found |= zip(
+            some, await asyncio.gather(*(event_id_of(made.events, ref) for ref in some)), strict=True
+        )
     return found
-
-
-async def event_kept(made: "Services", ref: str) -> Event | None:
-    """One event by its reference; None when it is no longer kept, or not to be read by this version."""
-    try:
-        return await event_of(made.events, ref)
-    except Unreadable:
-        return None
-
-
-async def _event_id(made: "Services", ref: str) -> str:
-    event = await event_kept(made, ref)
-    return event.id if event else ""
 
 
 def shown(text: str, limit: int = 300) -> str:

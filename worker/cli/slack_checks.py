@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from worker.cli.checks import Finding, Level, judged
-from worker.cli.reaching import refused
-from worker.domain.delivery import Address, lane_name
+from worker.cli.reaching import LOOKED_AT_ONE_BY_ONE, refused, resolved
 from worker.domain.errors import Blocked, NotYet, Refusal
 from worker.domain.integration import Health, Integration, Secret
 from worker.pipeline.connect import CHECK_NETWORK, test_token
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
 
 TOKEN_S, CHANNELS_S = 4.0, 4.0
-LOOKED_AT_ONE_BY_ONE = 20  # more destinations than this are looked up in the directory, for the tier's sake
 
 
 async def reachable(made: "Services") -> Sequence[Finding]:
@@ -35,13 +33,7 @@ async def integrations(made: "Services") -> Sequence[Finding]:
     if not everyone:
         mend = "Add one with `ik-slack integrations add NAME`."
         return [Finding("integrations", Level.FAILED, "there is none", mend)]
-    try:
-        found = await asyncio.gather(*(_integration(made, one) for one in everyone))
-    finally:  # a read of the directory that takes longer is left to the workers
-        reading = list(made.resolver.reading.values())
-        for task in reading:
-            task.cancel()
-        await asyncio.gather(*reading, return_exceptions=True)
+    found = await asyncio.gather(*(_integration(made, one) for one in everyone))
     return [finding for some in found for finding in some]
 
 
@@ -78,13 +70,11 @@ async def _channels(made: "Services", integration: Integration, token: Secret) -
 async def _channel(
     made: "Services", integration: Integration, token: Secret, destination: str, *, fresh: bool
 ) -> Finding:
-    check, lane = f"{integration.name}: {destination}", lane_name(integration.id, destination)
-    note = await made.upkeep.lane_note(lane)
-    pinned = Address(note["address"], note["name"]) if note["address"] else None
+    check = f"{integration.name}: {destination}"
     try:
         async with asyncio.timeout(CHANNELS_S):
-            found = await made.resolver.resolve(
-                lane, destination, pinned, integration, token, budget_s=CHANNELS_S / 2, fresh=fresh
+            found = await resolved(
+                made, integration, token, destination, fresh=fresh, budget_s=CHANNELS_S / 2
             )
     except NotYet as error:
         return Finding(check, Level.NOTE, f"not known yet: {error.reason}", "Ask again in a minute.")

@@ -14,11 +14,12 @@ from typing import TextIO
 from config.logs import log_config
 from config.settings import Settings
 from worker.bootstrap import Services, services
-from worker.cli.alone import alone, environment_of, free_port, write_environment
+from worker.cli.alone import alone, environment_of, write_environment
 from worker.cli.procfile import procfile
 from worker.cli.sandbox import PORT, add_acme
 from worker.cli.supervise import Supervisor
 from worker.domain.errors import Problem
+from worker.sandbox.machine import free_port
 from worker.sandbox.redis import EmbeddedRedis
 from worker.sandbox.slack import SlackSandbox
 from worker.sandbox.state import Workspace

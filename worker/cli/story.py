@@ -81,7 +81,7 @@ async def way_of(made: "Services", delivery: Delivery) -> Way:
     attempts, integrations = await asyncio.gather(made.deliveries.attempts(delivery), made.integrations.all())
     integration_id, _ = lane_parts(delivery.lane)
     integration = next((one for one in integrations if one.id == integration_id), None)
-    way = Way(delivery, attempts, permalink=permalink(integration, delivery))
+    way = Way(delivery, attempts, permalink=permalink(integration, delivery.channel, delivery.ts))
     match delivery.state:
         case State.PARKED:
             return await _parked(made, way, integration)
@@ -129,7 +129,7 @@ async def _in_stream(made: "Services", entry: StreamEntry) -> list[Story]:
 
 async def _unmatched(made: "Services", event: Event, matched: set[str], state: str) -> list[tuple[str, str]]:
     subscriptions = await made.subscriptions.all()
-    old_ms = await made.upkeep.now_ms() - made.settings.retention_s * 1000
+    old_ms = await made.server.now_ms() - made.settings.retention_s * 1000
     return [
         (one.id, one.why_not(event) or _why_now_only(one, event, state, old_ms))
         for one in subscriptions

@@ -25,7 +25,7 @@ async def connect(on: Stage) -> None:
     acme = await add_integration(
         made.integrations, made.gateway, "acme", Secret(on.acme.token), description="the demo's workspace"
     )
-    await made.subscriptions.change(save=_subscriptions(acme, await made.upkeep.now_ms()))
+    await made.subscriptions.change(save=_subscriptions(acme, await made.server.now_ms()))
 
 
 def _subscriptions(acme: Integration, now_ms: int) -> list[Subscription]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from worker.cli.reaching import check
+from worker.cli.reaching import LOOKED_AT_ONE_BY_ONE, check
 from worker.cli.running import as_json, print_json, run
 from worker.cli.showing import count, plain_integration, print_checks
 from worker.domain.errors import Problem
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
 
 LONGEST_NAME = 80
-LOOKED_AT_ONE_BY_ONE = 20  # more destinations than this are looked up in the directory, for the tier's sake
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 

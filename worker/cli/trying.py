@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.reaching import Unreached, reach, refused
+from worker.cli.rows import permalink
 from worker.cli.running import as_json, print_json, run
 from worker.domain.delivery import Address, Receipt
 from worker.domain.errors import NotYet, Problem, Refusal, Throttled
@@ -35,7 +36,7 @@ def test(subscription_id: str, as_json: bool) -> None:
         return await _posted(made, await made.subscriptions.find(subscription_id))
 
     subscription, integration, address, receipt = run(work)
-    link = f"{integration.url}archives/{receipt.channel}/p{receipt.ts.replace('.', '')}"
+    link = permalink(integration, receipt.channel, receipt.ts)
     if as_json:
         told = {"id": subscription.id, "destination": subscription.destination, "channel": receipt.channel}
         print_json({**told, "ts": receipt.ts, "link": link})

@@ -32,13 +32,16 @@ async def read_told(
 
 
 async def event_of(events: Events, ref: str) -> Event | None:
-    """One event by its reference, as long as it is kept."""
+    """One event by its reference; None when it is no longer kept, or not to be read by this version."""
     kept = await events.body(ref)
-    return None if kept is None else sources.read(kept[1], kept[0])
+    try:
+        return None if kept is None else sources.read(kept[1], kept[0])
+    except sources.Unreadable:
+        return None
 
 
 async def event_id_of(events: Events, ref: str) -> str:
-    """What InfraKitchen calls the event; empty once its life is over."""
+    """What InfraKitchen calls the event; empty when it is not to be had."""
     event = await event_of(events, ref)
     return event.id if event else ""
 

@@ -106,6 +106,13 @@ class Resolver:
         finally:
             await self.upkeep.unlock(lock, who)
 
+    async def leave(self) -> None:
+        """Give up what is being read; a worker that goes on reads it."""
+        reading = [task for task in self.reading.values() if not task.done()]
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+
     async def _by_name(
         self, name: str, pinned: Address | None, integration: Integration, token: Secret, budget_s: float, *,
         fresh: bool,

@@ -103,7 +103,7 @@ class Sweep:
 
     async def expire(self) -> int:
         """Dead-letter what has waited too long: how many."""
-        now_ms, total = await self.upkeep.now_ms(), 0
+        now_ms, total = await self.server.now_ms(), 0
         for lane, parked in await self.upkeep.lanes_waiting():
             age_s = self.ages.parked_s if parked else self.ages.delivery_s
             why = f"waited longer than {age_s:g} s" + (" for a person" if parked else "")
@@ -134,7 +134,7 @@ class Sweep:
                 await self.refresh(integration.id)
 
     async def _throw_away(self) -> None:
-        now_ms = await self.upkeep.now_ms()
+        now_ms = await self.server.now_ms()
         kept_ms = int(self.ages.retention_s * 1000)
         await self.dead_letters.forget_old(now_ms - kept_ms)
         await self.upkeep.throw_away(

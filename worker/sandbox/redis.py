@@ -9,7 +9,6 @@ import fcntl
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
 
 from worker.domain.errors import Problem
+from worker.sandbox.machine import free_port, write_private
 from worker.sandbox.parent import end_with_parent
 from worker.sandbox.program import find_server
 
@@ -65,12 +65,12 @@ class EmbeddedRedis:
         self.directory.chmod(0o700)
         with _only_one(self.directory) as lock:
             known_port, password = _remembered(self.directory)
-            self.port = self.port or _free_port(known_port)
-            _write_private(self.directory / "redis.conf", CONFIG.format(port=self.port, password=password))
+            self.port = self.port or free_port(known_port)
+            write_private(self.directory / "redis.conf", CONFIG.format(port=self.port, password=password))
             self._process = _spawn(program, self.directory, lock, ends_with_us=self._ends_with_us)
         url = f"redis://:{password}@127.0.0.1:{self.port}/0"
         self._wait(self._process, url)
-        _write_private(self.directory / "redis.url", url)
+        write_private(self.directory / "redis.url", url)
         return url
 
     def stop(self) -> None:
@@ -174,25 +174,6 @@ def _remembered(directory: Path) -> tuple[int, str]:
         return int(words["port"]), words["requirepass"]
     except (OSError, KeyError, ValueError):
         return 0, secrets.token_urlsafe(24)
-
-
-def _free_port(wanted: int) -> int:
-    """The wanted port if it is free, else any."""
-    for port in (wanted, 0):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return int(probe.getsockname()[1])
-    raise Problem("no free port on 127.0.0.1")
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file only its owner can read, whole or not at all."""
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    draft.replace(path)
 
 
 def _client(url: str) -> redis.Redis:

@@ -21,8 +21,7 @@ class Directory:
         read_at = await self._server.command("HGET", self._keys.directory(integration_id, "meta"), "read_at")
         if read_at is None:
             return None
-        seconds, _ = await self._server.command("TIME")
-        return max(float(seconds) - float(read_at), 0.0)
+        return max(await self._server.now_ms() / 1000 - float(read_at), 0.0)
 
     async def by_name(self, integration_id: str, name: str) -> Conversation | None:
         """A channel by its name without `#`."""
@@ -56,14 +55,13 @@ class Directory:
             await self._server.command(
                 "HSET", f"{names}:new", *(part for one in some for part in (one.name, one.id))
             )
-        seconds, _ = await self._server.command("TIME")
         renames = (
             (("RENAME", f"{channels}:new", channels), ("RENAME", f"{names}:new", names))
             if conversations
             else (("DEL", channels, names),)
         )
         meta = self._keys.directory(integration_id, "meta")
-        await self._server.together(*renames, ("HSET", meta, "read_at", int(seconds)))
+        await self._server.together(*renames, ("HSET", meta, "read_at", await self._server.now_ms() // 1000))
 
     async def note(self, integration_id: str, conversation: Conversation) -> None:
         """Correct one channel: Slack just told."""

@@ -151,10 +151,9 @@ class Integrations:
     async def disable(self, integration_id: str, hint: str) -> None:
         """Switch it off: what is for it waits, and no probe lets it go on."""
         key = self._keys.integration_parked(integration_id)
-        seconds, _ = await self._server.command("TIME")
         why = ("code", "disabled", "reason", "a person switched it off", "hint", hint)
         await self._server.together(
-            ("HSET", key, *why, "since", int(seconds) * 1000),
+            ("HSET", key, *why, "since", await self._server.now_ms()),
             ("ZREM", self._keys.named("probes"), f"integration:{integration_id}"),
         )
 

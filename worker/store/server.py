@@ -69,6 +69,11 @@ class Server:
         """Several commands' answers, asked for together."""
         return list(await asyncio.gather(*(self.command(*words) for words in commands)))
 
+    async def now_ms(self) -> int:
+        """The server's clock, which counts for everybody."""
+        seconds, micros = await self.command("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
     async def together(self, *commands: Sequence[Value]) -> list[Any]:
         """Several commands as one step (MULTI)."""
         async with self._transactions:

@@ -1,5 +1,6 @@
 """What keeps the house: locks, signs of life, lanes that are due, probes, and what is thrown away."""
 
+from worker.store.lanes import WAKE_MS
 from worker.store.server import Server, text, texts
 
 ALIVE_MS = 15_000
@@ -12,11 +13,6 @@ class Upkeep:
         self._server = server
         self._keys = server.keys
 
-    async def now_ms(self) -> int:
-        """The server's clock."""
-        seconds, micros = await self._server.command("TIME")
-        return int(seconds) * 1000 + int(micros) // 1000
-
     async def lock(self, name: str, token: str, ms: int) -> bool:
         """One at a time: is it ours (now, or still)?"""
         key = self._keys.lock(name)
@@ -28,7 +24,7 @@ class Upkeep:
 
     async def beat(self, role: str, who: str) -> None:
         """This process is alive."""
-        key, now_ms = self._keys.beat(role), await self.now_ms()
+        key, now_ms = self._keys.beat(role), await self._server.now_ms()
         await self._server.together(
             ("ZADD", key, now_ms, who),
             ("ZREMRANGEBYSCORE", key, "-inf", now_ms - ALIVE_MS),
@@ -40,14 +36,14 @@ class Upkeep:
 
     async def alive(self, role: str) -> list[str]:
         """Who has been seen lately."""
-        now_ms = await self.now_ms()
+        now_ms = await self._server.now_ms()
         return texts(
             await self._server.command("ZRANGEBYSCORE", self._keys.beat(role), now_ms - ALIVE_MS, "+inf")
         )
 
     async def due_lanes(self, *, most: int, horizon_ms: int) -> list[str]:
         """Lanes someone should look at now, whose wake-up call we are to send."""
-        arguments = (most, horizon_ms, self._keys.lane(""), 5_000)
+        arguments = (most, horizon_ms, self._keys.lane(""), WAKE_MS)
         return texts(await self._server.script("due_lanes", (self._keys.named("due"),), arguments))
 
     async def due_probes(self, *, again_in_s: float, most: int) -> list[str]:

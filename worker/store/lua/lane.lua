@@ -51,6 +51,14 @@ local function claim_wake(wake_ms)
   return redis.call('SET', wake, '1', 'NX', 'PX', wake_ms) and 1 or 0
 end
 
+-- The same for a lane that got something to say just now, unless it lies down or is held.
+local function wake_if_due(wake_ms)
+  if not redis.call('ZSCORE', due, lane) and waiting() > 0 then set_due(now) end
+  local at = redis.call('ZSCORE', due, lane)
+  if not at or tonumber(at) > now or redis.call('EXISTS', lease) == 1 then return 0 end
+  return claim_wake(wake_ms)
+end
+
 -- What was taken goes back to the front, in its order; only the shorter of the two lists is walked.
 local function give_back()
   if redis.call('EXISTS', taken) == 0 then return end

@@ -22,10 +22,4 @@ while redis.call('LLEN', pending) > longest do
   bury(redis.call('LPOP', pending), 'overflow', 'more than ' .. longest .. ' deliveries were waiting in this lane')
   overflowed = overflowed + 1
 end
-local at = redis.call('ZSCORE', due, lane)
-if not at and waiting() > 0 then
-  set_due(now)
-  at = redis.call('ZSCORE', due, lane)
-end
-if not at or tonumber(at) > now or redis.call('EXISTS', lease) == 1 then return {created, overflowed, 0} end
-return {created, overflowed, claim_wake(wake_ms)}
+return {created, overflowed, wake_if_due(wake_ms)}

@@ -15,8 +15,4 @@ redis.call('RPUSH', pending, ARGV[5])
 redis.call('ZREM', dead, ARGV[5])
 redis.call('INCR', dead_changes)
 redis.call('HINCRBY', ledger, 'dead', -1)
-if redis.call('EXISTS', lease) == 1 then return {1, 0} end
-if not redis.call('ZSCORE', due, lane) then set_due(now) end
-local at = redis.call('ZSCORE', due, lane)
-if not at or tonumber(at) > now then return {1, 0} end
-return {1, claim_wake(ARGV[6])}
+return {1, wake_if_due(ARGV[6])}
