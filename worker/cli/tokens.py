@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from worker.cli.reaching import LOOKED_AT_ONE_BY_ONE, check
+from worker.cli.rules import FORMS
 from worker.cli.running import as_json, print_json, run
 from worker.cli.showing import count, plain_integration, print_checks
+from worker.cli.trying import check_posting
+from worker.domain.delivery import canonical_destination
 from worker.domain.errors import Problem
 from worker.domain.integration import Health, Integration, Secret
 from worker.pipeline.connect import (
@@ -100,18 +103,30 @@ def rotate(name: str, token: str | None, token_stdin: bool, force: bool, as_json
     _show_saved(run(work), as_json)
 
 
+def _destination(_context: click.Context, _parameter: click.Parameter, written: str | None) -> str | None:
+    found = written and canonical_destination(written)
+    if written is not None and not found:
+        raise click.BadParameter(f"{written!r} is none of {FORMS}.")
+    return found
+
+
 @click.command()
 @click.argument("name")
+@click.option("--post", metavar="DEST", callback=_destination, help="Post a short test message there too.")
 @as_json
-def test(name: str, as_json: bool) -> None:
+def test(name: str, post: str | None, as_json: bool) -> None:
     """Test the connection, from token to channels.
 
     Looks at the token, its five scopes, and every subscribed destination. Exits with 1 when a check fails.
     A token that works again lets what waited for it go on.
+
+    \b
+    ik-slack integrations test ops
+    ik-slack integrations test ops --post '#ops'
     """
 
     async def work(made: "Services") -> tuple[Integration, list[Check]]:
-        return await _tested(made, await made.integrations.find(name))
+        return await _tested(made, await made.integrations.find(name), post)
 
     integration, checks = run(work)
     if as_json:
@@ -127,7 +142,9 @@ def test(name: str, as_json: bool) -> None:
         click.echo(f"It is {integration.state}: {integration.reason}. {integration.hint}", err=True)
 
 
-async def _tested(made: "Services", integration: Integration) -> tuple[Integration, list[Check]]:
+async def _tested(
+    made: "Services", integration: Integration, post: str | None
+) -> tuple[Integration, list[Check]]:
     """The checks, and the integration as Slack knows it now."""
     token = await made.integrations.token(integration.id)
     checks, identity = await test_token(made.gateway, token, integration.name)
@@ -142,6 +159,8 @@ async def _tested(made: "Services", integration: Integration) -> tuple[Integrati
     destinations = sorted({one.destination for one in subscriptions})
     fresh = len(destinations) <= LOOKED_AT_ONE_BY_ONE
     checks += [await check(made, known, destination, fresh=fresh) for destination in destinations]
+    if post:
+        checks.append(await check_posting(made, known, post))
     return await made.integrations.find(integration.id), checks
 
 

@@ -118,6 +118,7 @@ class Integrations:
             ("ZADD", keys.named("probes"), 0, f"integration:{integration_id}"),  # should we die here
             (
                 "DEL",
+                f"{keys.integration_parked(integration_id)}:warned",
                 *(keys.directory(integration_id, part) for part in ("channels", "names", "people", "meta")),
             ),
             ("INCR", keys.version("integrations")),
@@ -143,6 +144,7 @@ class Integrations:
             keys.integration_parked(integration_id),
             keys.named("probes"),
             keys.version("integrations"),
+            keys.named("warnings"),
         )
         seen = "" if version is None else version
         arguments = (code, reason, hint, int(probe_s * 1000), f"integration:{integration_id}", seen)

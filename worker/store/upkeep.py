@@ -69,6 +69,14 @@ class Upkeep:
         found = await self._server.command("HMGET", self._keys.lane(lane), *names)
         return dict(zip(names, texts(found), strict=True))
 
+    async def warnings(self, *, most: int) -> list[str]:
+        """What parked and nobody was warned of yet (`lane:L`, `integration:I`), the oldest first."""
+        return texts(await self._server.command("ZRANGE", self._keys.named("warnings"), 0, most - 1))
+
+    async def warned(self, what: str) -> None:
+        """People know of this one."""
+        await self._server.command("ZREM", self._keys.named("warnings"), what)
+
     async def throw_away(self, *, deliveries_before_ms: int, attempts_before_ms: int) -> None:
         """Index entries and calls older than anything they speak of."""
         await self._server.command(
