@@ -43,8 +43,8 @@ async def test_what_parks_is_to_be_warned_of_until_somebody_was(world: World):
     await world.append("a")
     await world.lanes.park(await world.hold(), "is_archived", "why", "how", probe_s=60, called=False)
     await world.integrations.park("other", "token_revoked", "why", "how", probe_s=60)
-    assert await world.upkeep.warnings(most=10) == [f"lane:{LANE}", "integration:other"]
-    assert await world.upkeep.warnings(most=1) == [f"lane:{LANE}"]
+    assert set(await world.upkeep.warnings(most=10)) == {f"lane:{LANE}", "integration:other"}
+    assert len(await world.upkeep.warnings(most=1)) == 1
     await world.upkeep.warned(f"lane:{LANE}")
     assert await world.upkeep.warnings(most=10) == ["integration:other"]
 
