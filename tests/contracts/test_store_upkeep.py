@@ -137,7 +137,8 @@ async def test_what_is_parked_is_probed_now_and_then_again_later(world: World):
 
 
 async def test_a_probe_that_a_jumping_clock_put_off_is_made(world: World):
-    await world.integrations.park("dev", "x", "y", "z", probe_s=86_400)
+    await world.integrations.park("dev", "x", "y", "z", probe_s=60)
+    await world.redis.zincrby("t:probes", 86_400_000, "integration:dev")
     assert await world.upkeep.due_probes(again_in_s=60, most=10) == ["integration:dev"]
 
 

@@ -24,7 +24,7 @@ P:closed:W:S              string  Slack asked to wait                           
 P:warnings                zset    parkings people are still to be warned of          until warned
 P:integrations            hash    integrations as JSON, tokens sealed                for good
 P:integration:I:parked    hash    why nothing of it is posted                        until it works again
-P:integration:I:parked:warned string a warning was given; no other is          until something is told
+P:integration:I:parked:first string when it parked first: one warning, later probes  until something is told
 P:subscriptions           hash    subscriptions as JSON                              for good
 P:version:NOUN            string  counts changes, so that caches know                for good
 P:directory:I:…           hash    channels by id, ids by name, people by email       until read anew

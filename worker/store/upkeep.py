@@ -1,5 +1,6 @@
 """What keeps the house: locks, signs of life, lanes that are due, probes, and what is thrown away."""
 
+from worker.store.integrations import FIRST_PROBE_MS, LONGEST_PROBE_MS
 from worker.store.lanes import WAKE_MS
 from worker.store.server import Server, text, texts
 
@@ -48,7 +49,8 @@ class Upkeep:
 
     async def due_probes(self, *, again_in_s: float, most: int) -> list[str]:
         """What is parked and should be looked at now (`lane:L`, `integration:I`); each is due again later."""
-        arguments = (most, int(again_in_s * 1000))
+        prefix = f"{self._keys.prefix}:integration:"
+        arguments = (most, int(again_in_s * 1000), prefix, FIRST_PROBE_MS, LONGEST_PROBE_MS)
         return texts(await self._server.script("due_probes", (self._keys.named("probes"),), arguments))
 
     async def lanes_waiting(self) -> list[tuple[str, bool]]:
