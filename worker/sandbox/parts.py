@@ -68,8 +68,8 @@ Named = Callable[[str], str]
 
 _SPECIAL = re.compile(r"```(?P<block>.+?)```|`(?P<code>[^`\n]+)`|<(?P<angle>[^<>\n]+)>", re.DOTALL)
 _RESERVED = re.compile("[\ue000-\ue002]")  # mark the places of finished parts
-_PLACE = re.compile("[\ue000\ue002](\\d+)\ue001")
-_BLOCK = re.compile("\n?(\ue002\\d+\ue001)\n?")  # takes the line breaks around it
+_PLACE = re.compile("\ue000(\\d+)\ue001")
+_BLOCK = re.compile("\n?\ue002(\\d+)\ue001\n?")  # takes the line breaks around it
 
 
 def _between(sign: str) -> str:
@@ -99,11 +99,20 @@ def parse(text: str, now: datetime, named: Named = _as_it_is) -> Parts:
         return f"{chr(0xE000) if block is None else chr(0xE002)}{len(kept) - 1}\ue001"
 
     marked = _SPECIAL.sub(keep, _RESERVED.sub("\ufffd", text))
-    return tuple(_lines(emoji.drawn(_unescaped(_BLOCK.sub(r"\1", marked))), kept))
+    return tuple(_blocks(emoji.drawn(_unescaped(marked)), kept))
 
 
 def _unescaped(text: str) -> str:
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+def _blocks(text: str, kept: list[Part]) -> Iterator[Part]:
+    """Code blocks, and the lines between them."""
+    for place, piece in enumerate(_BLOCK.split(text)):
+        if place % 2:
+            yield kept[int(piece)]
+        elif piece:
+            yield from _lines(piece, kept)
 
 
 def _lines(text: str, kept: list[Part]) -> Iterator[Part]:

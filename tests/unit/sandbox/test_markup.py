@@ -30,6 +30,7 @@ def drawn(text: str) -> str:
         ("snake_case_name 2*3*4", "snake_case_name 2*3*4"),
         ("`a*b*c`", "<code>a*b*c</code>"),
         ("x\n```\na <b>\n```\ny", "x<pre>a &lt;b&gt;\n</pre>y"),
+        ("```a```\n> b", "<pre>a</pre><blockquote>b</blockquote>"),
         ("&gt; one\n>two\nthree", "<blockquote>one<br>two</blockquote>three"),
         ("a &lt;b&gt; &amp;amp;", "a &lt;b&gt; &amp;amp;"),
         ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
