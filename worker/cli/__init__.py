@@ -11,7 +11,7 @@ from worker.cli.failing import told_in_one_line
 MODULES = {
     "demo": "demo", "up": "up", "ingest": "ingest", "sandbox": "sandbox", "doctor": "doctor",
     "integrations": "integrations", "channels": "channels", "subscriptions": "subscriptions",
-    "publish": "publish", "explain": "explain", "ledger": "ledger",
+    "publish": "publish", "preview": "preview", "explain": "explain", "ledger": "ledger",
     "deliveries": "deliveries", "parked": "parked", "dead-letters": "dead_letters", "keys": "keys",
     "manifest": "manifest",
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""A file that a command reads, or standard input."""
+"""A file that a command reads, or standard input: its text, or the events in it."""
 
 from typing import IO
 
@@ -17,3 +17,23 @@ def text_of(file: IO[bytes]) -> str:
         raise Problem(f"The file is not UTF-8 text (byte {error.start + 1}): save it as UTF-8.") from None
     except OSError as error:
         raise Problem(f"The file cannot be read: {error.strerror}.") from None
+
+
+def events_of(file: IO[bytes], failed: str) -> list[bytes]:
+    """Its events as the stream holds them; Problem names the first that is none, after what `failed` says."""
+    from worker.publish import encode, read_events
+    from worker.sources import Unreadable, read
+
+    try:
+        found = read_events(text_of(file))
+    except ValueError as error:
+        raise Problem(f"{failed}: {error}.") from None
+    encoded = []
+    for place, event in enumerate(found, 1):
+        try:
+            raw = encode(event)
+            read(raw, "0-0")
+        except (ValueError, Unreadable) as error:
+            raise Problem(f"{failed}: event {place} of {len(found)}: {error}.") from None
+        encoded.append(raw)
+    return encoded

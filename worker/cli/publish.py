@@ -6,7 +6,7 @@ from typing import IO
 
 import click
 
-from worker.cli.files import file_argument, text_of
+from worker.cli.files import events_of, file_argument
 from worker.cli.running import as_json, print_json
 from worker.cli.showing import count
 from worker.domain.errors import Problem
@@ -26,32 +26,12 @@ def command(file: IO[bytes], as_json: bool) -> None:
     ik-slack publish events.json
     echo '{"specversion": "1.0", "id": "1", "source": "/me", "type": "hello"}' | ik-slack publish -
     """
-    events = _encoded(text_of(file))
+    events = events_of(file, "Nothing was published")
     entry_ids = asyncio.run(_publish(events))
     if as_json:
         print_json(entry_ids)
         return
     click.echo(f"published {len(events)} event{'' if len(events) == 1 else 's'}")
-
-
-def _encoded(text: str) -> list[bytes]:
-    """The events as they go into the stream; Problem names the first that is none."""
-    from worker.publish import encode, read_events
-    from worker.sources import Unreadable, read
-
-    try:
-        found = read_events(text)
-    except ValueError as error:
-        raise Problem(f"Nothing was published: {error}.") from None
-    encoded = []
-    for place, event in enumerate(found, 1):
-        try:
-            raw = encode(event)
-            read(raw, "0-0")
-        except (ValueError, Unreadable) as error:
-            raise Problem(f"Nothing was published: event {place} of {len(found)}: {error}.") from None
-        encoded.append(raw)
-    return encoded
 
 
 async def _publish(events: list[bytes]) -> list[str]:

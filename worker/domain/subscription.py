@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from worker.domain.delivery import lane_name
 from worker.domain.event import Event, Kind, Severity
+from worker.domain.looks import urgency
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,10 @@ class Subscription:
     def why_not(self, event: Event) -> str:
         """Why an event makes no delivery for this subscription; empty when it does."""
         return "the subscription is paused" if self.paused else self.filters.why_not(event)
+
+    def mention_of(self, event: Event) -> str:
+        """Whom it mentions for an event: from the severity it names, and not for what is over."""
+        return "" if urgency(event) < self.mention_from else self.mention
 
 
 def _matches_glob(name: str, globs: Iterable[str]) -> bool:

@@ -14,14 +14,13 @@ from worker.domain.folding import Folding
 from worker.domain.integration import Integration, Secret
 from worker.domain.message import Message
 from worker.pipeline.connection import connected
-from worker.pipeline.digest import digest
 from worker.pipeline.fold import fold
 from worker.pipeline.gateway import Gateway, Sleep
 from worker.pipeline.pace import pace
 from worker.pipeline.post import post
 from worker.pipeline.reading import read_told
 from worker.pipeline.record import FAULT, Ended, Recorder, Round
-from worker.pipeline.render import event_url, render
+from worker.pipeline.render import message_of
 from worker.pipeline.resolve import Resolver
 from worker.store.events import Events
 from worker.store.integrations import Connection, Integrations
@@ -163,11 +162,7 @@ class _Drainer:
         tools = self.tools
         folding = fold(await read_told(tools.events, one.taken, tools.subscriptions.mentioning, tools.sleep))
         may_repeat = one.taken[0].seq <= self.held.doubt
-        base = tools.infrakitchen_url
-        if len(folding.lines) == 1:
-            return folding, render(folding, infrakitchen_url=base, may_repeat=may_repeat)
-        urls = tuple(event_url(line.event, base) for line in folding.lines)
-        return folding, digest(folding, urls, may_repeat=may_repeat)
+        return folding, message_of(folding, tools.infrakitchen_url, may_repeat=may_repeat)
 
     async def _posted(self, token: Secret, one: Round, message: Message) -> Receipt:
         """Posted as blocks; if Slack refuses the blocks, once more as plain text, in a slot of its own."""

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from worker import sources
 from worker.domain.event import Entity, Event, Kind, Severity
 from worker.domain.folding import Told
-from worker.domain.looks import urgency
 from worker.domain.subscription import Subscription
 from worker.pipeline.gateway import Sleep
 from worker.store.events import Events
@@ -70,7 +69,5 @@ def _unknown(one: Taken, why: str) -> Event:
 
 
 def _mention(event: Event, subscription: Subscription | None) -> str:
-    """Only a subscription mentions people, from the severity it names, and not for what is over."""
-    if subscription is None or urgency(event) < subscription.mention_from:
-        return ""
-    return subscription.mention
+    """Only a subscription mentions people."""
+    return subscription.mention_of(event) if subscription else ""

@@ -1,4 +1,4 @@
-"""Render: one entity's newest state becomes a message; several become a digest (`digest.py`)."""
+"""Render: what is told together becomes a message; of one entity here, of several in `digest.py`."""
 
 from urllib.parse import quote
 
@@ -7,10 +7,19 @@ from worker.domain.folding import Folding, Line
 from worker.domain.looks import headline, look, step_sign
 from worker.domain.markup import bold, clean, code, code_block, cut, date, duration, escape, line, link, units
 from worker.domain.message import Block, Context, Message, Section
+from worker.pipeline.digest import digest
 
 TITLE, TEXT, ERROR, ADDRESS = 300, 1500, 1500, 1000
 STEPS_SHOWN = 15
 REPEAT_NOTE = "↻ Slack did not confirm an earlier try: this may repeat a message you have seen."
+
+
+def message_of(folding: Folding, infrakitchen_url: str, *, may_repeat: bool = False) -> Message:
+    """What is posted of one entity, or of several together."""
+    if len(folding.lines) == 1:
+        return render(folding, infrakitchen_url=infrakitchen_url, may_repeat=may_repeat)
+    urls = tuple(event_url(told.event, infrakitchen_url) for told in folding.lines)
+    return digest(folding, urls, may_repeat=may_repeat)
 
 
 def render(folding: Folding, *, infrakitchen_url: str = "", may_repeat: bool = False) -> Message:

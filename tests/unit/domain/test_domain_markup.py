@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from worker.domain import markup
 
 anything = st.text(st.characters(codec=None)) | st.text(
-    st.sampled_from("<>&@#!|`*_ \n\r\t\u202e\ud800\U0001f600ab")
+    st.sampled_from("<>&@#!|`*_ \n\r\t\x1b\x9b\u061c\u202e\ud800\U0001f600ab")
 )
 limits = st.integers(-5, 200)
 
@@ -29,7 +29,7 @@ def test_any_text_fits_and_mentions_nobody(shorten: Callable[[str, int], str], t
     assert "<" not in found
     assert ">" not in found
     assert not re.search(r"&(?!amp;|lt;|gt;)", found)
-    assert not re.search(r"[\ud800-\udfff\u202a-\u202e\x00-\x08]", found)
+    assert not re.search(r"[\ud800-\udfff\u202a-\u202e\u061c\x00-\x08\x1b\x7f-\x9f]", found)
 
 
 @given(anything)

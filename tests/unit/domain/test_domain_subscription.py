@@ -70,3 +70,19 @@ def test_a_paused_subscription_matches_nothing() -> None:
     assert subscription.why_not(EVENT) == ""
     assert dataclasses.replace(subscription, paused=True).why_not(EVENT) == "the subscription is paused"
     assert subscription.lane == "default/#ops"
+
+
+@pytest.mark.parametrize(
+    ("severity", "status", "mention"),
+    [
+        (Severity.WARNING, "firing", ""),
+        (Severity.ERROR, "firing", "<!here>"),
+        (Severity.CRITICAL, "firing", "<!here>"),
+        (Severity.CRITICAL, "done", ""),
+    ],
+)
+def test_it_mentions_from_its_severity_on_and_not_for_what_is_over(
+    severity: Severity, status: str, mention: str
+) -> None:
+    subscription = Subscription("s", "i", "#ops", mention="<!here>", mention_from=Severity.ERROR)
+    assert subscription.mention_of(dataclasses.replace(EVENT, severity=severity, status=status)) == mention

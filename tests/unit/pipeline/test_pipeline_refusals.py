@@ -8,7 +8,7 @@ from fake_slack import identity
 from pipeline_house import OTHER_KEY, House, alert
 from pipeline_house import house as build
 
-import worker.pipeline.drain as drain_module
+import worker.pipeline.render as render_module
 from worker.domain.errors import Blocked, Scope, Throttled
 from worker.domain.integration import Secret
 from worker.pipeline.record import snooze_s
@@ -285,14 +285,14 @@ async def test_a_code_nobody_has_listed_is_tried_a_few_times_then_a_dead_letter(
 async def test_a_fault_of_our_own_neither_spins_nor_stops_the_lane_for_good(
     house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    render = drain_module.render
+    render = render_module.render
 
     def rendering(folding: Any, **more: Any) -> Any:
         if "poison" in folding.lines[0].event.title:
             raise RuntimeError("a fault")
         return render(folding, **more)
 
-    monkeypatch.setattr(drain_module, "render", rendering)
+    monkeypatch.setattr(render_module, "render", rendering)
     done = await house.tell(alert("poison"))
     assert (done.posts, done.reason) == (0, "fault: a fault of this program (RuntimeError)")
     assert 1 <= done.retry_s <= 2

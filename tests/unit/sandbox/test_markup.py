@@ -15,6 +15,7 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 WORKSPACE = Workspace("Acme", "InfraKitchen", Clock())
 ADA = WORKSPACE.add_user("ada@example.com")
 OPS = WORKSPACE.add_channel("ops")
+AWAY = 'target="_blank" rel="noopener noreferrer"'
 
 
 def drawn(text: str) -> str:
@@ -29,6 +30,7 @@ def drawn(text: str) -> str:
         ("snake_case_name 2*3*4", "snake_case_name 2*3*4"),
         ("`a*b*c`", "<code>a*b*c</code>"),
         ("x\n```\na <b>\n```\ny", "x<pre>a &lt;b&gt;\n</pre>y"),
+        ("```a```\n> b", "<pre>a</pre><blockquote>b</blockquote>"),
         ("&gt; one\n>two\nthree", "<blockquote>one<br>two</blockquote>three"),
         ("a &lt;b&gt; &amp;amp;", "a &lt;b&gt; &amp;amp;"),
         ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
@@ -39,6 +41,9 @@ def drawn(text: str) -> str:
         ),
         (":rocket: :no_such_thing:", "🚀 :no_such_thing:"),
         ("<!date^99999999999999^{time}|then>", '<time title="then">then</time>'),
+        ("<!date^5|then>", '<time title="then">then</time>'),
+        ("*a _b* c_", "<strong>a _b</strong> c_"),
+        ("*<https://a.b|_x_> y*", f'<strong><a href="https://a.b" {AWAY}><em>x</em></a> y</strong>'),
         ("\ue0000\ue001", "\ufffd0\ufffd"),
     ],
 )

@@ -1,0 +1,173 @@
+"""`ik-slack preview`: what would be posted for the events of a file, without posting it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from config.settings import Settings
+from worker.cli.files import events_of, file_argument
+from worker.cli.rows import Row, shown
+from worker.cli.running import as_json, print_json, run
+from worker.cli.showing import count
+from worker.domain.errors import Problem
+from worker.domain.event import Event
+from worker.domain.folding import Told
+from worker.domain.subscription import Subscription
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from worker.slack.blocks import JsonObject
+    from worker.slack.limits import Use
+
+WIDEST = 100
+NAMED_MOST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """An event the subscription does not match, by its place in the file; its id if it has one of its own."""
+
+    place: int
+    event_id: str | None
+    reason: str
+
+
+@click.command()
+@file_argument
+@click.option("--subscription", "subscription_id", metavar="ID", help="What this subscription makes of them.")
+@as_json
+def command(file: IO[bytes], subscription_id: str | None, as_json: bool) -> None:
+    """Show what would be posted for events, and post nothing.
+
+    FILE holds events as `publish` takes them; several become one message, as if all had waited together.
+    Shown are the message, its plain text (the line on a phone), and every limit of Slack's it comes near.
+
+    Nothing has to run for this. Links lead to INFRAKITCHEN_URL. Only --subscription reads Redis: it adds the
+    subscription's mention and leaves out events it does not match.
+
+    \b
+    ik-slack preview event.json
+    ik-slack preview events.json --subscription sub-1a2b3c4d
+    jq '.events[0]' export.json | ik-slack preview -
+
+    \b
+    To paste into https://app.slack.com/block-kit-builder:
+    ik-slack preview event.json --json | jq '{blocks, attachments}'
+    """
+    base = Settings.load().infrakitchen_url or ""
+    events = read(events_of(file, "There is nothing to preview"), time.time_ns() // 1_000_000)
+    subscription = run(lambda made: made.subscriptions.find(subscription_id)) if subscription_id else None
+    told, unmatched = sort_out(events, subscription)
+    sent = sent_of(told, base)
+    _say_unmatched(unmatched, subscription)
+    if as_json:
+        print_json(plain(sent, unmatched))
+    elif sent:
+        _print(sent, subscription)
+    else:
+        click.echo("Nothing would be posted.")
+
+
+def read(encoded: Sequence[bytes], now_ms: int) -> dict[int, Event]:
+    """Events by their place in the file, as if they entered the stream now; the same one again is none."""
+    from worker import sources
+
+    if not encoded:
+        raise Problem("There is nothing to preview: the file holds no event.")
+    once: dict[tuple[str, str], tuple[int, Event]] = {}
+    for place, raw in enumerate(encoded, 1):
+        event = sources.read(raw, f"{now_ms}-{place}")
+        once.setdefault((event.source, event.id), (place, event))
+    if repeats := len(encoded) - len(once):
+        again = count(repeats, "event repeats an earlier one", "events repeat earlier ones")
+        click.echo(f"Note: {again} (same source and id) and would not be told again.", err=True)
+    return dict(once.values())
+
+
+def sort_out(
+    events: Mapping[int, Event], subscription: Subscription | None
+) -> tuple[list[Told], list[Unmatched]]:
+    """What a subscription tells, and what it does not match; without one all is told."""
+    told, unmatched = [], []
+    for place, event in events.items():
+        if subscription and (reason := subscription.why_not(event)):
+            own_id = None if event.id == event.entry_id else event.id
+            unmatched.append(Unmatched(place, own_id, shown(reason)))
+        else:
+            mention = subscription.mention_of(event) if subscription else ""
+            told.append(Told(str(place), event, mention))
+    return told, unmatched
+
+
+def sent_of(told: Sequence[Told], infrakitchen_url: str) -> "JsonObject | None":
+    """What `chat.postMessage` would be sent for what waits together; None when nothing does."""
+    from worker.pipeline.fold import fold
+    from worker.pipeline.render import message_of
+    from worker.slack.blocks import arguments
+
+    return arguments(message_of(fold(told), infrakitchen_url)) if told else None
+
+
+def plain(sent: "JsonObject | None", unmatched: Sequence[Unmatched]) -> Row:
+    """A preview as JSON; `text` is null when nothing would be posted."""
+    from worker.slack.limits import near
+
+    return {
+        "text": sent.get("text") if sent else None,
+        "blocks": sent.get("blocks", []) if sent else [],
+        "attachments": sent.get("attachments", []) if sent else [],
+        "limits": [{"name": use.name, "used": use.used, "limit": use.limit} for use in near(sent or {})],
+        "unmatched": [asdict(one) for one in unmatched],
+    }
+
+
+def sheet(sent: "JsonObject", where: str, now: datetime, *, linking: bool) -> "RenderableType":
+    """A preview for people: the message, its plain text, the limits it comes near."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from worker.cli.drawing import Beside, Drawing
+    from worker.slack.limits import near
+
+    draw = Drawing(now, linking=linking)
+    limits = Text("\n".join(map(in_words, near(sent))), "yellow") or Text("far from every limit")
+    parts: tuple[tuple[str, RenderableType], ...] = (
+        (where, draw.message(sent)),
+        ("Plain text", draw.text(sent.get("text"))),
+        ("Limits", limits),
+    )
+    return Group(*(Group(Text(title, "bold"), Beside(part, sign="  "), "") for title, part in parts))
+
+
+def in_words(use: "Use") -> str:
+    """`text of section 2: 2,710 of 3,000 characters`."""
+    over = ", more than Slack takes" if use.used > use.limit else ""
+    return f"{use.name}: {use.used:,} of {use.limit:,} {use.unit}".rstrip() + over
+
+
+def _print(sent: "JsonObject", subscription: Subscription | None) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.width = min(console.width, WIDEST)
+    where = f"In Slack, {shown(subscription.destination)}" if subscription else "In Slack"
+    now = datetime.now(UTC).astimezone()
+    console.print(sheet(sent, where, now, linking=console.is_terminal), end="")
+
+
+def _say_unmatched(unmatched: Sequence[Unmatched], subscription: Subscription | None) -> None:
+    """On stderr, a line for each reason."""
+    who = subscription.id if subscription else ""
+    by_reason: dict[str, list[Unmatched]] = {}
+    for one in unmatched:
+        by_reason.setdefault(one.reason, []).append(one)
+    for reason, some in by_reason.items():
+        named = ", ".join(str(one.place) for one in some[:NAMED_MOST])
+        more = f" and {len(some) - NAMED_MOST:,} more" if len(some) > NAMED_MOST else ""
+        which = f"event{'s' if len(some) > 1 else ''} {named}{more}"
+        click.echo(f"Note: {who} does not match {which}: {reason}.", err=True)
