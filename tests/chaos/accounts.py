@@ -91,8 +91,13 @@ async def _account(
         assert (lead.state, lead.ts) == (State.DELIVERED, delivery.ts)
     else:
         assert delivery.state is State.DELIVERED
-    outcomes = [attempt.outcome for attempt in await one.made.deliveries.attempts(delivery)]
+    outcomes = [
+        attempt.outcome
+        for attempt in await one.made.deliveries.attempts(delivery)
+        if attempt.method != "chat.update"  # which shows nothing twice
+    ]
     doubts = outcomes.count(Outcome.UNKNOWN)
-    assert len(shown) <= 1 + doubts, f"{delivery} in {shown}, {outcomes}"
+    owed = await one.redis.hexists(f"ik:delivery:{delivery.id}", "owed")  # a digest told it before its card
+    assert len(shown) <= 1 + doubts + owed, f"{delivery} in {shown}, {outcomes}"
     assert delivery.repeated == (doubts > 0), f"{delivery} in {shown}, {outcomes}"
     return doubts

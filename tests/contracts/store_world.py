@@ -9,9 +9,10 @@ from worker.store.dead_letters import DeadLetters
 from worker.store.deliveries import Deliveries
 from worker.store.directory import Directory
 from worker.store.events import Events
+from worker.store.held import Entry, Held, Taken
 from worker.store.integrations import Integrations
 from worker.store.keys import Keys
-from worker.store.lanes import Entry, Held, Lanes, Taken
+from worker.store.lanes import Lanes
 from worker.store.ledger import Balance, take_census
 from worker.store.pace import Pace, Rate
 from worker.store.server import Server, fields, text, texts

@@ -3,7 +3,7 @@
 from store_world import LANE, RECEIPT, World
 
 from worker.domain.delivery import Attempt, Outcome, State
-from worker.store.lanes import Entry
+from worker.store.held import Entry
 
 
 async def test_a_delivery_nobody_made_is_none(world: World):

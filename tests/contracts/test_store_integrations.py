@@ -11,8 +11,8 @@ from store_world import LANE, RING, World
 
 from worker.domain.errors import Problem
 from worker.domain.integration import Conversation, Health, Integration, Secret
+from worker.store.held import NotHeld
 from worker.store.integrations import Integrations
-from worker.store.lanes import NotHeld
 from worker.store.server import Value
 from worker.store.vault import Vault, WrongKey, generate_key
 

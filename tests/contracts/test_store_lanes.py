@@ -7,7 +7,7 @@ from store_world import LANE, OPEN, RECEIPT, World
 
 from worker.domain.delivery import Address, Outcome, Receipt
 from worker.domain.errors import Fenced
-from worker.store.lanes import Closed, Entry, Held, Left, NotHeld, Taken
+from worker.store.held import Closed, Entry, Held, Left, NotHeld, Taken
 from worker.store.ledger import LaneCount, take_census
 
 

@@ -18,15 +18,17 @@ from hypothesis.stateful import (
 )
 from store_world import OPEN, RECEIPT, World
 
+from worker.domain.card import Card
 from worker.domain.delivery import Outcome
 from worker.domain.errors import Fenced
-from worker.store.lanes import Held, NotHeld
+from worker.store.held import Held, NotHeld, Taken
 from worker.store.server import texts
 
 Answer = TypeVar("Answer")
 LANES = ("ops/#a", "ops/#b")
 LONGEST = 6
 FAR_MS = 600_000
+CARD = Card("C1", "C1", "1.0", "d0", "", None, (1.0, 1000, 0), (1.0, 1000, 0), over=False, said="open")
 
 
 @dataclass
@@ -39,7 +41,8 @@ class Line:
     is_parked: bool = False
     is_snoozed: bool = False
     open: bool = False
-    doubt: int = 0
+    doubt: set[str] = field(default_factory=set)
+    edits: bool = False
     seq: int = 0
 
     @property
@@ -66,6 +69,8 @@ class SmallWorld(RuleBasedStateMachine):
         self.integration_is_parked = False
         self.repeated = self.tokens = 0
         self.settlements: dict[str, int] = {}
+        self.owed: set[str] = set()
+        self.cards: dict[str, bool] = {}
 
     def teardown(self) -> None:
         self.run(self.world.server.aclose())
@@ -82,7 +87,7 @@ class SmallWorld(RuleBasedStateMachine):
         """What happens to a call nobody closed."""
         line = self.lines[lane]
         if line.open:
-            line.doubt = self.seqs[line.taken[-1]]
+            line.doubt |= set() if line.edits else set(line.taken)
 
     def recover(self, lane: str) -> None:
         self.close_unknown(lane)
@@ -160,7 +165,6 @@ class SmallWorld(RuleBasedStateMachine):
         else:
             self.recover(lane)
             assert isinstance(answer, Held)
-            assert answer.doubt == line.doubt
             line.holder, line.is_snoozed, self.hands[lane, hand] = token, False, answer
 
     async def is_due_later(self, lane: str) -> bool:
@@ -185,24 +189,65 @@ class SmallWorld(RuleBasedStateMachine):
             return
         if not line.taken:
             line.taken, line.pending = line.pending[:most], line.pending[most:]
-        line.open = bool(line.taken)
+        line.open, line.edits = bool(line.taken), False
+        assert [one.doubt for one in answer] == [id_ in line.doubt for id_ in line.taken]
+        assert [one.owed for one in answer] == [id_ in self.owed for id_ in line.taken]
         assert [one.delivery_id for one in answer] == line.taken
         assert [one.seq for one in answer] == [self.seqs[id_] for id_ in line.taken]
 
     @precondition(lambda self: self.hands)
-    @rule(data=st.data(), leave=st.booleans(), twice=st.booleans())
-    def settle(self, data: st.DataObject, leave: bool, twice: bool) -> None:
+    @rule(data=st.data(), method=st.sampled_from(("", "chat.postMessage", "chat.update")))
+    def keep(self, data: st.DataObject, method: str) -> None:
         lane, hand = data.draw(self.some_hand)
         line, held = self.lines[lane], self.hands[lane, hand]
-        lead = data.draw(st.sampled_from(line.taken)) if line.taken else ""
-        left = self.step(lane, hand, self.world.lanes.settle(held, RECEIPT, lead, leave=leave))
+        stay = data.draw(st.lists(st.sampled_from(line.taken), unique=True)) if line.taken else []
+        known = [self.taken(id_) for id_ in line.taken]
+        step = self.world.lanes.keep(held, known, stay, method=method)
+        self.step(lane, hand, step)
+        if line.holder == held.token:
+            line.pending = [id_ for id_ in line.taken if id_ not in stay] + line.pending
+            line.taken = [id_ for id_ in line.taken if id_ in stay]
+            line.open, line.edits = bool(line.taken and method), method == "chat.update"
+
+    def taken(self, id_: str) -> Taken:
+        return Taken(id_, "", "", self.seqs[id_], 0)
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data(), gone=st.booleans(), outcome=st.sampled_from((Outcome.DELIVERED, Outcome.REFUSED)))
+    def change_card(self, data: st.DataObject, gone: bool, outcome: Outcome) -> None:
+        lane, hand = data.draw(self.some_hand)
+        line, held = self.lines[lane], self.hands[lane, hand]
+        step = self.world.lanes.change_card(held, "it", None if gone else CARD, outcome)
+        left = self.step(lane, hand, step)
+        if left is not None:
+            line.give_back()
+            self.cards[lane] = not gone
+            assert (left.waiting, left.held) == (len(line.pending), True)
+        kept = self.run(self.world.lanes.cards(lane, ["it", "other"]))
+        assert kept == ({"it": CARD} if self.cards.get(lane) else {})
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data(), leave=st.booleans(), twice=st.booleans(), card=st.booleans(), foreign=st.booleans())
+    def settle(self, data: st.DataObject, leave: bool, twice: bool, card: bool, foreign: bool) -> None:
+        lane, hand = data.draw(self.some_hand)
+        line, held = self.lines[lane], self.hands[lane, hand]
+        lead = data.draw(st.sampled_from(line.taken)) if line.taken and not foreign else "another"
+        owed = data.draw(st.lists(st.sampled_from(line.taken), unique=True)) if line.taken else []
+        owed = [id_ for id_ in owed if id_ != lead]
+        named = ("it", CARD) if card else None
+        step = self.world.lanes.settle(held, RECEIPT, lead, leave=leave, card=named, owed=owed)
+        left = self.step(lane, hand, step)
         if left is None:
             return
-        for id_ in line.taken:
+        done = [id_ for id_ in line.taken if id_ not in owed]
+        for id_ in done:
             self.settlements[id_] = self.settlements.get(id_, 0) + 1
-        self.repeated += any(self.seqs[id_] <= line.doubt for id_ in line.taken)
-        self.end([id_ for id_ in line.taken if id_ == lead], "delivered")
-        self.end([id_ for id_ in line.taken if id_ != lead], "merged")
+        self.repeated += bool(line.doubt & set(done))
+        self.end([id_ for id_ in done if id_ == lead], "delivered")
+        self.end([id_ for id_ in done if id_ != lead], "merged")
+        line.pending = [id_ for id_ in line.taken if id_ in owed] + line.pending
+        self.owed |= set(owed)
+        self.cards[lane] = card or self.cards.get(lane, False)
         line.taken, line.open = [], False
         assert (left.waiting, left.held) == (len(line.pending), bool(line.pending) and not leave)
         if not left.held:
@@ -241,7 +286,7 @@ class SmallWorld(RuleBasedStateMachine):
         if line.holder == held.token:
             if outcome is Outcome.UNKNOWN:
                 self.close_unknown(lane)
-            line.open = bool(line.taken)
+            line.open, line.edits = bool(line.taken), False
         self.step(lane, hand, self.world.lanes.open_attempt(held))
 
     @precondition(lambda self: self.hands)

@@ -7,7 +7,7 @@ from store_world import STREAM, World
 from worker.domain.delivery import delivery_id, event_ref
 from worker.domain.event import Entity, Event, Kind, Severity
 from worker.store.events import Accepted
-from worker.store.lanes import Entry
+from worker.store.held import Entry
 
 MANY = 5_000
 MOST_BYTES = 2_048

@@ -26,6 +26,24 @@ async def test_the_first_slot_is_now_and_each_later_one_an_interval_on(world: Wo
     assert waits == pytest.approx([0, 10, 20, 30, 40, 50], abs=SLACK_S)
 
 
+async def test_after_a_slot_that_was_used_late_the_next_is_a_whole_interval_away(world: World):
+    pace = paces(world, Rate(0.1), Rate(100, 50))
+    await booked(pace, "C1", 1)
+    await pace.used_late("T1", "C1", 0.19)  # within what is kept in hand
+    assert await booked(pace, "C2", 1) == pytest.approx([0], abs=SLACK_S)
+    await world.redis.set("t:pace:T1:C1", await world.server.now_ms() + 1_000)  # it was nine seconds ago
+    await pace.used_late("T1", "C1", 9.0)
+    assert await booked(pace, "C1", 1) == pytest.approx([10], abs=SLACK_S)
+    await pace.used_late("T1", "C1", 9.0)  # someone has booked the next one already
+    assert await booked(pace, "C1", 1) == pytest.approx([20], abs=SLACK_S)
+
+
+async def test_where_several_may_go_at_once_being_late_changes_nothing(world: World):
+    pace = paces(world, Rate(0.1, 3), Rate(100, 50))
+    await pace.used_late("T1", "C1", 9.0)
+    assert await booked(pace, "C1", 3) == pytest.approx([0, 0, 0], abs=SLACK_S)
+
+
 async def test_a_burst_may_go_at_once(world: World):
     waits = await booked(paces(world, Rate(0.1, 3), Rate(100, 50)), "C1", 5)
     assert waits == pytest.approx([0, 0, 0, 10, 20], abs=SLACK_S)

@@ -15,7 +15,6 @@ from config.settings import Settings
 from worker.bootstrap.calls import Wake, publisher, refresher, wake_by, wake_nobody
 from worker.bootstrap.where import addresses, client_of
 from worker.domain.delivery import canonical_destination
-from worker.pipeline.drain import Tools
 from worker.pipeline.gateway import Gateway
 from worker.pipeline.ingest import Ingest
 from worker.pipeline.mirror import Mirror
@@ -23,6 +22,7 @@ from worker.pipeline.probe import Prober
 from worker.pipeline.record import Recorder
 from worker.pipeline.resolve import Resolver
 from worker.pipeline.sweep import Ages, Sweep
+from worker.pipeline.telling import Tools
 from worker.pipeline.warn import Warner
 from worker.slack.gateway import SlackGateway
 from worker.store.connection import Client
@@ -143,11 +143,10 @@ def _compose(
     upkeep = Upkeep(server)
     events = Events(server, life_s=ages.event_life_s, retention_s=ages.retention_s)
     lanes = Lanes(server, retention_s=ages.retention_s, longest=settings.lane_max_length)
-    deliveries = Deliveries(server)
+    deliveries, directory = Deliveries(server), Directory(server)
     dead_letters = DeadLetters(server, deliveries, events, lanes)
     dead_queue = DeadQueue(broker, f"{settings.key_prefix}:celery:dead_letters")
     integrations, subscriptions = Integrations(server, vault), Subscriptions(server)
-    directory = Directory(server)
     allowances = _allowances(settings, server)
     resolver = Resolver(
         directory, lanes, gateway, allowances, upkeep, people_life_s=settings.directory_ttl_s, who=who
@@ -157,16 +156,17 @@ def _compose(
         lanes, events, integrations, subscriptions, allowances, resolver, recorder, gateway,
         asyncio.Semaphore(settings.worker_concurrency), stopping,
         infrakitchen_url=settings.infrakitchen_url or "", sleep=stopping.sleep, clock=clock,
+        edits_per_minute=settings.update_rate_per_workspace,
     )  # fmt: skip
     stream = EventStream(
         server, blocking.redis, stream=settings.events_stream, group=settings.events_group, consumer=who
     )
     mirror = Mirror(dead_letters, dead_queue, publisher(celery, events), clock)
-    warner = Warner(upkeep, integrations, events, lanes, _operations(settings))
     sweep = Sweep(
         server, upkeep, lanes, integrations, directory, dead_letters,
         Prober(integrations, lanes, resolver, gateway, upkeep), wake, refresher(celery), mirror.look,
-        warner.look, ages, who, stopping, clock, stopping.sleep,
+        Warner(upkeep, integrations, events, lanes, _operations(settings)).look,
+        ages, who, stopping, clock, stopping.sleep,
     )  # fmt: skip
     ingest = Ingest(stream, events, lanes, subscriptions, upkeep, wake, who, stopping, clock, stopping.sleep)
     return Services(

@@ -1,17 +1,24 @@
 """What one message tells: the newest state of each entity, and what merges into it."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
+from worker.domain.card import Card
 from worker.domain.event import Event
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A delivery with its event, and whom its subscription mentions for it."""
+    """A delivery with its event, and whom its subscription mentions for it.
+
+    `owed`: a digest has told it, and its card is still to come.
+    """
 
     delivery_id: str
     event: Event
     mention: str = ""
+    wants_card: bool = False
+    owed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +32,49 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Folding:
-    """What one message tells: a line per entity, most urgent first. The first line's delivery leads."""
+    """What one message tells: a line per entity, most urgent first."""
 
     lines: tuple[Line, ...]
     mentions: tuple[str, ...] = ()
 
     @property
-    def lead(self) -> str:
-        """The delivery whose receipt this message is; all others are merged into it."""
-        return self.lines[0].delivery_id
-
-    @property
     def events(self) -> int:
         """How many events it tells."""
         return sum(1 + line.older for line in self.lines)
+
+
+class Call(StrEnum):
+    """How Slack is told."""
+
+    POST = "post"
+    EDIT = "edit"
+    REPLY = "reply"
+    NONE = "none"  # a newer state is on the card already
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One call, what it tells and of which deliveries.
+
+    `about` names the card it makes or changes, `card` is that as it is now. `owed` are deliveries that stay
+    for a card of their own.
+    """
+
+    call: Call
+    folding: Folding
+    ids: tuple[str, ...]
+    about: str = ""
+    card: Card | None = None
+    owed: tuple[str, ...] = ()
+
+    @property
+    def lead(self) -> str:
+        """The delivery all others it tells are merged into: the most urgent one that is finished by it."""
+        if self.call is Call.NONE and self.card:
+            return self.card.lead
+        return next(line.delivery_id for line in self.folding.lines if line.delivery_id not in self.owed)
+
+    @property
+    def event(self) -> Event:
+        """The newest state it tells, the most urgent of several."""
+        return self.folding.lines[0].event

@@ -54,6 +54,16 @@ def urgency(event: Event) -> int:
     return -1 if look(event)[1] in (Colour.GOOD, Colour.QUIET) else int(event.severity)
 
 
+def has_failed(event: Event) -> bool:
+    """Whether it ended badly; an alert that fires has not ended."""
+    return event.kind is not Kind.ALERT and look(event) == _BAD
+
+
+def is_over(event: Event) -> bool:
+    """Whether nothing more is to be expected of what it is about, well or badly ended."""
+    return look(event)[1] in (Colour.GOOD, Colour.QUIET) or has_failed(event)
+
+
 def step_sign(status: str) -> str:
     """The sign of one step of a workflow."""
     return _BY_STATUS.get(status, _QUIET)[0] if status not in ("pending", "queued", "") else "▫️"

@@ -1,9 +1,15 @@
-"""Fold: pending deliveries become what one message tells, and which delivery merges into which."""
+"""Fold: pending deliveries become what each call tells, and which delivery merges into which."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from worker.domain.folding import Folding, Line, Told
-from worker.domain.looks import urgency
+from worker.domain.card import Card, has_card
+from worker.domain.folding import Call, Choice, Folding, Line, Told
+from worker.domain.looks import is_over, urgency
+from worker.pipeline.digest import LINES_MOST
+
+CARDS_OF_DIGEST = (
+    10  # the worst of a digest that cannot list all; any other thing gets its with its next state
+)
 
 
 def fold(told: Sequence[Told]) -> Folding:
@@ -18,3 +24,66 @@ def fold(told: Sequence[Told]) -> Folding:
     lines = [Line(one.event, one.delivery_id, len(seen[about]) - 1) for about, one in newest.items()]
     lines.sort(key=lambda line: (-urgency(line.event), line.event.kind, line.event.order))
     return Folding(tuple(lines), tuple(dict.fromkeys(one.mention for one in told if one.mention)))
+
+
+def choose(
+    told: Sequence[Told], cards: Mapping[str, Card], address: str, *, after_digest: bool = False
+) -> list[Choice]:
+    """What may be told next, the best first.
+
+    `cards` are those these things have, by what they are about. All that is new goes into one message, and
+    that first, but not twice in a row while a card waits to be made or changed.
+    """
+    groups: dict[str, list[Told]] = {}
+    for one in told:
+        groups.setdefault(one.event.about, []).append(one)
+    choices = {about: _alone(group, cards.get(about), address) for about, group in groups.items()}
+    shown = [one for one in choices.values() if one.call is Call.NONE]
+    if shown:
+        return shown
+    owed = {about for about, group in groups.items() if any(one.owed for one in group)}
+    fresh = [about for about, one in choices.items() if one.card is None and about not in owed]
+    others = [one for about, one in choices.items() if about not in set(fresh)]
+    # Edits have a pace of their own, and starve nobody.
+    others.sort(key=lambda one: (one.call is Call.POST, -urgency(one.event)))
+    if not fresh:
+        return others
+    waiting = [urgency(choices[about].event) for about in owed] if len(fresh) > LINES_MOST else None
+    new = choices[fresh[0]] if len(fresh) == 1 else _together(groups, fresh, waiting)
+    return [*others, new] if after_digest else [new, *others]
+
+
+def _alone(group: Sequence[Told], card: Card | None, address: str) -> Choice:
+    """What is to be told of one thing."""
+    folding = fold(group)
+    ids = tuple(one.delivery_id for one in group)
+    newest = folding.lines[0].event
+    if not (has_card(newest) and any(one.wants_card for one in group)):
+        return Choice(Call.POST, folding, ids)
+    if card is None or not card.is_of(newest, address):
+        return Choice(Call.POST, folding, ids, newest.about)
+    call = Call.EDIT if card.lacks(newest) else Call.REPLY if card.owes_reply(newest) else Call.NONE
+    return Choice(call, folding, ids, newest.about, card)
+
+
+def _together(
+    groups: Mapping[str, Sequence[Told]], abouts: Sequence[str], waiting: list[int] | None
+) -> Choice:
+    """One message of several things.
+
+    The worst stay for a card each, unless `waiting` is None: so many of any urgency, with those that wait for
+    theirs already.
+    """
+    told = [one for about in abouts for one in groups[about]]
+    folding = fold(told)
+    wanting = {one.delivery_id for one in told if one.wants_card and has_card(one.event)}
+    owed: list[str] = []
+    urgencies = list(waiting or ())
+    for line in folding.lines if waiting is not None else ():
+        rank = urgency(line.event)
+        if sum(one >= rank for one in urgencies) >= CARDS_OF_DIGEST:
+            break
+        if line.delivery_id in wanting and not is_over(line.event):
+            owed.append(line.delivery_id)
+            urgencies.append(rank)
+    return Choice(Call.POST, folding, tuple(one.delivery_id for one in told), owed=tuple(owed))

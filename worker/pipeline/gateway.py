@@ -15,8 +15,13 @@ Sleep = Callable[[float], Awaitable[None]]
 class Gateway(Protocol):
     """What the pipeline needs of Slack. Every method raises a `Refusal` when it has no answer to give."""
 
-    async def post(self, token: Secret, channel: str, message: Message, *, plain: bool = False) -> Receipt:
-        """Post to a conversation or user id; `plain` sends the fallback text alone."""
+    async def post(
+        self, token: Secret, channel: str, message: Message, *, plain: bool = False, thread_ts: str = ""
+    ) -> Receipt:
+        """Post to a conversation or user id, or into a thread; `plain` sends the fallback text alone."""
+
+    async def edit(self, token: Secret, at: Receipt, message: Message) -> Receipt:
+        """Put another message in the place of one of ours."""
 
     async def identify(self, token: Secret) -> Identity:
         """Who the token is and what it may do (`auth.test`)."""

@@ -16,7 +16,8 @@ from worker.domain.subscription import Subscription
 from worker.pipeline.gateway import Sleep
 from worker.pipeline.route import Index, index, route, why_suppressed
 from worker.store.events import Accepted, Events
-from worker.store.lanes import Entry, Lanes
+from worker.store.held import Entry
+from worker.store.lanes import Lanes
 from worker.store.server import Unavailable
 from worker.store.stream import EventStream, StreamEntry
 from worker.store.subscriptions import Subscriptions

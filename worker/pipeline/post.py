@@ -1,4 +1,4 @@
-"""Post: a message and an address become a receipt, or a refusal that says what happens next."""
+"""Post: a call that tells something becomes a receipt, or a refusal that says what happens next."""
 
 from collections.abc import Awaitable, Callable
 
@@ -12,27 +12,25 @@ from tenacity import (
 
 from worker.domain.delivery import Receipt
 from worker.domain.errors import Transient, Unlisted
-from worker.domain.integration import Secret
-from worker.domain.message import Message
-from worker.pipeline.gateway import Gateway, Sleep
+from worker.pipeline.gateway import Sleep
 
 FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 4.0
 
+Send = Callable[[], Awaitable[Receipt]]
 Note = Callable[[Transient, float], Awaitable[None]]
 Again = Callable[[], Awaitable[None]]
 
 
 async def post(
-    gateway: Gateway, token: Secret, channel: str, message: Message, *,
-    plain: bool, left_s: Callable[[], float], sleep: Sleep, closing: Note, opening: Again,
+    send: Send, *, left_s: Callable[[], float], sleep: Sleep, closing: Note, opening: Again,
 ) -> Receipt:  # fmt: skip
-    """Post, trying again what was surely not posted while the wait for it ends within `left_s()`.
+    """Send, trying again what was surely not posted while the wait for it ends within `left_s()`.
 
     `closing` is told of each such failure and the wait that follows, `opening` before each further call.
     """
     try:
-        return await gateway.post(token, channel, message, plain=plain)
+        return await send()
     except Unlisted:
         raise  # what nobody knows is tried a few times only, a snooze apart
     except Transient as error:
@@ -54,7 +52,7 @@ async def post(
                 raise failures[0]
             await opening()
             try:
-                return await gateway.post(token, channel, message, plain=plain)
+                return await send()
             except Transient as error:
                 failures.append(error)
                 raise

@@ -1,6 +1,6 @@
 """Reading: what was taken becomes events again, from their bodies as they came."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from worker import sources
 from worker.domain.event import Entity, Event, Kind, Severity
@@ -8,15 +8,22 @@ from worker.domain.folding import Told
 from worker.domain.subscription import Subscription
 from worker.pipeline.gateway import Sleep
 from worker.store.events import Events
-from worker.store.lanes import Taken
+from worker.store.held import Taken
 
 AT_ONCE = 200  # between so many events the other lanes of the process have their turn
 
 
 async def read_told(
-    events: Events, taken: Sequence[Taken], mentioning: Mapping[str, Subscription], sleep: Sleep
+    events: Events,
+    taken: Sequence[Taken],
+    mentioning: Mapping[str, Subscription],
+    plain: Container[str],
+    sleep: Sleep,
 ) -> list[Told]:
-    """Each delivery with its event; one whose body is no longer kept is still told, as what it is."""
+    """Each delivery with its event; `plain` are subscriptions that want no cards.
+
+    One whose body is no longer kept is still told, as what it is.
+    """
     told: list[Told] = []
     for start in range(0, len(taken), AT_ONCE):
         some = taken[start : start + AT_ONCE]
@@ -24,7 +31,9 @@ async def read_told(
         read = dict(zip(missing, await events.bodies(missing), strict=True)) if missing else {}
         for one in some:
             event = _event(one, one.kept or read.get(one.event_ref))
-            told.append(Told(one.delivery_id, event, _mention(event, mentioning.get(one.subscription_id))))
+            mention = _mention(event, mentioning.get(one.subscription_id))
+            wants_card = one.subscription_id not in plain
+            told.append(Told(one.delivery_id, event, mention, wants_card=wants_card, owed=one.owed))
         if len(taken) > AT_ONCE:
             await sleep(0)
     return told

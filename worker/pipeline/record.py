@@ -2,11 +2,13 @@
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_fixed
 
+from worker.domain.card import Card, new_card
 from worker.domain.delivery import Outcome, Receipt
 from worker.domain.errors import (
     Blocked,
@@ -17,12 +19,13 @@ from worker.domain.errors import (
     Uncertain,
     Undeliverable,
     Unlisted,
-    filled,
 )
-from worker.domain.integration import Integration
+from worker.domain.folding import Call, Choice
+from worker.pipeline.attempt import Ended, Round, say_attempt
 from worker.pipeline.gateway import Sleep
+from worker.store.held import Left
 from worker.store.integrations import Integrations
-from worker.store.lanes import Held, Lanes, Left, Taken
+from worker.store.lanes import Lanes
 from worker.store.pace import Pace
 from worker.store.server import Unavailable
 from worker.telemetry import say
@@ -34,49 +37,10 @@ TRIES_OF_UNLISTED = 5
 FAULT = "fault"  # of this program: tried as often as a code nobody has listed
 RECEIPT_KEPT_S = 25.0  # below the lease: as long as the lane is ours, its receipt can still be recorded
 RECEIPT_AGAIN_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How one round of a lane ended: what waits, whether it is still ours, and why it lies down.
-
-    `split`: what was taken is told one by one from now on.
-    """
-
-    left: Left
-    snoozed_s: float = 0.0
-    reason: str = ""
-    failed: bool = False
-    told: bool = False
-    split: bool = False
-
-
-@dataclass(slots=True)
-class Round:
-    """One round of a lane: what was taken, to where, whether Slack was called."""
-
-    held: Held
-    integration: Integration | None = None
-    channel: str = ""
-    name: str = ""
-    taken: tuple[Taken, ...] = ()
-    called: bool = False
-    pace_s: float = 0.0
-    post_s: float = 0.0
-
-    @property
-    def workspace(self) -> str:
-        """Whose pace it keeps."""
-        return self.integration.workspace if self.integration else self.held.integration_id
-
-    def filled(self, text: str) -> str:
-        """A reason or hint with the names people know."""
-        return filled(
-            text,
-            integration=self.integration.name if self.integration else self.held.integration_id,
-            bot=self.integration.bot_name if self.integration else "",
-            channel=self.name or self.held.destination,
-        )
+EDITING, EDITS_AGAIN_S = "chat.update", 1.0
+THREAD_CLOSED = frozenset((
+    "cannot_reply_to_message", "restricted_action_thread_locked", "restricted_action_non_threadable_channel",
+))  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -90,17 +54,28 @@ class Recorder:
     sleep: Sleep
     jitter: Callable[[], float] = random.random
 
-    async def delivered(self, one: Round, receipt: Receipt, lead: str, *, leave: bool) -> Ended:
+    async def told(self, one: Round, choice: Choice, receipt: Receipt, *, leave: bool) -> Ended:
         """Everything taken is told; a receipt is not given up because Redis is away for a moment."""
-        say_attempt(one, logging.INFO, Outcome.DELIVERED, ts=receipt.ts)
-        try:
-            left = await self.lanes.settle(one.held, receipt, lead, leave=leave)
-        except Unavailable:
-            left = await self._settle_later(one, receipt, lead, leave=leave)
-        return Ended(left, told=True)
+        if choice.call is not Call.NONE:
+            say_attempt(one, logging.INFO, Outcome.DELIVERED, ts=receipt.ts)
+        card = _card_after(choice, one.channel, receipt)
+        if choice.call is Call.EDIT and card and card.owes_reply(choice.event):
+            recording = partial(self.lanes.change_card, one.held, choice.about, card, Outcome.DELIVERED)
+            return Ended(await self._recorded(recording))
+        named = (choice.about, card) if card else None
+        recording = partial(
+            self.lanes.settle, one.held, receipt, choice.lead, leave=leave, card=named, owed=choice.owed
+        )
+        return Ended(await self._recorded(recording), told=len(one.taken) - len(choice.owed))
 
-    async def _settle_later(self, one: Round, receipt: Receipt, lead: str, *, leave: bool) -> Left:
+    async def _recorded(self, recording: Callable[[], Awaitable[Left]]) -> Left:
         """Once Redis is back, as long as the lane is ours."""
+        try:
+            return await recording()
+        except Unavailable:
+            return await self._recorded_later(recording)
+
+    async def _recorded_later(self, recording: Callable[[], Awaitable[Left]]) -> Left:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(Unavailable),
             wait=wait_fixed(RECEIPT_AGAIN_S),
@@ -109,7 +84,7 @@ class Recorder:
             reraise=True,
         ):
             with attempt:
-                left = await self.lanes.settle(one.held, receipt, lead, leave=leave)
+                left = await recording()
         return left
 
     async def refused(self, one: Round, error: Refusal | NotYet) -> Ended:
@@ -120,6 +95,8 @@ class Recorder:
                 return Ended(left, error.wait_s, error.reason)
             case Throttled():
                 return await self._throttled(one, error)
+            case Blocked() if one.choice and one.call is Call.REPLY and error.code in THREAD_CLOSED:
+                return await self._card_refused(one, one.choice, error)
             case Blocked():
                 return await self._blocked(one, error)
             case Undeliverable() if one.called:
@@ -129,7 +106,16 @@ class Recorder:
             case _:
                 return await self._failed(one, error)
 
+    async def _card_refused(self, one: Round, choice: Choice, error: Refusal) -> Ended:
+        """What cannot be edited any more is forgotten; a thread that is closed is told nothing more."""
+        say_attempt(one, logging.WARNING, Outcome.REFUSED, error.code, reason=error.reason)
+        card = choice.card.told(choice.event) if choice.card and choice.call is Call.REPLY else None
+        left = await self.lanes.change_card(one.held, choice.about, card, Outcome.REFUSED, error.code)
+        return Ended(left)
+
     async def _throttled(self, one: Round, error: Throttled) -> Ended:
+        if one.call is Call.EDIT:
+            return await self._edits_throttled(one, error)
         everyone = await self.allowances.close(one.workspace, one.channel, error.retry_after_s)
         say_attempt(one, logging.WARNING, Outcome.THROTTLED, error.code, error.retry_after_s, all=everyone)
         left = await self.lanes.release(
@@ -140,6 +126,15 @@ class Recorder:
             reason=error.reason,
         )
         return Ended(left, error.retry_after_s, error.reason, failed=True)
+
+    async def _edits_throttled(self, one: Round, error: Throttled) -> Ended:
+        """Nobody edits until then; the lane goes on with what it has to post."""
+        await self.allowances.close_method(one.workspace, EDITING, error.retry_after_s)
+        say_attempt(one, logging.WARNING, Outcome.THROTTLED, error.code, error.retry_after_s)
+        left = await self.lanes.release(
+            one.held, outcome=Outcome.THROTTLED, code=error.code, wait_s=EDITS_AGAIN_S, reason=error.reason
+        )
+        return Ended(left, EDITS_AGAIN_S, error.reason, failed=True)
 
     async def _failed(self, one: Round, error: Refusal) -> Ended:
         wait_s = snooze_s(one.held.failures, self.jitter())
@@ -177,25 +172,30 @@ class Recorder:
         return Ended(Left(len(one.taken), held=False), reason=reason)
 
     async def _undeliverable(self, one: Round, error: Refusal) -> Ended:
-        """Several together are told one by one; one alone becomes a dead letter."""
+        """Several together are told one by one; one alone becomes a dead letter; a card is made anew."""
+        if one.choice and one.choice.card:
+            return await self._card_refused(one, one.choice, error)
         say_attempt(one, logging.ERROR, Outcome.REFUSED, error.code, reason=error.reason)
         if len(one.taken) > 1:
             return Ended(await self.lanes.split(one.held, error.code), split=True)
         return Ended(await self.lanes.bury(one.held, error.code, one.filled(error.reason)))
 
 
+def _card_after(choice: Choice, address: str, receipt: Receipt) -> Card | None:
+    """What the card is once this was told; None when it tells of no card."""
+    if not choice.about:
+        return None
+    match choice.call, choice.card:
+        case Call.EDIT, Card() as card:
+            return card.showing(choice.event)
+        case Call.REPLY, Card() as card:
+            return card.told(choice.event)
+        case Call.POST, _:
+            return new_card(choice.event, address, receipt, choice.lead)
+    return None
+
+
 def snooze_s(failures: int, jitter: float) -> float:
     """How long a lane lies down after its n-th failure in a row: 2 s, 4 s … 5 min, less up to a half."""
     longest = min(FIRST_SNOOZE_S * 2.0 ** min(failures, 20), LONGEST_SNOOZE_S)
     return longest * (1 - jitter / 2)
-
-
-def say_attempt(
-    one: Round, level: int, outcome: Outcome, code: str = "", wait_s: float = 0.0, **more: str | bool
-) -> None:
-    """The canonical line of one attempt."""
-    say(
-        log, level, "attempt" if one.called else "no attempt", lane=one.held.lane, channel=one.channel,
-        outcome=outcome, code=code, told=len(one.taken), wait_s=wait_s, pace_s=one.pace_s, post_s=one.post_s,
-        **more,
-    )  # fmt: skip

@@ -41,6 +41,22 @@ def render(folding: Folding, *, infrakitchen_url: str = "", may_repeat: bool = F
     )
 
 
+def reply(folding: Folding, *, may_repeat: bool = False) -> Message:
+    """What a card's thread tells, so that someone is told: what happened now, and the error."""
+    event = folding.lines[0].event
+    sign, colour = look(event)
+    shown = " ".join((sign, *folding.mentions, bold(headline(event), TITLE)))
+    blocks = [_section(code_block(event.error, ERROR)), Context((date(event.at_s),))]
+    if may_repeat:
+        blocks.append(Context((REPEAT_NOTE,)))
+    return Message(
+        text=plain_line(event, folding.mentions),
+        headline=(Section(shown),),
+        blocks=tuple(block for block in blocks if block is not None),
+        colour=colour,
+    )
+
+
 def event_url(event: Event, infrakitchen_url: str) -> str:
     """Where to click: the alert's own page, or the entity's in InfraKitchen; none Slack could not link."""
     entity, own = event.entity, ""

@@ -14,8 +14,9 @@ from worker.domain.delivery import delivery_id, event_ref, lane_name, lane_parts
 from worker.domain.integration import Health, Integration
 from worker.publish import encode
 from worker.store.events import Accepted, Events
+from worker.store.held import Entry
 from worker.store.integrations import Integrations
-from worker.store.lanes import Entry, Lanes
+from worker.store.lanes import Lanes
 from worker.store.upkeep import Upkeep
 
 SOURCE = "infrakitchen-slack"

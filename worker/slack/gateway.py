@@ -75,18 +75,34 @@ class SlackGateway:
         if session:
             await session.close()
 
-    async def post(self, token: Secret, channel: str, message: Message, *, plain: bool = False) -> Receipt:
-        """Post to a conversation or user id; `plain` sends the fallback text alone.
+    async def post(
+        self, token: Secret, channel: str, message: Message, *, plain: bool = False, thread_ts: str = ""
+    ) -> Receipt:
+        """Post to a conversation or user id, or into a thread; `plain` sends the fallback text alone.
 
-        The receipt names the conversation posted to, which for a user id is their direct messages (D…).
+        The receipt names the conversation posted to, which for a user id is their direct messages (D…). When
+        the message of a thread is gone, Slack posts to the channel and does not say so.
         """
         sent = arguments(message, plain=plain)
         sent["channel"] = channel
+        if thread_ts:
+            sent["thread_ts"] = thread_ts
         body = (await self._call("chat.postMessage", token, json=sent)).body
         posted_to, ts = text_of(body, "channel"), text_of(body, "ts")
         if not posted_to or not ts:
             raise unreadable()
         return Receipt(posted_to, ts)
+
+    async def edit(self, token: Secret, at: Receipt, message: Message) -> Receipt:
+        """Put another message in the place of one of ours; both parts are sent, since what is left out stays.
+
+        https://docs.slack.dev/reference/methods/chat.update
+        """
+        whole = arguments(message)
+        sent: JsonObject = {"channel": at.channel, "ts": at.ts, "text": whole["text"]}
+        sent |= {part: whole.get(part, []) for part in ("blocks", "attachments")}
+        await self._call("chat.update", token, json=sent)
+        return at
 
     async def identify(self, token: Secret) -> Identity:
         """Who the token is (`auth.test`) and what it may do, which only the header `x-oauth-scopes` tells."""

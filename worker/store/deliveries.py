@@ -79,6 +79,7 @@ class Deliveries:
             for call in found
             if int(call["at"]) <= until
             and any(int(call["first"]) <= seq <= int(call["last"]) for seq in seqs)
+            and (not call.get("of") or delivery.id in call["of"].split())
         ]
 
     async def _some(self, ids: Sequence[str]) -> list[Delivery]:

@@ -7,6 +7,7 @@ P:lane:L:taken            list    ids of the message being posted               
 P:lane:L:lease            string  the holder's token                                 LEASE_MS
 P:lane:L:wake             string  a wake-up call is on its way                       WAKE_MS
 P:lane:L:attempts         stream  every call to Slack, with the range it told        RETENTION_S
+P:lane:L:card:A           string  the card of A as JSON: where it is, what it shows  RETENTION_S
 P:lanes                   set     every lane                                         for good
 P:due                     zset    lanes with something to say, by when               until empty or parked
 P:parked                  zset    lanes that wait for a person, since when           until resumed
@@ -33,6 +34,8 @@ P:lock:NAME               string  one at a time                                 
 """
 
 from dataclasses import dataclass
+
+from worker.domain.delivery import digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,10 @@ class Keys:
     def held(self, integration_id: str) -> str:
         """The lanes that wait for an integration."""
         return f"{self.prefix}:held:{integration_id}"
+
+    def card(self, lane: str, about: str) -> str:
+        """The card a thing has in a lane."""
+        return self.lane(lane, f"card:{digest(about)}")
 
     def integration_parked(self, integration_id: str) -> str:
         """Why an integration posts nothing; absent while it posts."""

@@ -1,12 +1,13 @@
 """Lanes: deliveries in order, one holder at a time, nothing leaves before Slack's answer is recorded."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from worker.domain.card import Card, pack_card, unpack_card
 from worker.domain.delivery import Address, Outcome, Receipt, lane_parts
 from worker.domain.errors import Fenced
-from worker.store.bodies import KeptBody, unpack
+from worker.store.bodies import unpack
+from worker.store.held import Closed, Entry, Held, Left, NotHeld, Taken
 from worker.store.server import Server, Value, text, texts
 
 LEASE_MS = 30_000
@@ -14,80 +15,6 @@ WAKE_MS = 5_000
 MOST_TAKEN = 10_000
 FEW = 50  # so many come with their bodies at once
 HORIZON_MS = 3_700_000  # no lane lies down longer than Slack's longest Retry-After
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A delivery about to be created."""
-
-    delivery_id: str
-    event_ref: str
-    subscription_id: str
-    accepted_at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A lane we hold: what is known of it, and the token that proves it."""
-
-    lane: str
-    token: str
-    address: Address | None
-    failures: int
-    singly: int
-    doubt: int
-    integrations_version: int = 0
-    subscriptions_version: int = 0
-    unlisted: int = 0
-
-    @property
-    def integration_id(self) -> str:
-        """Whose lane it is."""
-        return lane_parts(self.lane)[0]
-
-    @property
-    def destination(self) -> str:
-        """Where to, as a person wrote it."""
-        return lane_parts(self.lane)[1]
-
-
-@dataclass(frozen=True, slots=True)
-class NotHeld:
-    """Why there is nothing to drain now: held, parked, empty or snoozed (then for how long and why)."""
-
-    why: str
-    wait_s: float = 0.0
-    reason: str = ""
-    failures: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A delivery about to be told; `kept` is its event's body, when few were taken."""
-
-    delivery_id: str
-    event_ref: str
-    subscription_id: str
-    seq: int
-    accepted_at_ms: int
-    replays: int = 0
-    kept: KeptBody | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """Slack wants to be left alone for `wait_s`."""
-
-    wait_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """What a step leaves: how many still wait, whether the lane is still ours, whether to wake it."""
-
-    waiting: int
-    held: bool
-    wake: bool = False
 
 
 class Lanes:
@@ -130,7 +57,15 @@ class Lanes:
         if answer[0] == b"closed":
             return Closed(answer[1] / 1000)
         flat = _unfenced(answer)[1:]
-        return tuple(_taken(flat[start : start + 8]) for start in range(0, len(flat), 8))
+        return tuple(_taken(flat[start : start + 10]) for start in range(0, len(flat), 10))
+
+    async def keep(self, held: Held, taken: Sequence[Taken], ids: Iterable[str], *, method: str) -> None:
+        """Of what was taken only these are told, by a call of `method` (or by none); the others go back."""
+        stay = set(ids)
+        back = [one.delivery_id for one in taken if one.delivery_id not in stay]
+        named: Sequence[str] = back if len(back) < len(stay) else list(stay)
+        arguments: Sequence[Value] = (LEASE_MS, method, int(named is back), *named)
+        _unfenced(await self._run("lane_keep", held.lane, held.token, arguments))
 
     async def close_attempt(self, held: Held, outcome: Outcome, code: str, wait_s: float) -> None:
         """Record a call that did not post; the lane stays ours through the wait that follows."""
@@ -141,11 +76,48 @@ class Lanes:
         """Record that another call is made for what was taken."""
         _unfenced(await self._run("lane_retry", held.lane, held.token, (LEASE_MS, method)))
 
-    async def settle(self, held: Held, receipt: Receipt, lead: str, *, leave: bool = False) -> Left:
-        """Record the receipt for all that was taken, `lead` as delivered, the others as merged into it."""
-        arguments = (LEASE_MS, WAKE_MS, receipt.channel, receipt.ts, lead, int(leave))
-        answer = _unfenced(await self._run("lane_settle", held.lane, held.token, arguments))
+    async def settle(
+        self,
+        held: Held,
+        receipt: Receipt,
+        lead: str,
+        *,
+        leave: bool = False,
+        card: tuple[str, Card] | None = None,
+        owed: Sequence[str] = (),
+    ) -> Left:
+        """Record the receipt for all that was taken, `lead` as delivered, the others as merged into it.
+
+        `card`, by what it is about, is what the message became; `owed` stay pending for one of their own.
+        """
+        about, packed = (card[0], pack_card(card[1])) if card else ("", "")
+        arguments: Sequence[Value] = (
+            LEASE_MS,
+            WAKE_MS,
+            receipt.channel,
+            receipt.ts,
+            lead,
+            int(leave),
+            packed,
+            *owed,
+        )
+        more = (self._keys.card(held.lane, about),)
+        answer = _unfenced(await self._run("lane_settle", held.lane, held.token, arguments, more))
         return Left(answer[1], held=not answer[2], wake=bool(answer[3]))
+
+    async def change_card(
+        self, held: Held, about: str, card: Card | None, outcome: Outcome, code: str = ""
+    ) -> Left:
+        """Record a call that changed a card, or found it gone (None); what was taken is still to be told."""
+        arguments = (LEASE_MS, outcome, code, pack_card(card) if card else "")
+        more = (self._keys.card(held.lane, about),)
+        answer = _unfenced(await self._run("lane_card", held.lane, held.token, arguments, more))
+        return Left(answer[1], held=True)
+
+    async def cards(self, lane: str, abouts: Sequence[str]) -> dict[str, Card]:
+        """The cards these things have in a lane, by what they are about."""
+        kept = await self._server.each([("GET", self._keys.card(lane, about)) for about in abouts])
+        return {about: unpack_card(text(one)) for about, one in zip(abouts, kept, strict=True) if one}
 
     async def release(
         self,
@@ -233,9 +205,9 @@ class Lanes:
 
 
 def _taken(reply: Sequence[Any]) -> Taken:
-    id_, event, sub, seq, accepted, replays, entry = texts(reply[:7])
-    kept = (entry, unpack(reply[7])) if reply[7] else None
-    return Taken(id_, event, sub, int(seq), int(accepted), int(replays or 0), kept)
+    id_, event, sub, seq, accepted, replays, owed, doubt, entry = texts(reply[:9])
+    kept = (entry, unpack(reply[9])) if reply[9] else None
+    return Taken(id_, event, sub, int(seq), int(accepted), int(replays or 0), bool(owed), bool(doubt), kept)
 
 
 def _unfenced(answer: list[Any]) -> list[Any]:

@@ -9,6 +9,7 @@ from worker.store.server import Server, Value
 
 REPEATED_WITHIN_MS = 60_000
 TIER_SHARE_AT_ONCE = 0.25
+LATE_SHARE = 0.02  # of the time between two slots: what is kept in hand for calls that arrive unevenly
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,13 @@ class Pace:
         """The next slot of a conversation and of its workspace, both or neither."""
         allowances = ((channel, self._channel), ("posts", self._workspace))
         return await self._slot(workspace, allowances, longest_s)
+
+    async def used_late(self, workspace: str, channel: str, late_s: float) -> None:
+        """A conversation's slot is used `late_s` after its time: the next moves, or they would be close."""
+        interval_ms = self._channel.interval_ms
+        if self._channel.burst == 1 and late_s * 1000 > interval_ms * LATE_SHARE:
+            names = (self._keys.pace(workspace, channel),)
+            await self._server.script("slot_late", names, (interval_ms,))
 
     async def slot_to_call(self, workspace: str, method: str, per_minute: float, *, longest_s: float) -> Slot:
         """The next slot of a method's tier, which counts per workspace."""

@@ -15,7 +15,7 @@ from worker.store.server import Server, fields
 class Subscriptions:
     """Find, save, remove; a change is seen by every process with its next batch.
 
-    `mentioning` are those that mention people, by id, as of the last `all()`.
+    As of the last `all()`: `mentioning` are those that mention people, by id, `plain` those without cards.
     """
 
     def __init__(self, server: Server) -> None:
@@ -24,6 +24,7 @@ class Subscriptions:
         self._version: int | None = None
         self._known: tuple[Subscription, ...] = ()
         self.mentioning: dict[str, Subscription] = {}
+        self.plain: frozenset[str] = frozenset()
         self._reading = asyncio.Lock()
 
     async def all(self, version: int | None = None) -> tuple[Subscription, ...]:
@@ -39,6 +40,7 @@ class Subscriptions:
                 found = (from_plain(json.loads(kept)) for kept in stored.values())
                 self._known = tuple(sorted(found, key=lambda one: (one.created_at_ms, one.id)))
                 self.mentioning = {one.id: one for one in self._known if one.mention}
+                self.plain = frozenset(one.id for one in self._known if one.style == "plain")
                 self._version = version
             return self._known
 

@@ -11,7 +11,7 @@ from cli_shell import NOWHERE, Shell
 from worker.bootstrap import Services
 from worker.domain.delivery import Address
 from worker.domain.integration import Health
-from worker.store.lanes import Entry
+from worker.store.held import Entry
 from worker.store.vault import generate_key
 
 CONTRACT = {"id", "name", "team_id", "team", "bot_user_id", "scopes", "missing_scopes", "state"}

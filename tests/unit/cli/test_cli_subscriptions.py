@@ -7,7 +7,7 @@ import yaml
 from cli_shell import NOWHERE, Shell
 
 from worker.bootstrap import Services
-from worker.store.lanes import Entry
+from worker.store.held import Entry
 
 
 @pytest.fixture

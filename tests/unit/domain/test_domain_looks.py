@@ -55,4 +55,4 @@ def test_a_step_has_a_sign(status: str, sign: str) -> None:
 def test_a_message_counts_every_event_it_tells() -> None:
     one, two = event(Kind.WORKFLOW, "done"), event(Kind.WORKFLOW, "error")
     folding = Folding((Line(one, "d1", older=2), Line(two, "d2")))
-    assert (folding.lead, folding.events) == ("d1", 4)
+    assert (folding.lines[0].delivery_id, folding.events) == ("d1", 4)

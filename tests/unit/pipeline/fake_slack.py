@@ -26,6 +26,7 @@ class Posted:
     message: Message
     plain: bool
     token: str
+    thread_ts: str = ""
 
     @property
     def text(self) -> str:
@@ -41,6 +42,8 @@ class FakeSlack:
         self.identities: dict[str, Identity] = {"xoxb-1": identity(), "xoxb-2": identity()}
         self.faults: dict[str, str] = {}
         self.posts: list[Posted] = []
+        self.edits: list[Posted] = []
+        self.deleted: set[int] = set()
         self.calls: Counter[str] = Counter()
         self.endings: dict[str, deque[Ending]] = {}
         self.pages: dict[tuple[bool, str], Page] = {}
@@ -57,7 +60,9 @@ class FakeSlack:
         waiting = self.endings.setdefault(method, deque())
         waiting.extend(codes.refusal(one) if isinstance(one, str) else one for one in endings)
 
-    async def post(self, token: Secret, channel: str, message: Message, *, plain: bool = False) -> Receipt:
+    async def post(
+        self, token: Secret, channel: str, message: Message, *, plain: bool = False, thread_ts: str = ""
+    ) -> Receipt:
         arguments(message, plain=plain)
         self._call("chat.postMessage", token, "chat:write")
         if channel.startswith("U"):
@@ -68,8 +73,23 @@ class FakeSlack:
                 raise codes.refusal("is_archived")
             if not found.is_member:
                 raise codes.refusal("not_in_channel")
-        self.posts.append(Posted(channel, message, plain, token.reveal()))
+        self.posts.append(Posted(channel, message, plain, token.reveal(), thread_ts))
         return Receipt(channel, f"{1_700_000_000 + len(self.posts)}.000100")
+
+    async def edit(self, token: Secret, at: Receipt, message: Message) -> Receipt:
+        arguments(message)
+        self._call("chat.update", token, "chat:write")
+        found = self._seen(at.channel)
+        if found.is_archived:
+            raise codes.refusal("is_inactive")
+        if not found.is_member:
+            raise codes.refusal("not_in_channel")
+        place = int(at.ts.partition(".")[0]) - 1_700_000_001
+        if not 0 <= place < len(self.posts) or place in self.deleted:
+            raise codes.refusal("message_not_found")
+        self.posts[place] = replace(self.posts[place], message=message)
+        self.edits.append(Posted(at.channel, message, False, token.reveal()))
+        return at
 
     async def identify(self, token: Secret) -> Identity:
         self._call("auth.test", token)

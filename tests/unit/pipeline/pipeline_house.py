@@ -20,8 +20,9 @@ from worker.domain.delivery import Delivery
 from worker.domain.integration import Integration, Secret
 from worker.domain.subscription import Subscription
 from worker.pipeline.connect import add_integration
-from worker.pipeline.drain import Drained, Tools, drain
+from worker.pipeline.drain import Drained, drain
 from worker.pipeline.gateway import Gateway
+from worker.pipeline.telling import Tools
 from worker.store.dead_letters import DeadLetter
 from worker.store.ledger import Balance, take_census
 from worker.store.vault import generate_key

@@ -18,7 +18,7 @@ from worker.domain.folding import Line, Told
 from worker.domain.message import Block, Context, Message, Section
 from worker.pipeline.digest import digest
 from worker.pipeline.fold import fold
-from worker.pipeline.render import event_url, render
+from worker.pipeline.render import event_url, render, reply
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 BASE = "https://infrakitchen.example.com"
@@ -169,6 +169,12 @@ def test_a_message_with_a_history_a_mention_and_a_doubt_looks_as_agreed() -> Non
     compare("with_all_around", render(full, infrakitchen_url=BASE, may_repeat=True), (mention,))
 
 
+@pytest.mark.parametrize("name", ["workflow_failed", "alert_resolved"])
+def test_what_a_card_s_thread_tells_looks_as_agreed(name: str) -> None:
+    folding = fold([Told("d", read(CASES[name]), "<!here>")])
+    compare(f"reply_{name}", reply(folding, may_repeat=True), ("<!here>",))
+
+
 def test_a_small_digest_looks_as_agreed() -> None:
     names = ("resource_provisioned", "alert_warning", "workflow_failed", "own_body")
     told = [Told(f"d{n}", read(CASES[name], n)) for n, name in enumerate(names)]
@@ -189,5 +195,7 @@ def test_a_large_digest_looks_as_agreed() -> None:
 
 
 def test_every_golden_file_is_one_of_these() -> None:
-    others = {"with_all_around", "digest_small", "digest_large"}
+    others = {
+        "with_all_around", "digest_small", "digest_large", "reply_workflow_failed", "reply_alert_resolved",
+    }  # fmt: skip
     assert {file.stem for file in GOLDEN.glob("*.txt")} == {*CASES, *others}

@@ -11,7 +11,7 @@ from message_limits import faults
 from worker.domain.event import Entity, Event, Kind, Severity, Step
 from worker.domain.folding import Folding, Line
 from worker.pipeline.digest import digest
-from worker.pipeline.render import event_url, render
+from worker.pipeline.render import event_url, render, reply
 
 HOSTILE = [
     "<!channel>", "<@U0000001>", "<#C0000001>", "<!subteam^S1>", "&amp;", "&", "<", ">", "|", "`", "```",
@@ -75,6 +75,7 @@ def test_any_event_is_a_message_slack_takes(
 ) -> None:
     message = render(Folding((line,), mentioned), infrakitchen_url=base, may_repeat=may_repeat)
     assert faults(message, mentioned) == []
+    assert faults(reply(Folding((line,), mentioned), may_repeat=may_repeat), mentioned) == []
 
 
 @some_effort

@@ -233,10 +233,10 @@ async def test_the_one_at_fault_becomes_a_dead_letter_and_its_siblings_are_told(
 ) -> None:
     post = house.slack.post
 
-    async def posting(token: Any, channel: str, message: Any, *, plain: bool = False) -> Any:
+    async def posting(token: Any, channel: str, message: Any, **named: Any) -> Any:
         if "poison" in message.text:
             house.slack.ends(SLACK_SAYS, "msg_too_long")
-        return await post(token, channel, message, plain=plain)
+        return await post(token, channel, message, **named)
 
     house.slack.post = posting  # type: ignore[method-assign]
     await house.publish(alert("a"), alert("poison"), alert("b"))

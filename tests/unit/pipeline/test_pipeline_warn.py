@@ -126,6 +126,13 @@ async def test_what_a_person_switched_off_or_removed_is_no_news(watched: House) 
     assert (await watched.balance()).accepted == 2
 
 
+async def test_a_lane_whose_integration_was_removed_is_no_news(watched: House) -> None:
+    await park(watched)
+    await watched.made.integrations.remove("acme")
+    await watched.made.sweep.warn()
+    assert (await watched.balance()).accepted == 1
+
+
 async def test_a_revoked_token_is_told_in_the_other_workspaces(watched: House) -> None:
     watched.slack.identities["xoxb-3"] = identity("T0000003")
     await watched.connect("beta", "xoxb-3")

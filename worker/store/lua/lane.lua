@@ -70,26 +70,35 @@ local function give_back()
   end
 end
 
+-- Of the call that is made now: when, how, and the range of what it tells; its ids where others lie between.
 local function open_attempt(method)
   local first, last = redis.call('LINDEX', taken, 0), redis.call('LINDEX', taken, -1)
   if not first then return end
-  redis.call('HSET', meta, 'open', now, 'method', method, 'first', seq_of(first), 'last', seq_of(last))
+  local from, to, n = seq_of(first), seq_of(last), redis.call('LLEN', taken)
+  local of = (to - from >= n and n <= 200) and table.concat(redis.call('LRANGE', taken, 0, -1), ' ') or ''
+  redis.call('HSET', meta, 'open', now, 'method', method, 'first', from, 'last', to, 'of', of)
 end
 
 -- Writes what became of the call that is open, for every delivery it told. Slack asking to wait is not a try.
 local function close_attempt(outcome, code, wait_ms)
-  local open = redis.call('HMGET', meta, 'open', 'method', 'first', 'last')
+  local open = redis.call('HMGET', meta, 'open', 'method', 'first', 'last', 'of')
   if not open[1] then return end
   redis.call('XADD', attempts, '*', 'at', open[1], 'method', open[2], 'first', open[3], 'last', open[4],
-    'outcome', outcome, 'code', code, 'wait', wait_ms)
+    'of', open[5] or '', 'outcome', outcome, 'code', code, 'wait', wait_ms)
   redis.call('HDEL', meta, 'open')
-  if outcome == 'unknown' then redis.call('HSET', meta, 'doubt', open[4]) end
-  if outcome ~= 'throttled' then
-    for _, id in ipairs(redis.call('LRANGE', taken, 0, -1)) do
-      seq_of(id)
-      redis.call('HINCRBY', record .. id, 'tries', 1)
-    end
+  if outcome == 'throttled' then return end
+  -- An edit made twice shows nothing twice.
+  local doubt = outcome == 'unknown' and open[2] ~= 'chat.update'
+  for _, id in ipairs(redis.call('LRANGE', taken, 0, -1)) do
+    seq_of(id)
+    redis.call('HINCRBY', record .. id, 'tries', 1)
+    if doubt then redis.call('HSET', record .. id, 'doubt', 1) end
   end
+end
+
+-- A card as it is now; it is forgotten with what it told.
+local function keep_card(key, card)
+  if card == '' then redis.call('DEL', key) else redis.call('SET', key, card, 'PX', retention_ms) end
 end
 
 -- What a dead holder left goes back to the front, its open call counted as one of unknown outcome.

@@ -2,7 +2,7 @@
 -- KEYS  17, 18 versions of integrations and subscriptions
 -- ARGV  5 lease ms  6 latest ms a lane may lie down (a due-time beyond it comes from a clock that jumped)
 -- Returns {'held'|'parked'|'empty'} or {'snoozed', ms, reason, failures in a row} or
--- {'ok', address, name, failures, singly, doubt, version of integrations, of subscriptions, unlisted}.
+-- {'ok', address, name, failures, singly, version of integrations, of subscriptions, unlisted}.
 local lease_ms, horizon_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
 redis.call('DEL', wake)
 local holder = redis.call('GET', lease)
@@ -23,7 +23,7 @@ redis.call('SET', lease, token, 'PX', lease_ms)
 redis.call('ZADD', due, now + lease_ms, lane)
 redis.call('HDEL', meta, 'snoozed')
 recover()
-local known = redis.call('HMGET', meta, 'address', 'name', 'failures', 'singly', 'doubt', 'unlisted')
+local known = redis.call('HMGET', meta, 'address', 'name', 'failures', 'singly', 'unlisted')
 local versions = redis.call('MGET', KEYS[17], KEYS[18])
-return {'ok', known[1] or '', known[2] or '', known[3] or '0', known[4] or '0', known[5] or '0',
-  versions[1] or '0', versions[2] or '0', known[6] or '0'}
+return {'ok', known[1] or '', known[2] or '', known[3] or '0', known[4] or '0',
+  versions[1] or '0', versions[2] or '0', known[5] or '0'}

@@ -1,7 +1,7 @@
 -- Moves what is pending to taken and opens the attempt: the step before every post.
 -- KEYS  17, 18 closed: the conversation, the workspace (present while Slack wants to be left alone)
 -- ARGV  5 lease ms  6 how many at most  7 method  8 prefix of event records  9 so many come with their bodies
--- Returns {'fenced'} or {'closed', ms} or {'ok', id, event, subscription, seq, accepted ms, replays, entry, body …};
+-- Returns {'fenced'} or {'closed', ms} or {'ok', id, event, subscription, seq, accepted ms, replays, owed, doubt, entry, body …};
 -- entry and body are '' when many were taken: they are read in parts then.
 if not holds() then return {'fenced'} end
 local closed = 0
@@ -24,10 +24,10 @@ local ids = redis.call('LRANGE', taken, 0, -1)
 if #ids == 0 then return answer end
 open_attempt(ARGV[7])
 for _, id in ipairs(ids) do
-  local found = redis.call('HMGET', record .. id, 'event', 'sub', 'seq', 'accepted', 'replays')
+  local found = redis.call('HMGET', record .. id, 'event', 'sub', 'seq', 'accepted', 'replays', 'owed', 'doubt')
   if not found[3] then found = {'', '', seq_of(id), now} end
   answer[#answer + 1] = id
-  for i = 1, 5 do answer[#answer + 1] = found[i] or '' end
+  for i = 1, 7 do answer[#answer + 1] = found[i] or '' end
   local kept, key, source = {}, string.match(found[1], '^(.-)%.(.*)$')
   if #ids <= tonumber(ARGV[9]) and key then
     kept = redis.call('HMGET', ARGV[8] .. key, source .. ':entry', source)

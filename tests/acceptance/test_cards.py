@@ -1,0 +1,118 @@
+"""One living message about each run and alert, from the stream to the channel."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from installation import Installation, alert
+
+STEPS = 12
+
+
+def run(status: str, done: int, what: str = "step_completed", error: str = "") -> dict[str, Any]:
+    """A workflow's event after so many of its steps."""
+    steps = [
+        {"name": f"step-{n}", "position": n, "status": "done" if n < done else "pending"}
+        for n in range(STEPS)
+    ]
+    if error:
+        steps[done] |= {"status": "error", "error_message": error}
+    data = {"workflow_id": "w1", "name": "deploy checkout", "action": "create", "status": status}
+    return {
+        "specversion": "1.0",
+        "id": f"{what}-{done}",
+        "source": "/tests",
+        "type": f"io.infrakitchen.workflow.{what}",
+        "time": f"2026-01-01T00:00:{done:02}Z",
+        "data": {**data, "steps": steps, "error_message": error, "project": "ops"},
+    }
+
+
+def top(one: Installation) -> list[dict[str, Any]]:
+    return [
+        message
+        for message in one.messages("#ops")
+        if "thread_ts" not in message and not message.get("deleted")
+    ]
+
+
+def thread(one: Installation) -> list[dict[str, Any]]:
+    return [message for message in one.messages("#ops") if "thread_ts" in message]
+
+
+@pytest.mark.slow
+async def test_a_workflow_of_twelve_steps_is_one_message_and_its_failure_a_reply(fast: Installation):
+    fast.workspace.add_channel("ops")
+    await fast.connect("#ops")
+    fast.ingest()
+    worker = fast.worker()
+    await fast.publish(run("in_progress", 0, "started"))
+    await fast.settled(1)
+    for done in range(1, STEPS - 1):
+        await fast.publish(run("in_progress", done))
+        await fast.settled(done + 1)
+        if done == STEPS // 2:  # another worker finds the card
+            await worker.stop()
+            worker = fast.worker()
+    await fast.publish(run("error", STEPS - 1, "failed", "timeout after 600 s"))
+    balance = await fast.settled(STEPS)
+    (card,), (reply,) = top(fast), thread(fast)
+    assert f"{STEPS - 1} of {STEPS} steps done" in str(card)
+    assert "timeout after 600 s" in str(card)
+    assert (reply["thread_ts"], "timeout after 600 s" in str(reply)) == (card["ts"], True)
+    assert balance.repeated == 0
+    assert {one.ts for one in await fast.deliveries()} == {card["ts"]}
+    assert fast.sandbox.calls["chat.postMessage"] == 2
+
+
+@pytest.mark.slow
+async def test_states_out_of_order_end_with_the_newest_and_a_deleted_card_is_posted_anew(fast: Installation):
+    fast.workspace.add_channel("ops")
+    await fast.connect("#ops")
+    fast.ingest(), fast.worker()
+    order = (5, 3, 9, 1, 7, 11, 2)
+    for count, done in enumerate(order, 1):
+        await fast.publish(run("in_progress", done))
+        await fast.settled(count)
+    (card,) = top(fast)
+    assert f"11 of {STEPS} steps done" in str(card)
+    fast.workspace.channel("#ops").posts[card["ts"]].deleted = True
+    await fast.publish(run("done", STEPS, "completed"))
+    await fast.settled(len(order) + 1)
+    assert [message["ts"] > card["ts"] for message in top(fast)] == [True]
+
+
+@pytest.mark.slow
+async def test_an_alert_that_resolves_is_the_same_message(fast: Installation):
+    fast.workspace.add_channel("ops")
+    await fast.connect("#ops")
+    fast.ingest(), fast.worker()
+    await fast.publish(alert(1))
+    await fast.settled(1)
+    resolved = {**alert(1), "id": "resolved", "type": "io.infrakitchen.alert.resolved"}
+    await fast.publish(resolved)
+    await fast.settled(2)
+    (card,), (reply,) = top(fast), thread(fast)
+    assert "resolved" in card["text"]
+    assert "resolved" in reply["text"]
+
+
+@pytest.mark.slow
+async def test_ten_thousand_alerts_are_a_few_messages_and_the_worst_have_cards(one: Installation):
+    one.workspace.add_channel("ops")
+    one.environment["LANE_MAX_LENGTH"] = "20000"
+    await one.connect("#ops")
+    await one.running(one.ingest(), one.worker())
+    worst = range(9_000, 9_010)
+    severity = dict.fromkeys(worst, "critical")
+    events = [alert(number, severity=severity.get(number, "warning")) for number in range(10_000)]
+    began = time.monotonic()
+    for start in range(0, len(events), 500):
+        await one.publish(*events[start : start + 500])
+        await asyncio.sleep(max(began + start / 1000 - time.monotonic(), 0))
+    await one.settled(10_000, most_s=60)
+    assert len(one.messages("#ops")) < 60
+    assert one.sandbox.violations.total() == 0
+    alone = {message["text"] for message in one.messages("#ops") if "updates" not in message["text"]}
+    assert all(any(f"evt-{number}" in text for text in alone) for number in worst)

@@ -1,0 +1,212 @@
+"""Telling: one call after the other in a lane that is held; the stages meet here, in `Teller.tell_once`."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from worker.domain.card import has_card
+from worker.domain.delivery import Address, Outcome, Receipt
+from worker.domain.errors import Fenced, NotYet, Refusal, Transient, Undeliverable, Unlisted
+from worker.domain.folding import Call, Choice
+from worker.domain.integration import Integration, Secret
+from worker.domain.message import Message
+from worker.pipeline.attempt import Ended, Round
+from worker.pipeline.connection import connected
+from worker.pipeline.fold import choose
+from worker.pipeline.gateway import Gateway, Sleep
+from worker.pipeline.pace import pace
+from worker.pipeline.post import Send, post
+from worker.pipeline.reading import read_told
+from worker.pipeline.record import FAULT, Recorder
+from worker.pipeline.render import message_of, reply
+from worker.pipeline.resolve import Resolver
+from worker.store.events import Events
+from worker.store.held import Closed, Held
+from worker.store.integrations import Connection, Integrations
+from worker.store.lanes import MOST_TAKEN, Lanes
+from worker.store.pace import Pace
+from worker.store.server import Unavailable
+from worker.store.subscriptions import Subscriptions
+from worker.telemetry import say
+
+log = logging.getLogger("worker.drain")
+
+BUDGET_S = 10.0  # far below the lease
+EDIT_WAIT_MOST_S = 5.0  # a lane that waits to edit looks now and then whether it has more to say
+POSTING, EDITING = "chat.postMessage", "chat.update"
+METHODS = {Call.POST: POSTING, Call.REPLY: POSTING, Call.EDIT: EDITING, Call.NONE: ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a drain works with; made once per event loop by `bootstrap`."""
+
+    lanes: Lanes
+    events: Events
+    integrations: Integrations
+    subscriptions: Subscriptions
+    allowances: Pace
+    resolver: Resolver
+    recorder: Recorder
+    gateway: Gateway
+    permits: asyncio.Semaphore
+    stopping: Callable[[], bool]
+    infrakitchen_url: str = ""
+    edits_per_minute: float = 50.0
+    sleep: Sleep = asyncio.sleep
+    clock: Callable[[], float] = time.monotonic
+    budget_s: float = BUDGET_S
+
+
+class Teller:
+    """One hold of one lane."""
+
+    def __init__(self, held: Held, connection: Connection | None, tools: Tools) -> None:
+        self.held, self.connection, self.tools = held, connection, tools
+        self.address: Address | None = None
+        self.singly = held.singly
+        self.until = tools.clock() + tools.budget_s
+        self.has_slot = self.after_digest = False
+        self.slot_at = 0.0
+
+    async def tell_once(self) -> tuple[Round, Ended]:
+        """One call: resolve, pace, take, fold, render, post, record."""
+        one, tools = Round(self.held), self.tools
+        try:
+            one.integration, token = connected(self.connection, self.held.integration_id)
+            async with tools.permits:
+                address = await self._resolved(one.integration, token)
+            one.channel, one.name = address.id, address.name
+            await self._slot(one)
+            async with tools.permits:
+                await self._take(one)
+                if not one.taken:
+                    return one, Ended(await tools.lanes.release(self.held))
+                choice = await self._chosen(one, address)
+                receipt = await self._told(token, one, choice)
+                return one, await tools.recorder.told(one, choice, receipt, leave=self._left_s() <= 0)
+        except (Refusal, NotYet) as error:
+            return one, await tools.recorder.refused(one, error)
+        except (Fenced, Unavailable):
+            raise
+        except Exception as fault:  # a fault of ours must not stop the lane for good, nor spin
+            log.exception("a fault of this program")
+            refusal = Unlisted(FAULT, f"a fault of this program ({type(fault).__name__})")
+            return one, await tools.recorder.refused(one, refusal)
+
+    async def _resolved(self, integration: Integration, token: Secret) -> Address:
+        """Where to; asked once in a hold."""
+        if self.address is None:
+            held = self.held
+            self.address = await self.tools.resolver.resolve(
+                held.lane, held.destination, held.address, integration, token, budget_s=self._left_s()
+            )
+        return self.address
+
+    async def _slot(self, one: Round) -> None:
+        """One for each call, of whatever kind: a conversation is left in peace; kept when none was made."""
+        tools = self.tools
+        if not self.has_slot:
+            one.pace_s += await pace(
+                tools.allowances, one.workspace, one.channel, longest_s=self._left_s(), sleep=tools.sleep
+            )
+            self.slot_at = tools.clock()
+        self.has_slot = False
+        if tools.stopping():
+            raise NotYet(0.0, "")
+
+    async def _take(self, one: Round) -> None:
+        closed = self.tools.allowances.closed(one.workspace, one.channel)
+        taken = await self.tools.lanes.take(self.held, closed, most=1 if self.singly else MOST_TAKEN)
+        if isinstance(taken, Closed):
+            raise NotYet(taken.wait_s, "Slack asked to wait")
+        one.taken, one.called = taken, bool(taken)
+        if taken and taken[-1].seq >= self.singly:
+            self.singly = 0
+
+    async def _chosen(self, one: Round, address: Address) -> Choice:
+        """What the next call tells; the rest goes back."""
+        tools, lanes = self.tools, self.tools.lanes
+        known = tools.subscriptions
+        told = await read_told(tools.events, one.taken, known.mentioning, known.plain, tools.sleep)
+        abouts = sorted({each.event.about for each in told if each.wants_card and has_card(each.event)})
+        cards = await lanes.cards(self.held.lane, abouts)
+        choices = choose(told, cards, address.id, after_digest=self.after_digest)
+        one.choice = choice = await self._allowed(one, choices)
+        if len(choice.ids) < len(one.taken) or METHODS[choice.call] != POSTING:
+            await lanes.keep(self.held, one.taken, choice.ids, method=METHODS[choice.call])
+            ids = set(choice.ids)
+            one.taken = tuple(each for each in one.taken if each.delivery_id in ids)
+        one.called, self.has_slot = choice.call is not Call.NONE, choice.call is Call.NONE
+        self.after_digest = len(choice.folding.lines) > 1
+        return choice
+
+    async def _allowed(self, one: Round, choices: Sequence[Choice]) -> Choice:
+        """The best one that may be done now: edits have a tier of their own. NotYet when none may."""
+        wait_s = 0.0
+        for choice in choices:
+            if choice.call is not Call.EDIT:
+                return choice
+            slot = await self.tools.allowances.slot_to_call(
+                one.workspace, EDITING, self.tools.edits_per_minute, longest_s=0.0
+            )
+            if slot.booked:
+                return choice
+            wait_s = slot.wait_s
+        raise NotYet(min(wait_s, EDIT_WAIT_MOST_S), "waits to edit a card")
+
+    async def _told(self, token: Secret, one: Round, choice: Choice) -> Receipt:
+        """Slack's proof that it is told; of what a card shows already, that card."""
+        gateway, base = self.tools.gateway, self.tools.infrakitchen_url
+        at = Receipt(choice.card.channel, choice.card.ts) if choice.card else Receipt("", "")
+        may_repeat = any(each.doubt for each in one.taken)
+        match choice.call:
+            case Call.NONE:
+                return at
+            case Call.EDIT:
+                message = message_of(choice.folding, base)
+                return await self._post(one, partial(gateway.edit, token, at, message))
+            case Call.REPLY:
+                message = reply(choice.folding, may_repeat=may_repeat)
+                await self._post(one, partial(gateway.post, token, at.channel, message, thread_ts=at.ts))
+                return at
+            case Call.POST:  # pragma: no branch  (mypy sees to it that no call is left out)
+                return await self._posted(token, one, message_of(choice.folding, base, may_repeat=may_repeat))
+
+    async def _posted(self, token: Secret, one: Round, message: Message) -> Receipt:
+        """Posted as blocks; if Slack refuses the blocks, once more as plain text, in a slot of its own."""
+        send = partial(self.tools.gateway.post, token, one.channel, message)
+        try:
+            return await self._post(one, send)
+        except Undeliverable as error:
+            lanes = self.tools.lanes
+            await lanes.close_attempt(self.held, Outcome.REFUSED, error.code, 0)
+            say(log, logging.ERROR, "blocks refused, posting plain text", lane=one.held.lane,
+                code=error.code, reason=error.reason)  # fmt: skip
+            await self._slot(one)
+            await lanes.open_attempt(self.held)
+            return await self._post(one, partial(send, plain=True))
+
+    async def _post(self, one: Round, send: Send) -> Receipt:
+        tools, lanes = self.tools, self.tools.lanes
+        method = METHODS[one.choice.call] if one.choice else POSTING
+
+        async def closing(error: Transient, wait_s: float) -> None:
+            await lanes.close_attempt(self.held, Outcome.TRANSIENT, error.code, wait_s)
+
+        started = tools.clock()
+        await tools.allowances.used_late(one.workspace, one.channel, started - self.slot_at)
+        try:
+            return await post(
+                send, left_s=self._left_s, sleep=tools.sleep, closing=closing,
+                opening=partial(lanes.open_attempt, self.held, method),
+            )  # fmt: skip
+        finally:
+            one.post_s = tools.clock() - started
+
+    def _left_s(self) -> float:
+        """What is left of the budget; nothing once the worker stops."""
+        return 0.0 if self.tools.stopping() else max(self.until - self.tools.clock(), 0.0)
