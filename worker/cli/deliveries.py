@@ -161,5 +161,5 @@ def _more(delivery: Delivery) -> str:
         case State.DISCARDED:
             return delivery.error
         case _:
-            tries = count(delivery.attempts, "try", "tries") if delivery.attempts > 1 else ""
-            return ", ".join(filter(None, (tries, "perhaps twice" if delivery.repeated else "")))
+            calls = count(delivery.attempts, "call") if delivery.attempts > 1 else ""
+            return ", ".join(filter(None, (calls, "perhaps twice" if delivery.repeated else "")))

@@ -129,7 +129,7 @@ def test_an_unknown_outcome_is_said_with_the_repeat(both: Shell) -> None:
     out = both("deliveries", "show", row["id"]).out
     assert "may have been posted" in out
     assert "delivered, perhaps twice" in out
-    assert "2 tries, perhaps twice" in both("deliveries", "list").out
+    assert "2 calls, perhaps twice" in both("deliveries", "list").out
 
 
 def test_one_nobody_knows_is_one_line(shell: Shell) -> None:
