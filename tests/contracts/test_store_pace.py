@@ -39,8 +39,10 @@ async def test_after_a_slot_that_was_used_late_the_next_is_a_whole_interval_away
 
 
 async def test_where_several_may_go_at_once_being_late_changes_nothing(world: World):
+    for rate in (Rate(0.1, 3), Rate(1000)):
+        await paces(world, rate, Rate(100, 50)).used_late("T1", "C1", 9.0)
+        assert not await world.redis.exists("t:pace:T1:C1")
     pace = paces(world, Rate(0.1, 3), Rate(100, 50))
-    await pace.used_late("T1", "C1", 9.0)
     assert await booked(pace, "C1", 3) == pytest.approx([0, 0, 0], abs=SLACK_S)
 
 
