@@ -82,7 +82,7 @@ class SlackGateway:
         """
         sent = arguments(message, plain=plain)
         sent["channel"] = channel
-        body = (await self._call("chat.postMessage", token, json=sent)).body
+        body = (await self._call("chat.postMessage", token, json=sent, to_a_person=channel[:1] in "UW")).body
         posted_to, ts = text_of(body, "channel"), text_of(body, "ts")
         if not posted_to or not ts:
             raise unreadable()
@@ -137,8 +137,9 @@ class SlackGateway:
         return codes.refusal(code)
 
     async def _call(
-        self, method: str, token: Secret, *, json: JsonObject | None = None, params: JsonObject | None = None
-    ) -> Answer:
+        self, method: str, token: Secret, *,
+        json: JsonObject | None = None, params: JsonObject | None = None, to_a_person: bool = False,
+    ) -> Answer:  # fmt: skip
         """One call: `json` is posted, `params` are asked for by GET, as the SDK's own methods do."""
         if self._client.session is None:
             self._client.session = self._new_session()
@@ -148,7 +149,7 @@ class SlackGateway:
                 method, http_verb=verb, json=json, params=params, headers=_bearer(token)
             )
         except FAILURES as failure:
-            ending = refused(failure)
+            ending = refused(failure, to_a_person=to_a_person)
         else:
             if isinstance(answer.data, dict):
                 return Answer(answer.data, answer.headers)

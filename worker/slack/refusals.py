@@ -32,11 +32,11 @@ RETRY_AFTER_MIN_S = 1.0
 RETRY_AFTER_MAX_S = 3600.0
 
 
-def refused(failure: Exception) -> Refusal:
+def refused(failure: Exception, *, to_a_person: bool = False) -> Refusal:
     """The Refusal a failure amounts to; it keeps nothing of the failure, whose request holds the token."""
     match failure:
         case SlackApiError():
-            return _answered(failure.response)
+            return _answered(failure.response, to_a_person)
         case aiohttp.ConnectionTimeoutError():
             return Transient("connect_timeout", "Slack could not be reached in time")
         case aiohttp.ClientConnectorError():
@@ -65,7 +65,7 @@ def text_of(body: object, *path: str) -> str:
     return body if isinstance(body, str) else ""
 
 
-def _answered(response: Any) -> Refusal:
+def _answered(response: Any, to_a_person: bool) -> Refusal:
     """The Refusal in an answer: by its code, where it has none by its HTTP status.
 
     The response is the SDK's, or aiohttp's own when the body was no JSON; the SDK's body is whatever came.
@@ -77,14 +77,15 @@ def _answered(response: Any) -> Refusal:
     if status == 429:
         return refusal("ratelimited", retry_after_s=_retry_after_s(response.headers))
     if status >= 500 and row(code) is None:
-        return Uncertain(f"http_{status}", f"Slack failed (HTTP {status}), and may have posted the message")
+        return Uncertain(f"http_{status}", f"Slack failed (HTTP {status})")
     if re.fullmatch(r"[a-z][a-z0-9_.]{0,79}", code):
         return refusal(
             code,
-            needed=text_of(body, "needed"),
-            provided=text_of(body, "provided"),
+            needed=text_of(body, "needed") or response.headers.get("x-accepted-oauth-scopes", ""),
+            provided=text_of(body, "provided") or response.headers.get("x-oauth-scopes", ""),
             detail=_detail(body),
             retry_after_s=_retry_after_s(response.headers),
+            to_a_person=to_a_person,
         )
     if status < 300:
         return unreadable()

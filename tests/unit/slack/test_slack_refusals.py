@@ -197,6 +197,23 @@ async def test_the_scope_that_is_missing_is_read_from_the_answer(
     assert "`chat:write`" in ended.hint
 
 
+async def test_where_the_answer_names_no_scope_its_headers_do(open_wire: Opener, gateway_to: Maker) -> None:
+    headers = {"X_Accepted_OAuth_Scopes": "channels:read,groups:read", "X_OAuth_Scopes": "channels:read"}
+    wire = await open_wire(http(200, '{"ok":false,"error":"missing_scope"}', **headers))
+    ended = await refusal_of(gateway_to(wire.url))
+    assert ended.reason == "The token of {integration} was not granted `groups:read`"
+
+
+@pytest.mark.parametrize("person", ["U0000000001", "W0000000001"])
+async def test_a_channel_not_found_where_a_person_was_meant_speaks_of_a_person(
+    open_wire: Opener, gateway_to: Maker, person: str
+) -> None:
+    wire = await open_wire(error("channel_not_found"))
+    with pytest.raises(Blocked, match="no direct messages"):
+        await gateway_to(wire.url).post(TOKEN, person, MESSAGE)
+    assert "private channel" in (await refusal_of(gateway_to(wire.url))).reason
+
+
 async def test_a_refused_connection_has_surely_not_posted(gateway_to: Maker) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening
