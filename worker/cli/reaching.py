@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from worker.domain.delivery import Address, lane_name
 from worker.domain.errors import Blocked, NotYet, Refusal, filled
 from worker.domain.integration import Health, Integration, Secret
-from worker.pipeline.connect import CHECK_NETWORK, Check
+from worker.pipeline.connect import Check, mend_of
 from worker.store.vault import WrongKey
 
 if TYPE_CHECKING:
@@ -47,10 +47,9 @@ async def reach(
 def refused(error: Refusal, integration: Integration, destination: str) -> Unreached:
     """A refusal in words that name the things people know."""
     asked = isinstance(error, Blocked)
-    step = error.hint if isinstance(error, Blocked) else CHECK_NETWORK
     reason, step = (
         filled(text, integration=integration.name, bot=integration.bot_name, channel=destination)
-        for text in (error.reason, step)
+        for text in (error.reason, mend_of(error))
     )
     return Unreached(reason, step, asked)
 

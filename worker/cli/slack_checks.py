@@ -8,7 +8,7 @@ from worker.cli.checks import Finding, Level, judged
 from worker.cli.reaching import LOOKED_AT_ONE_BY_ONE, refused, resolved
 from worker.domain.errors import Blocked, NotYet, Refusal
 from worker.domain.integration import Health, Integration, Secret
-from worker.pipeline.connect import CHECK_NETWORK, test_token
+from worker.pipeline.connect import CHECK_NETWORK, mend_of, test_token
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -23,7 +23,7 @@ async def reachable(made: "Services") -> Sequence[Finding]:
     except Blocked:
         pass
     except Refusal as error:
-        return [Finding("Slack", Level.FAILED, error.reason, CHECK_NETWORK)]
+        return [Finding("Slack", Level.FAILED, error.reason, mend_of(error))]
     return [Finding("Slack", Level.OK, f"answers at {made.settings.slack_api_url}")]
 
 
