@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.domain.delivery import Address, Destination, destination_form, lane_parts
-from worker.domain.errors import NotYet, Refusal
+from worker.domain.errors import Blocked, NotYet, Refusal, Scope
 from worker.pipeline.connect import with_identity
 from worker.pipeline.gateway import Gateway
 from worker.pipeline.resolve import Resolver
@@ -17,6 +17,7 @@ from worker.telemetry import say
 log = logging.getLogger("worker.probe")
 
 BUDGET_S = 5.0
+TO_POST = "chat:write"  # the one scope whose lack stops a whole integration
 _CHANNEL = frozenset(("not_in_channel", "channel_not_found", "is_archived"))
 _PERSON = frozenset(("users_not_found", "user_disabled", "cannot_dm_bot"))
 SEEN_BY_LOOKING = {
@@ -56,10 +57,10 @@ class Prober:
             return ()
         identity = await self.gateway.identify(connection.token)
         integration = with_identity(connection.integration, identity)
-        granted = set(identity.scopes) - set(connection.integration.scopes)
         code = await self.integrations.parked_code(id_)
+        # Where Slack does not say what was granted, a post finds out.
         if code == "disabled" or (
-            code == "missing_scope" and identity.scopes and identity.missing_scopes and not granted
+            code == "missing_scope" and identity.scopes and TO_POST not in identity.scopes
         ):
             return ()
         waited = await self.integrations.resume(id_)
@@ -78,10 +79,23 @@ class Prober:
         certain = form is not None and note["parked"] in SEEN_BY_LOOKING.get(form, ())
         if certain:
             pinned = Address(note["address"], note["name"]) if note["address"] else None
-            await self.resolver.resolve(
-                lane, destination, pinned, connection.integration, connection.token,
-                budget_s=BUDGET_S, fresh=True,
-            )  # fmt: skip
+            try:
+                await self.resolver.resolve(
+                    lane, destination, pinned, connection.integration, connection.token,
+                    budget_s=BUDGET_S, fresh=True,
+                )  # fmt: skip
+            except Blocked as error:
+                if not _is_news(error, note["parked"]):
+                    raise
+                certain = False  # another step is needed by now: the lane meets that itself, and says it
         _, wake = await self.lanes.resume(lane, certain=certain)
         say(log, logging.WARNING, "lane goes on" if certain else "lane tries again", lane=lane)
         return (lane,) if wake else ()
+
+
+def _is_news(error: Blocked, known: str) -> bool:
+    """Whether a lane is stopped by something else than it says.
+
+    That nobody has an address is what Slack says of the deactivated too, of which a post tells more.
+    """
+    return error.scope is Scope.LANE and error.code not in (known, "users_not_found")

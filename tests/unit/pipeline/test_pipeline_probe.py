@@ -51,6 +51,46 @@ async def test_kicked_after_it_posted_the_lane_is_looked_at_by_its_pin(house: Ho
     assert dict(house.slack.calls) == {"conversations.info": 1}
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "code", "step"),
+    [
+        (
+            {"is_archived": True},
+            {"is_archived": False, "is_member": False},
+            "not_in_channel",
+            "Type `/invite",
+        ),
+        ({"is_member": False}, {"is_archived": True}, "is_archived", "Unarchive #ops"),
+        ({"is_member": False}, {"is_private": True}, "channel_not_found", "If #ops is private"),
+    ],
+)
+async def test_what_stands_against_a_channel_by_now_is_what_its_lane_says(
+    house: House, first: dict[str, bool], second: dict[str, bool], code: str, step: str
+) -> None:
+    house.slack.change("C0000001", **first)
+    await house.tell(alert())
+    since = (await house.note())["since"]
+    house.slack.change("C0000001", **second)
+    assert await look(house) == ["acme/#ops"]
+    assert (await house.drain()).posts == 0
+    note = await house.note()
+    assert (note["parked"], note["since"]) == (code, since)
+    assert note["hint"].startswith(step)
+    assert await look(house) == []
+
+
+async def test_a_deactivated_person_is_not_said_to_be_unknown_because_slack_hides_them(house: House) -> None:
+    await house.subscribe("a@b.co")
+    house.slack.people["a@b.co"] = Person("U0000001")
+    house.slack.ends("chat.postMessage", "user_disabled")
+    await house.publish(alert())
+    await house.ingest()
+    await house.drain("acme/a@b.co")
+    del house.slack.people["a@b.co"]
+    assert await look(house, "lane:acme/a@b.co") == []
+    assert (await house.note("acme/a@b.co"))["parked"] == "user_disabled"
+
+
 async def test_what_only_a_post_can_tell_is_tried_once_each_time(house: House) -> None:
     house.slack.ends("chat.postMessage", "restricted_action", "restricted_action")
     await house.tell(alert())
@@ -181,6 +221,16 @@ async def test_a_granted_scope_is_tried_although_another_is_missing(house: House
     await house.connect()
     await house.tell(alert())
     await lacking(house, "users:read")
+    await look(house, WHOLE)
+    assert (await house.drain()).posts == 1
+
+
+async def test_posting_goes_on_with_its_scope_whatever_else_was_never_granted(house: House) -> None:
+    await lacking(house, "groups:read")
+    await house.connect()
+    await lacking(house, "groups:read", "chat:write")
+    await house.tell(alert())
+    await lacking(house, "groups:read")
     await look(house, WHOLE)
     assert (await house.drain()).posts == 1
 
