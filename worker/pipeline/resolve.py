@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from worker.domain.delivery import Address, Destination, destination_form
-from worker.domain.errors import Blocked, NotYet, Scope, Throttled
+from worker.domain.errors import Blocked, NotYet, Refusal, Scope, Throttled, filled
 from worker.domain.integration import Conversation, Integration, Page, Secret
+from worker.pipeline.connect import scopes_mend
 from worker.pipeline.gateway import Gateway, Sleep
 from worker.pipeline.listing import Progress, list_channels, wait_to_call
 from worker.store.directory import Directory
@@ -24,6 +25,7 @@ PROBED_ENOUGH_S = 1.0  # the same when probing: one read for all lanes probed to
 FEW_PAGES = 2
 ENOUGH_PER_PAGE_S = 12.0  # four times what a page costs: a name nobody has must not keep us reading
 READ_LOCK_MS = 90_000
+SEES_PRIVATE = "groups:read"
 
 
 @dataclass(slots=True)
@@ -142,7 +144,7 @@ class Resolver:
                 await self._reread(integration, token, budget_s)
                 found = await named()
         if found is None:
-            raise self.gateway.refusal("channel_not_found")
+            raise _unseen(self.gateway.refusal("channel_not_found"), integration)
         return found
 
     async def _usable(
@@ -157,9 +159,9 @@ class Resolver:
             )
             await self.directory.note(integration.id, known)
         if known.is_archived:
-            raise self.gateway.refusal("is_archived")
+            raise _named(self.gateway.refusal("is_archived"), known, integration)
         if not known.is_member:
-            raise self.gateway.refusal("not_in_channel")
+            raise _named(self.gateway.refusal("not_in_channel"), known, integration)
         return known
 
     async def _person(
@@ -209,3 +211,24 @@ class Resolver:
         except Throttled as error:
             await self.allowances.close_method(integration.workspace, method, error.retry_after_s)
             raise NotYet(error.retry_after_s, f"Slack asks to wait before {method}") from None
+
+
+def _named(error: Refusal, known: Conversation, integration: Integration) -> Refusal:
+    """The refusal in the name a channel has by now, which is where a person must take the step."""
+    if not isinstance(error, Blocked) or not known.name:
+        return error
+    reason, hint = (
+        filled(text, integration=integration.name, bot=integration.bot_name, channel=f"#{known.name}")
+        for text in (error.reason, error.hint)
+    )
+    return Blocked(error.code, reason, hint, error.scope)
+
+
+def _unseen(error: Refusal, integration: Integration) -> Refusal:
+    """The refusal of a name that no channel has, where private ones cannot even be seen."""
+    if not isinstance(error, Blocked) or not integration.scopes or SEES_PRIVATE in integration.scopes:
+        return error
+    mend = scopes_mend((SEES_PRIVATE,), integration.name)
+    return Blocked(
+        error.code, error.reason, f"{error.hint} No private channel is found yet: {mend}", error.scope
+    )

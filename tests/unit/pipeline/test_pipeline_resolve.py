@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from fake_slack import identity
 from pipeline_house import House, alert
 
 from worker.domain.delivery import Address
@@ -68,6 +70,29 @@ async def test_an_id_that_is_not_known_is_asked_for_alone_and_kept(house: House)
 async def test_a_user_or_a_direct_message_is_taken_as_written(house: House, destination: str) -> None:
     assert await resolve(house, destination) == Address(destination, destination)
     assert house.slack.calls[INFO] == 0
+
+
+@pytest.mark.parametrize("destination", ["#ops", "C0000001"])
+async def test_a_renamed_channel_that_stands_closed_is_called_as_it_is_now(
+    house: House, destination: str
+) -> None:
+    house.slack.change("C0000001", name="build", is_member=False)
+    error = await ended(resolve(house, destination, Address("C0000001", "#ops"), fresh=True))
+    assert isinstance(error, Blocked)
+    assert error.reason == "@infrakitchen is not a member of #build"
+    assert error.hint == "Type `/invite @infrakitchen` in #build."
+
+
+async def test_without_the_scope_to_see_private_channels_a_miss_names_it(house: House) -> None:
+    house.slack.identities["xoxb-1"] = identity(scopes=("chat:write", "channels:read"))
+    house.integration = await house.connect()
+    error = await ended(resolve(house, "#secret"))
+    assert isinstance(error, Blocked)
+    assert error.code == "channel_not_found"
+    assert "If it was deleted or is a typo" in error.hint
+    assert "Add groups:read under OAuth & Permissions" in error.hint
+    house.integration = replace(house.integration, scopes=())  # Slack did not say which
+    assert "groups:read" not in str(vars(await ended(resolve(house, "#secret"))))
 
 
 async def test_a_conversation_without_a_name_is_called_by_its_id(house: House) -> None:
