@@ -30,6 +30,14 @@ def _web_address(address: str) -> str:
     return address.rstrip("/")
 
 
+def _operations(written: str | None) -> str | None:
+    for part in (written or "").split(","):
+        channel = part.rpartition("=")[2].strip()
+        if written and not re.fullmatch(r"#?[^\s#@<>,:=]{1,80}|[^\s@<>:]+@[^\s@<>:]+", channel):
+            raise ValueError("must be #channel, an id or an email; per integration NAME=#channel")
+    return written
+
+
 def _key_part(name: str) -> str:
     if not re.fullmatch(r"[^\s{}\x00-\x1f]{1,200}", name):
         raise ValueError("must be 1 to 200 characters without spaces and braces")
@@ -115,6 +123,11 @@ class Settings(BaseSettings):
         description="Flower's `user:password`, several separated by commas; without it Flower serves this "
         "machine only",
     )
+    operations_channel: Annotated[str | None, AfterValidator(_operations)] = Field(
+        None,
+        description="Where a warning is posted when an integration or a channel parks: a destination as of "
+        "`subscriptions add --to`; per integration as `NAME=#channel`, several separated by commas",
+    )
     post_rate_per_channel: Rate = Field(1.0, description="Posts per second to one Slack conversation")
     post_burst_per_channel: Annotated[int, Field(ge=1, le=100)] = Field(
         1, description="Posts a quiet conversation may get at once"
@@ -164,6 +177,12 @@ class Settings(BaseSettings):
         except OSError as error:
             lines = [f".env cannot be read ({error.strerror}); let this user read it"]
         raise SettingsError("\n".join(lines))
+
+    @property
+    def operations_channels(self) -> dict[str, str]:
+        """Where warnings go, by the name of the integration; the empty name stands for all others."""
+        parts = [part.strip().rpartition("=") for part in (self.operations_channel or "").split(",")]
+        return {name.strip(): channel.strip() for name, _, channel in parts if channel.strip()}
 
     @property
     def broker(self) -> SecretStr | None:

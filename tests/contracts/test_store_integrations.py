@@ -244,6 +244,43 @@ async def test_a_parked_integration_is_probed(world: World):
     assert await world.upkeep.due_probes(again_in_s=0, most=10) == []
 
 
+async def looks(world: World, within_s: int) -> list[int]:
+    """How many seconds lie between the looks at what is parked now, as planned."""
+    waits, key = [], "t:probes"
+    while not waits or sum(waits) < within_s:
+        wait_s = round(
+            (await world.redis.zscore(key, "integration:ops") - await world.server.now_ms()) / 1000
+        )
+        waits.append(wait_s)
+        await world.redis.incrby("t:integration:ops:parked:first", -wait_s * 1000)  # time goes by
+        await world.redis.zadd(key, {"integration:ops": 0})
+        assert await world.upkeep.due_probes(again_in_s=600, most=10) == ["integration:ops"]
+    return waits
+
+
+async def test_a_parked_integration_is_looked_at_soon_and_then_less_and_less_often(world: World):
+    await world.integrations.park("ops", "token_revoked", "revoked", "rotate", probe_s=600)
+    assert await looks(world, 1500) == [2, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300, 300]
+
+
+async def test_no_look_is_later_than_was_asked_for(world: World):
+    await world.integrations.park("ops", "token_revoked", "revoked", "rotate", probe_s=60)
+    await world.redis.incrby("t:integration:ops:parked:first", -900_000)
+    await world.redis.zadd("t:probes", {"integration:ops": 0})
+    await world.upkeep.due_probes(again_in_s=60, most=10)
+    due_ms = await world.redis.zscore("t:probes", "integration:ops")
+    assert 59_000 < due_ms - await world.server.now_ms() <= 60_000
+
+
+async def test_one_that_parks_again_before_it_told_anything_is_not_looked_at_sooner(world: World):
+    await world.integrations.park("ops", "access_denied", "denied", "ask", probe_s=60)
+    await world.redis.incrby("t:integration:ops:parked:first", -30_000)
+    await world.integrations.resume("ops")  # it passes the look, and fails with the next post
+    await world.integrations.park("ops", "access_denied", "denied", "ask", probe_s=60)
+    due_ms = await world.redis.zscore("t:probes", "integration:ops")
+    assert 29_000 < due_ms - await world.server.now_ms() <= 31_000
+
+
 async def test_a_removed_integration_leaves_nothing_but_what_waits(world: World):
     await world.integrations.save(OPS, TOKEN)
     await world.directory.replace("ops", [Conversation("C1", "alerts", is_member=True)])

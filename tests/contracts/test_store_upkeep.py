@@ -2,6 +2,8 @@
 
 from store_world import LANE, World
 
+from worker.domain.delivery import Receipt
+
 HORIZON_MS = 3_700_000
 
 
@@ -35,6 +37,57 @@ async def test_who_was_seen_lately_is_alive(world: World):
     assert await upkeep.alive("worker") == []
     await upkeep.beat("worker", "four")
     assert await world.redis.zrange("t:beat:worker", 0, -1) == [b"four"]
+
+
+async def test_what_parks_is_to_be_warned_of_until_somebody_was(world: World):
+    await world.append("a")
+    await world.lanes.park(await world.hold(), "is_archived", "why", "how", probe_s=60, called=False)
+    await world.integrations.park("other", "token_revoked", "why", "how", probe_s=60)
+    assert set(await world.upkeep.warnings(most=10)) == {f"lane:{LANE}", "integration:other"}
+    assert len(await world.upkeep.warnings(most=1)) == 1
+    await world.upkeep.warned(f"lane:{LANE}")
+    assert await world.upkeep.warnings(most=10) == ["integration:other"]
+
+
+async def test_a_lane_that_parks_anew_is_to_be_warned_of_only_after_it_told_something(world: World):
+    await world.append("a")
+    for told, again in ((False, []), (True, [f"lane:{LANE}"])):
+        await world.lanes.park(await world.hold(), "is_archived", "why", "how", probe_s=60, called=False)
+        await world.upkeep.warned(f"lane:{LANE}")
+        await world.lanes.resume(LANE, certain=True)
+        if told:
+            held = await world.hold()
+            await world.take(held)
+            await world.lanes.settle(held, Receipt("C1", "1.0"), "a")
+            await world.append("b")
+        await world.lanes.park(await world.hold(), "is_archived", "why", "how", probe_s=60, called=False)
+        assert await world.upkeep.warnings(most=10) == again
+        await world.lanes.resume(LANE, certain=True)
+
+
+async def test_a_lane_emptied_while_it_was_parked_is_news_when_it_parks_again(world: World):
+    await world.append("a")
+    await world.lanes.park(await world.hold(), "is_archived", "why", "how", probe_s=60, called=False)
+    await world.upkeep.warned(f"lane:{LANE}")
+    assert await world.lanes.expire(LANE, await world.server.now_ms() + 60_000, "old", running=False) == 1
+    await world.append("b")
+    await world.lanes.park(await world.hold(), "is_archived", "why", "how", probe_s=60, called=False)
+    assert await world.upkeep.warnings(most=10) == [f"lane:{LANE}"]
+
+
+async def test_an_integration_that_parks_anew_is_to_be_warned_of_only_after_it_told_something(world: World):
+    await world.append("a")
+    assert await world.integrations.park("ops", "token_revoked", "why", "how", probe_s=60)
+    await world.upkeep.warned("integration:ops")
+    await world.integrations.resume("ops")
+    assert await world.integrations.park("ops", "token_revoked", "why", "how", probe_s=60)
+    assert await world.upkeep.warnings(most=10) == []
+    await world.integrations.resume("ops")
+    held = await world.hold()
+    await world.take(held)
+    await world.lanes.settle(held, Receipt("C1", "1.0"), "a")
+    assert await world.integrations.park("ops", "token_revoked", "why", "how", probe_s=60)
+    assert await world.upkeep.warnings(most=10) == ["integration:ops"]
 
 
 async def test_a_due_lane_is_called_once_at_a_time(world: World):
@@ -84,7 +137,8 @@ async def test_what_is_parked_is_probed_now_and_then_again_later(world: World):
 
 
 async def test_a_probe_that_a_jumping_clock_put_off_is_made(world: World):
-    await world.integrations.park("dev", "x", "y", "z", probe_s=86_400)
+    await world.integrations.park("dev", "x", "y", "z", probe_s=60)
+    await world.redis.zincrby("t:probes", 86_400_000, "integration:dev")
     assert await world.upkeep.due_probes(again_in_s=60, most=10) == ["integration:dev"]
 
 

@@ -14,6 +14,7 @@ from celery import Celery
 from config.settings import Settings
 from worker.bootstrap.calls import Wake, publisher, refresher, wake_by, wake_nobody
 from worker.bootstrap.where import addresses, client_of
+from worker.domain.delivery import canonical_destination
 from worker.pipeline.drain import Tools
 from worker.pipeline.gateway import Gateway
 from worker.pipeline.ingest import Ingest
@@ -22,6 +23,7 @@ from worker.pipeline.probe import Prober
 from worker.pipeline.record import Recorder
 from worker.pipeline.resolve import Resolver
 from worker.pipeline.sweep import Ages, Sweep
+from worker.pipeline.warn import Warner
 from worker.slack.gateway import SlackGateway
 from worker.store.connection import Client
 from worker.store.dead_letters import DeadLetters
@@ -160,10 +162,11 @@ def _compose(
         server, blocking.redis, stream=settings.events_stream, group=settings.events_group, consumer=who
     )
     mirror = Mirror(dead_letters, dead_queue, publisher(celery, events), clock)
+    warner = Warner(upkeep, integrations, events, lanes, _operations(settings))
     sweep = Sweep(
         server, upkeep, lanes, integrations, directory, dead_letters,
         Prober(integrations, lanes, resolver, gateway, upkeep), wake, refresher(celery), mirror.look,
-        ages, who, stopping, clock, stopping.sleep,
+        warner.look, ages, who, stopping, clock, stopping.sleep,
     )  # fmt: skip
     ingest = Ingest(stream, events, lanes, subscriptions, upkeep, wake, who, stopping, clock, stopping.sleep)
     return Services(
@@ -178,6 +181,10 @@ def _allowances(settings: Settings, server: Server) -> Pace:
         channel=Rate(settings.post_rate_per_channel / MARGIN, settings.post_burst_per_channel),
         workspace=Rate.per_minute(settings.post_rate_per_workspace, WORKSPACE_SHARE_AT_ONCE),
     )
+
+
+def _operations(settings: Settings) -> dict[str, str]:
+    return {name: canonical_destination(to) or to for name, to in settings.operations_channels.items()}
 
 
 def _ages(settings: Settings) -> Ages:

@@ -1,14 +1,17 @@
 """`ik-slack integrations add`, `test` and `rotate`: what takes a token or tests one."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from worker.cli.reaching import LOOKED_AT_ONE_BY_ONE, check
+from worker.cli.rules import FORMS
 from worker.cli.running import as_json, print_json, run
-from worker.cli.showing import count, plain_integration, print_checks
+from worker.cli.showing import count, plain_integration, print_checks, warn
+from worker.cli.trying import check_posting
+from worker.domain.delivery import Destination, canonical_destination, destination_form
 from worker.domain.errors import Problem
 from worker.domain.integration import Health, Integration, Secret
 from worker.pipeline.connect import (
@@ -83,35 +86,70 @@ def add(
 def rotate(name: str, token: str | None, token_stdin: bool, force: bool, as_json: bool) -> None:
     """Give NAME another token, without a restart.
 
-    The new token is tested first. What waited because the old one failed goes on by itself.
+    The new token is tested first. What waited because the old one failed goes on by itself. After a move to
+    another workspace, names of channels mean those of that workspace; ids of the old one are not found there.
+
+    \b
+    ik-slack integrations rotate ops
+    ik-slack integrations rotate ops --token-stdin < token.txt
     """
     secret = _ask_token(token, stdin=token_stdin)
 
-    async def work(made: "Services") -> Integration:
+    async def work(made: "Services") -> tuple[Integration, list[str]]:
         made.vault.require()
         before = await made.integrations.find(name)
         rotated = await rotate_token(made.integrations, made.gateway, before, secret, force=force)
-        if rotated.team_id != before.team_id:
-            lanes = {one.lane for one in await made.subscriptions.all() if one.integration_id == before.id}
-            await made.directory.forget(before.id)
-            await made.lanes.unpin(sorted(lanes))
-        return rotated
+        if rotated.team_id == before.team_id:
+            return rotated, []
+        mine = [one for one in await made.subscriptions.all() if one.integration_id == before.id]
+        await made.directory.forget(before.id)
+        await made.lanes.unpin(sorted({one.lane for one in mine}))
+        return rotated, _moved(before, rotated, sorted({one.destination for one in mine}))
 
-    _show_saved(run(work), as_json)
+    rotated, said = run(work)
+    _show_saved(rotated, as_json)
+    warn(said)
+
+
+def _moved(before: Integration, after: Integration, destinations: Sequence[str]) -> list[str]:
+    """What a move to another workspace means for the subscriptions."""
+    ids = (Destination.CONVERSATION_ID, Destination.USER_ID)
+    strangers = [one for one in destinations if destination_form(one) in ids]
+    named = [one for one in destinations if one not in strangers]
+    moved = f"{after.name} moved from {before.team} to {after.team}"
+    said = [f"{moved}: events now go to {', '.join(named)} there."] if named else []
+    if strangers:
+        said.append(
+            f"{moved}, which does not know {', '.join(strangers)}: what is for them waits. "
+            "Point those subscriptions at channels there."
+        )
+    return said or [f"{moved}."]
+
+
+def _destination(_context: click.Context, _parameter: click.Parameter, written: str | None) -> str | None:
+    found = written and canonical_destination(written)
+    if written is not None and not found:
+        raise click.BadParameter(f"{written!r} is none of {FORMS}.")
+    return found
 
 
 @click.command()
 @click.argument("name")
+@click.option("--post", metavar="DEST", callback=_destination, help="Post a short test message there too.")
 @as_json
-def test(name: str, as_json: bool) -> None:
+def test(name: str, post: str | None, as_json: bool) -> None:
     """Test the connection, from token to channels.
 
     Looks at the token, its five scopes, and every subscribed destination. Exits with 1 when a check fails.
     A token that works again lets what waited for it go on.
+
+    \b
+    ik-slack integrations test ops
+    ik-slack integrations test ops --post '#ops'
     """
 
     async def work(made: "Services") -> tuple[Integration, list[Check]]:
-        return await _tested(made, await made.integrations.find(name))
+        return await _tested(made, await made.integrations.find(name), post)
 
     integration, checks = run(work)
     if as_json:
@@ -127,7 +165,9 @@ def test(name: str, as_json: bool) -> None:
         click.echo(f"It is {integration.state}: {integration.reason}. {integration.hint}", err=True)
 
 
-async def _tested(made: "Services", integration: Integration) -> tuple[Integration, list[Check]]:
+async def _tested(
+    made: "Services", integration: Integration, post: str | None
+) -> tuple[Integration, list[Check]]:
     """The checks, and the integration as Slack knows it now."""
     token = await made.integrations.token(integration.id)
     checks, identity = await test_token(made.gateway, token, integration.name)
@@ -142,6 +182,8 @@ async def _tested(made: "Services", integration: Integration) -> tuple[Integrati
     destinations = sorted({one.destination for one in subscriptions})
     fresh = len(destinations) <= LOOKED_AT_ONE_BY_ONE
     checks += [await check(made, known, destination, fresh=fresh) for destination in destinations]
+    if post:
+        checks.append(await check_posting(made, known, post))
     return await made.integrations.find(integration.id), checks
 
 

@@ -1,4 +1,4 @@
-"""`ik-slack subscriptions test`: a message to a destination, now, past its lane."""
+"""A message to a destination, now, past its lane: `subscriptions test` and `integrations test --post`."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -11,9 +11,10 @@ from worker.cli.running import as_json, print_json, run
 from worker.domain.delivery import Address, Receipt
 from worker.domain.errors import NotYet, Problem, Refusal, Throttled
 from worker.domain.integration import Health, Integration
-from worker.domain.markup import escape
+from worker.domain.markup import code, escape
 from worker.domain.message import Colour, Context, Message, Section
 from worker.domain.subscription import Subscription
+from worker.pipeline.connect import Check
 from worker.pipeline.pace import pace
 
 if TYPE_CHECKING:
@@ -47,20 +48,40 @@ def test(subscription_id: str, as_json: bool) -> None:
 async def _posted(made: "Services", subscription: Subscription) -> Posted:
     """Where it went; Problem when it did not."""
     integration = await made.integrations.find(subscription.integration_id)
+    text = f"This is a test: subscription {subscription.id} tells InfraKitchen's events here."
+    message = _message(text, f"ik-slack subscriptions test {subscription.id}", integration)
+    found = await try_posting(made, integration, subscription.destination, message)
+    if isinstance(found, Unreached):
+        raise Problem(f"Nothing was posted to {subscription.destination}: {found}")
+    return subscription, integration, *found
+
+
+async def check_posting(made: "Services", integration: Integration, destination: str) -> Check:
+    """A message to a destination as one of the checks of `integrations test`."""
+    text = f"This is a test: integration {escape(integration.name, 100)} can post here."
+    command = f"ik-slack integrations test {integration.name} --post '{destination}'"
+    found = await try_posting(made, integration, destination, _message(text, command, integration))
+    name = f"post to {destination}"
+    if isinstance(found, Unreached):
+        return Check(name, False, found.reason, found.step)
+    return Check(name, True, permalink(integration, found[1].channel, found[1].ts) or "posted")
+
+
+async def try_posting(
+    made: "Services", integration: Integration, destination: str, message: Message
+) -> tuple[Address, Receipt] | Unreached:
+    """Post now, past the lane; where it went, or what kept it from that."""
     if integration.state is Health.DISABLED:
-        raise Problem(f"Nothing was posted: integration {integration.name} is disabled. {integration.hint}")
-    destination = subscription.destination
+        return Unreached(f"Integration {integration.name} is disabled", integration.hint)
     found = await reach(made, integration, destination, fresh=True)
-    if isinstance(found, Address):
-        try:
-            receipt = await _post(made, integration, found, _message(subscription, integration))
-        except NotYet as error:
-            found = Unreached(f"It would have to wait longer ({error.reason})", "Try again in a minute.")
-        except Refusal as error:
-            found = refused(error, integration, destination)
-        else:
-            return subscription, integration, found, receipt
-    raise Problem(f"Nothing was posted to {destination}: {found}")
+    if isinstance(found, Unreached):
+        return found
+    try:
+        return found, await _post(made, integration, found, message)
+    except NotYet as error:
+        return Unreached(f"It would have to wait longer ({error.reason})", "Try again in a minute.")
+    except Refusal as error:
+        return refused(error, integration, destination)
 
 
 async def _post(made: "Services", integration: Integration, address: Address, message: Message) -> Receipt:
@@ -75,8 +96,7 @@ async def _post(made: "Services", integration: Integration, address: Address, me
         raise
 
 
-def _message(subscription: Subscription, integration: Integration) -> Message:
-    text = f"This is a test: subscription {subscription.id} tells InfraKitchen's events here."
-    small = f"Sent by hand with `ik-slack subscriptions test {subscription.id}`"
-    more = f"{small}  ·  integration {escape(integration.name, 100)}"
-    return Message(text, (Section(f"👋 {text}"),), (Context((more,)),), Colour.QUIET)
+def _message(text: str, command: str, integration: Integration) -> Message:
+    """Short, and who reads it knows where it comes from."""
+    small = f"Sent by hand with {code(command, 200)}  ·  integration {escape(integration.name, 100)}"
+    return Message(text, (Section(f"👋 {text}"),), (Context((small,)),), Colour.QUIET)

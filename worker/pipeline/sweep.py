@@ -52,6 +52,7 @@ class Sweep:
     wake: Callable[[Sequence[str]], Awaitable[None]]
     refresh: Callable[[str], Awaitable[None]]
     mirror: Callable[[], Awaitable[None]]
+    warn: Callable[[], Awaitable[Sequence[str]]]
     ages: Ages
     who: str
     stopping: Callable[[], bool]
@@ -92,6 +93,8 @@ class Sweep:
             self._probing.add(task)
             task.add_done_callback(self._probing.discard)
         await self.mirror()
+        if warned := await self.warn():
+            await self.wake(warned)
         if self._is_time("tidy", TIDY_EVERY_S):
             await self.expire()
             await self._refresh_directories()

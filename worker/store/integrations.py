@@ -11,6 +11,8 @@ from worker.domain.integration import Health, Integration, Secret
 from worker.store.server import Server, fields, text, texts
 from worker.store.vault import Vault, WrongKey
 
+FIRST_PROBE_MS, LONGEST_PROBE_MS = 2_000, 300_000
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
@@ -118,6 +120,7 @@ class Integrations:
             ("ZADD", keys.named("probes"), 0, f"integration:{integration_id}"),  # should we die here
             (
                 "DEL",
+                f"{keys.integration_parked(integration_id)}:first",
                 *(keys.directory(integration_id, part) for part in ("channels", "names", "people", "meta")),
             ),
             ("INCR", keys.version("integrations")),
@@ -143,9 +146,13 @@ class Integrations:
             keys.integration_parked(integration_id),
             keys.named("probes"),
             keys.version("integrations"),
+            keys.named("warnings"),
         )
         seen = "" if version is None else version
-        arguments = (code, reason, hint, int(probe_s * 1000), f"integration:{integration_id}", seen)
+        arguments = (
+            code, reason, hint, int(probe_s * 1000), f"integration:{integration_id}", seen,
+            FIRST_PROBE_MS,
+        )  # fmt: skip
         return bool(await self._server.script("integration_park", names, arguments))
 
     async def disable(self, integration_id: str, hint: str) -> None:

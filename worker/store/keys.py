@@ -21,8 +21,10 @@ P:rejected:E              hash    an unreadable entry: raw bytes and what is wro
 P:ledger                  hash    the counters of the balance                        for good
 P:pace:W:S                string  when the next slot of scope S is free              seconds
 P:closed:W:S              string  Slack asked to wait                                Retry-After
+P:warnings                zset    parkings people are still to be warned of          until warned
 P:integrations            hash    integrations as JSON, tokens sealed                for good
 P:integration:I:parked    hash    why nothing of it is posted                        until it works again
+P:integration:I:parked:first string when it parked first: one warning, later probes  until something is told
 P:subscriptions           hash    subscriptions as JSON                              for good
 P:version:NOUN            string  counts changes, so that caches know                for good
 P:directory:I:…           hash    channels by id, ids by name, people by email       until read anew

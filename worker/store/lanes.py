@@ -178,7 +178,8 @@ class Lanes:
     ) -> None:
         """Stop the lane until a person acts; `called` when Slack's answer to a post said so."""
         arguments = (code, reason, hint, int(probe_s * 1000), int(called))
-        _unfenced(await self._run("lane_park", held.lane, held.token, arguments))
+        more = (self._keys.named("warnings"),)
+        _unfenced(await self._run("lane_park", held.lane, held.token, arguments, more))
 
     async def resume(self, lane: str, *, certain: bool) -> tuple[bool, bool]:
         """Let a parked lane go on, for good or for one try: (was it parked, whether to wake it)."""

@@ -1,5 +1,6 @@
 """What keeps the house: locks, signs of life, lanes that are due, probes, and what is thrown away."""
 
+from worker.store.integrations import FIRST_PROBE_MS, LONGEST_PROBE_MS
 from worker.store.lanes import WAKE_MS
 from worker.store.server import Server, text, texts
 
@@ -48,7 +49,8 @@ class Upkeep:
 
     async def due_probes(self, *, again_in_s: float, most: int) -> list[str]:
         """What is parked and should be looked at now (`lane:L`, `integration:I`); each is due again later."""
-        arguments = (most, int(again_in_s * 1000))
+        prefix = f"{self._keys.prefix}:integration:"
+        arguments = (most, int(again_in_s * 1000), prefix, FIRST_PROBE_MS, LONGEST_PROBE_MS)
         return texts(await self._server.script("due_probes", (self._keys.named("probes"),), arguments))
 
     async def lanes_waiting(self) -> list[tuple[str, bool]]:
@@ -68,6 +70,14 @@ class Upkeep:
         names = ("parked", "reason", "hint", "since", "snoozed", "address", "name")
         found = await self._server.command("HMGET", self._keys.lane(lane), *names)
         return dict(zip(names, texts(found), strict=True))
+
+    async def warnings(self, *, most: int) -> list[str]:
+        """What parked and nobody was warned of yet (`lane:L`, `integration:I`), the oldest first."""
+        return texts(await self._server.command("ZRANGE", self._keys.named("warnings"), 0, most - 1))
+
+    async def warned(self, what: str) -> None:
+        """People know of this one."""
+        await self._server.command("ZREM", self._keys.named("warnings"), what)
 
     async def throw_away(self, *, deliveries_before_ms: int, attempts_before_ms: int) -> None:
         """Index entries and calls older than anything they speak of."""

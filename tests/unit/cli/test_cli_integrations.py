@@ -153,6 +153,51 @@ def test_after_the_invitation_the_test_passes(shell: Shell) -> None:
     assert ended.err == ""
 
 
+def test_the_test_posts_where_it_is_asked_to_and_gives_the_link(shell: Shell) -> None:
+    shell.connect()
+    ended = shell("integrations", "test", "acme", "--post", "#Ops", "--json")
+    assert ended.code == 0
+    (message,) = shell.slack.messages("#ops")
+    (*_, check) = ended.json["checks"]
+    assert check["name"] == "post to #ops"
+    assert check["detail"].endswith(f"/p{message['ts'].replace('.', '')}")
+    assert "`ik-slack integrations test acme --post '#ops'`" in str(message)
+
+
+@pytest.mark.parametrize(
+    ("where", "detail", "mend"),
+    [
+        ("#lobby", "@infrakitchen is not a member of #lobby", "Type `/invite @infrakitchen` in #lobby."),
+        ("#nowhere", "@infrakitchen sees no #nowhere", "is a typo"),
+        ("nobody@example.com", "Nobody in the workspace has the address", "or invite nobody@example.com"),
+    ],
+)
+def test_the_test_says_why_it_could_not_post(shell: Shell, where: str, detail: str, mend: str) -> None:
+    shell.connect()
+    ended = shell("integrations", "test", "acme", "--post", where, "--json")
+    assert ended.code == 1
+    (*_, check) = ended.json["checks"]
+    assert not check["passed"]
+    assert detail in check["detail"]
+    assert mend in check["mend"]
+
+
+def test_the_test_posts_nothing_for_an_integration_that_is_switched_off(shell: Shell) -> None:
+    shell.connect()
+    shell("integrations", "disable", "acme")
+    ended = shell("integrations", "test", "acme", "--post", "#ops")
+    assert ended.code == 1
+    assert "ik-slack integrations enable acme" in ended.out
+    assert shell.slack.messages("#ops") == []
+
+
+def test_what_is_no_destination_cannot_be_posted_to(shell: Shell) -> None:
+    shell.connect()
+    ended = shell("integrations", "test", "acme", "--post", "two words")
+    assert ended.code == 2
+    assert "'two words' is none of #channel" in ended.err
+
+
 def test_the_test_of_a_revoked_token_says_what_to_do(shell: Shell) -> None:
     shell.connect()
     shell.acme.revoke(shell.acme.token)

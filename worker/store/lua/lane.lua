@@ -105,7 +105,7 @@ local function rest_if_empty()
   redis.call('ZREM', parked, lane)
   redis.call('SREM', held, lane)
   redis.call('ZREM', probes, 'lane:' .. lane)
-  redis.call('HDEL', meta, 'parked', 'reason', 'hint', 'since', 'snoozed', 'failures')
+  redis.call('HDEL', meta, 'parked', 'reason', 'hint', 'since', 'snoozed', 'failures', 'warned')
 end
 
 -- After a refused message of several, each is told alone until the last of them is done.

@@ -1,4 +1,5 @@
 -- Stops the lane until a person acts: O(1) however many deliveries wait.
+-- KEYS  17 parkings people are still to be warned of
 -- ARGV  5 code  6 reason  7 hint  8 next probe in ms  9 '1' when a call to Slack said so
 -- Returns {'fenced'} or {'ok', what waits}.
 if not holds() then return {'fenced'} end
@@ -11,5 +12,6 @@ redis.call('HSETNX', meta, 'since', now)
 redis.call('HDEL', meta, 'failures', 'unlisted')
 redis.call('ZREM', due, lane)
 redis.call('ZADD', parked, redis.call('HGET', meta, 'since'), lane)
+if redis.call('HSETNX', meta, 'warned', now) == 1 then redis.call('ZADD', KEYS[17], now, 'lane:' .. lane) end
 redis.call('ZADD', probes, now + tonumber(ARGV[8]), 'lane:' .. lane)
 return {'ok', redis.call('LLEN', pending)}

@@ -21,7 +21,8 @@ for _, id in ipairs(ids) do
   end
 end
 redis.call('DEL', taken)
-redis.call('HDEL', meta, 'failures', 'unlisted', 'reason', 'hint', 'since')
+redis.call('HDEL', meta, 'failures', 'unlisted', 'reason', 'hint', 'since', 'warned')
+redis.call('DEL', integration_parked .. ':first')
 end_singly(ids)
 if #ids > 0 then
   redis.call('HINCRBY', ledger, 'delivered', 1)
