@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from worker.domain.delivery import Address, lane_name
+from worker.domain.delivery import Address, Destination, destination_form, lane_name
 from worker.domain.errors import Blocked, NotYet, Refusal, filled
 from worker.domain.integration import Health, Integration, Secret
 from worker.pipeline.connect import Check, mend_of
+from worker.pipeline.probe import seen_by_looking
 from worker.store.vault import WrongKey
 
 if TYPE_CHECKING:
@@ -54,9 +55,19 @@ def refused(error: Refusal, integration: Integration, destination: str) -> Unrea
     return Unreached(reason, step, asked)
 
 
+async def stopped(made: "Services", integration: Integration, destination: str) -> Unreached | None:
+    """Why its lane waits for a person, where only a post tells that; None when looking tells as much."""
+    note = await made.upkeep.lane_note(lane_name(integration.id, destination))
+    if not note["parked"] or seen_by_looking(destination, note["parked"]):
+        return None
+    return Unreached(note["reason"], note["hint"])
+
+
 async def check(made: "Services", integration: Integration, destination: str, *, fresh: bool) -> Check:
     """The same as one of the checks of `integrations test`."""
     found = await reach(made, integration, destination, fresh=fresh)
+    if isinstance(found, Address):
+        found = await stopped(made, integration, destination) or found
     if isinstance(found, Unreached):
         return Check(destination, False, found.reason, found.step)
     where = found.id if found.name in ("", found.id) else f"{found.name}, {found.id}"
@@ -69,7 +80,8 @@ async def warnings(made: "Services", integration: Integration, destinations: Ite
     if integration.state is not Health.ACTIVE:
         said.append(f"Integration {integration.name} is {integration.state}. {integration.hint}")
     for destination in destinations:
-        found = await reach(made, integration, destination)
+        is_user = destination_form(destination) is Destination.USER_ID  # of whom nothing is remembered
+        found = await reach(made, integration, destination, fresh=is_user)
         if isinstance(found, Address):
             continue
         state = "cannot be posted to yet" if found.asked else "may not be ready to be posted to"

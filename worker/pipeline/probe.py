@@ -20,12 +20,20 @@ BUDGET_S = 5.0
 TO_POST = "chat:write"  # the one scope whose lack stops a whole integration
 _CHANNEL = frozenset(("not_in_channel", "channel_not_found", "is_archived"))
 _PERSON = frozenset(("users_not_found", "user_disabled", "cannot_dm_bot"))
-SEEN_BY_LOOKING = {
+_BY_LOOKING = {
     Destination.CHANNEL_NAME: _CHANNEL,
     Destination.CONVERSATION_ID: _CHANNEL,
     Destination.EMAIL: _PERSON,
 }
-"""What Slack tells of a destination without a post; a user's own id and direct messages only a post tries."""
+
+
+def seen_by_looking(destination: str, code: str) -> bool:
+    """Whether Slack tells without a post that this stands against a destination.
+
+    A user's own id and direct messages only a post tries.
+    """
+    form = None if destination.startswith("D") else destination_form(destination)
+    return form is not None and code in _BY_LOOKING.get(form, ())
 
 
 @dataclass(slots=True)
@@ -75,8 +83,7 @@ class Prober:
         connection = (await self.integrations.connections()).get(integration_id)
         if connection is None or connection.token is None or not note["parked"]:
             return ()
-        form = None if destination.startswith("D") else destination_form(destination)
-        certain = form is not None and note["parked"] in SEEN_BY_LOOKING.get(form, ())
+        certain = seen_by_looking(destination, note["parked"])
         if certain:
             pinned = Address(note["address"], note["name"]) if note["address"] else None
             try:

@@ -126,11 +126,11 @@ class SlackGateway:
 
     async def person_by_email(self, token: Secret, email: str) -> Person:
         """The user with this address."""
-        body = (await self._call("users.lookupByEmail", token, params={"email": email})).body
-        user = body.get("user")
-        if not isinstance(user, Mapping) or not text_of(user, "id"):
-            raise unreadable()
-        return Person(text_of(user, "id"), is_bot=bool(user.get("is_bot")), deleted=bool(user.get("deleted")))
+        return _person((await self._call("users.lookupByEmail", token, params={"email": email})).body)
+
+    async def person(self, token: Secret, user_id: str) -> Person:
+        """One user by their id."""
+        return _person((await self._call("users.info", token, params={"user": user_id})).body)
 
     def refusal(self, code: str) -> Refusal:
         """What a code of Slack's means, for what is known without asking."""
@@ -183,6 +183,14 @@ def _conversation(channel: object) -> Conversation:
         is_archived=bool(channel.get("is_archived")),
         is_private=bool(channel.get("is_private")),
     )
+
+
+def _person(body: Mapping[str, object]) -> Person:
+    """The user of an answer."""
+    user = body.get("user")
+    if not isinstance(user, Mapping) or not text_of(user, "id"):
+        raise unreadable()
+    return Person(text_of(user, "id"), is_bot=bool(user.get("is_bot")), deleted=bool(user.get("deleted")))
 
 
 def _is_loopback(url: str) -> bool:

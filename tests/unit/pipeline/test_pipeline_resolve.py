@@ -127,6 +127,31 @@ async def test_an_email_nobody_can_be_told_at_is_blocked_and_asked_anew(
     assert house.slack.calls[LOOKUP] == 2
 
 
+@pytest.mark.parametrize(
+    ("person", "code"),
+    [
+        (Person("U0000001", deleted=True), "user_disabled"),
+        (Person("U0000001", is_bot=True), "cannot_dm_bot"),
+        (Person("U0000002"), "user_not_found"),
+    ],
+)
+async def test_a_user_is_looked_at_when_somebody_asks_anew_and_not_for_every_post(
+    house: House, person: Person, code: str
+) -> None:
+    house.slack.people["a@b.co"] = person
+    await resolve(house, "U0000001")
+    assert house.slack.calls["users.info"] == 0
+    error = await ended(resolve(house, "U0000001", fresh=True))
+    assert isinstance(error, Blocked)
+    assert error.code == code
+
+
+@pytest.mark.parametrize("code", ["missing_scope", "unknown_method"])
+async def test_that_slack_tells_nothing_of_a_user_stands_against_nobody(house: House, code: str) -> None:
+    house.slack.ends("users.info", code)
+    assert await resolve(house, "U0000001", fresh=True) == Address("U0000001", "U0000001")
+
+
 async def test_probing_an_email_does_not_trust_what_was_remembered(house: House) -> None:
     house.slack.people["a@b.co"] = Person("U0000001")
     await resolve(house, "a@b.co")
