@@ -31,12 +31,21 @@ class Unreached:
 
 
 async def reach(
-    made: "Services", integration: Integration, destination: str, *, fresh: bool = False
+    made: "Services",
+    integration: Integration,
+    destination: str,
+    *,
+    fresh: bool = False,
+    checking: bool = False,
 ) -> Address | Unreached:
-    """Where a destination is; it is pinned for its lane. `fresh` trusts nothing that was remembered."""
+    """Where a destination is; it is pinned for its lane.
+
+    `fresh` trusts nothing that was remembered; `checking` counts what its lane met too.
+    """
+    ask = looked_at if checking else resolved
     try:
         token = await made.integrations.token(integration.id)
-        return await resolved(made, integration, token, destination, fresh=fresh, budget_s=BUDGET_S)
+        return await ask(made, integration, token, destination, fresh=fresh, budget_s=BUDGET_S)
     except WrongKey as error:
         return Unreached("The token cannot be opened", str(error), asked=False)
     except NotYet as error:
@@ -55,19 +64,9 @@ def refused(error: Refusal, integration: Integration, destination: str) -> Unrea
     return Unreached(reason, step, asked)
 
 
-async def stopped(made: "Services", integration: Integration, destination: str) -> Unreached | None:
-    """Why its lane waits for a person, where only a post tells that; None when looking tells as much."""
-    note = await made.upkeep.lane_note(lane_name(integration.id, destination))
-    if not note["parked"] or seen_by_looking(destination, note["parked"]):
-        return None
-    return Unreached(note["reason"], note["hint"])
-
-
 async def check(made: "Services", integration: Integration, destination: str, *, fresh: bool) -> Check:
     """The same as one of the checks of `integrations test`."""
-    found = await reach(made, integration, destination, fresh=fresh)
-    if isinstance(found, Address):
-        found = await stopped(made, integration, destination) or found
+    found = await reach(made, integration, destination, fresh=fresh, checking=True)
     if isinstance(found, Unreached):
         return Check(destination, False, found.reason, found.step)
     where = found.id if found.name in ("", found.id) else f"{found.name}, {found.id}"
@@ -102,3 +101,23 @@ async def resolved(
     return await made.resolver.resolve(
         lane, destination, pinned, integration, token, budget_s=budget_s, fresh=fresh
     )
+
+
+async def looked_at(
+    made: "Services", integration: Integration, token: Secret, destination: str, *,
+    fresh: bool, budget_s: float,
+) -> Address:  # fmt: skip
+    """The same, for checks: what its lane met counts where Slack tells nothing, or cannot be asked now."""
+    note = await made.upkeep.lane_note(lane_name(integration.id, destination))
+    met = Blocked(note["parked"], note["reason"], note["hint"]) if note["parked"] else None
+    try:
+        found = await resolved(made, integration, token, destination, fresh=fresh, budget_s=budget_s)
+    except NotYet:
+        if met:
+            raise met from None
+        if not fresh:
+            raise
+        return await resolved(made, integration, token, destination, fresh=False, budget_s=budget_s)
+    if met and not seen_by_looking(destination, met.code):
+        raise met
+    return found

@@ -1,7 +1,7 @@
 """Probe: looks whether the reason something is parked for is gone, and lets it go on."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.domain.delivery import Address, Destination, destination_form, lane_parts
@@ -92,7 +92,7 @@ class Prober:
                     budget_s=BUDGET_S, fresh=True,
                 )  # fmt: skip
             except Blocked as error:
-                if not _is_news(error, note["parked"]):
+                if not _is_news(error, note):
                     raise
                 certain = False  # another step is needed by now: the lane meets that itself, and says it
         _, wake = await self.lanes.resume(lane, certain=certain)
@@ -100,9 +100,12 @@ class Prober:
         return (lane,) if wake else ()
 
 
-def _is_news(error: Blocked, known: str) -> bool:
-    """Whether a lane is stopped by something else than it says.
+def _is_news(error: Blocked, note: Mapping[str, str]) -> bool:
+    """Whether a lane is stopped by something else than it says, or in a channel that was renamed.
 
-    That nobody has an address is what Slack says of the deactivated too, of which a post tells more.
+    That nobody has an address is what Slack says of the deactivated too, of whom a post tells more.
     """
-    return error.scope is Scope.LANE and error.code not in (known, "users_not_found")
+    if error.scope is not Scope.LANE or error.code == "users_not_found":
+        return False
+    is_in_full = "{" not in error.reason
+    return error.code != note["parked"] or (is_in_full and error.reason != note["reason"])

@@ -78,8 +78,8 @@ ROWS = (
     Row("invalid_cursor", _TRANSIENT, "The channel list changed while it was read"),
 
     # "It's possible some aspect of the operation succeeded before the error was raised."
-    Row("internal_error", _UNCERTAIN, "Slack failed"),
-    Row("fatal_error", _UNCERTAIN, "Slack failed"),
+    Row("internal_error", _UNCERTAIN, "Slack had an error of its own"),
+    Row("fatal_error", _UNCERTAIN, "Slack had an error of its own"),
 
     # A person must act, for one destination.
     Row("not_in_channel", _LANE, "@{bot} is not a member of {channel}", _INVITE),

@@ -5,8 +5,11 @@ Transient; once it went out, all but a readable answer is Uncertain. A kept-aliv
 closed counts as gone out: nothing tells at which end of the call it closed.
 """
 
+import errno
 import math
+import os
 import re
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,7 +43,9 @@ def refused(failure: Exception, *, to_a_person: bool = False) -> Refusal:
         case aiohttp.ConnectionTimeoutError():
             return Transient("connect_timeout", "Slack could not be reached in time")
         case aiohttp.ClientConnectorError():
-            return Transient("connect_failed", f"Slack could not be reached: {_cause(failure)}")
+            return Transient(
+                "connect_failed", f"Slack could not be reached at {failure.host}: {_cause(failure)}"
+            )
         case aiohttp.ClientHttpProxyError():
             return Transient("connect_failed", f"The proxy opened no way to Slack (HTTP {failure.status})")
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
@@ -123,4 +128,10 @@ def _detail(body: object) -> str:
 def _cause(failure: aiohttp.ClientConnectorError) -> str:
     """Why there is no connection, in the words of the system."""
     cause = failure.os_error
-    return str(getattr(cause, "verify_message", "") or cause.strerror or type(cause).__name__)
+    if isinstance(cause, ssl.SSLError):
+        words = getattr(cause, "verify_message", "") or cause.strerror
+    elif cause.errno is not None and cause.errno in errno.errorcode:
+        words = os.strerror(cause.errno)  # asyncio's own words are those of a call: Connect call failed (…)
+    else:
+        words = cause.strerror
+    return str(words or type(cause).__name__)

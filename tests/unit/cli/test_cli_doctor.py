@@ -138,6 +138,26 @@ def test_a_lane_that_only_a_post_can_try_is_a_fault_until_it_goes_on(healthy: Sh
     assert failed(healthy) == {}
 
 
+def no_more_questions(shell: Shell) -> None:
+    """Our own allowance of look-ups is used up for the next minute."""
+    team = shell.acme.team_id
+    shell.store(lambda made: made.allowances.close_method(team, "conversations.info", 60))
+
+
+def test_while_slack_may_not_be_asked_what_is_remembered_of_a_channel_will_do(healthy: Shell) -> None:
+    no_more_questions(healthy)
+    assert failed(healthy) == {}
+    assert found(healthy("doctor", "--json"))["acme: #ops"]["level"] == "ok"
+    assert healthy("integrations", "test", "acme").code == 0
+
+
+def test_while_slack_may_not_be_asked_a_lane_says_what_it_met(healthy: Shell) -> None:
+    healthy.acme.kick("ops")
+    told(healthy, event())
+    no_more_questions(healthy)
+    assert failed(healthy) == {"acme: #ops": "Type `/invite @infrakitchen` in #ops."}
+
+
 def test_a_person_who_cannot_be_told_is_a_fault_before_there_is_anything_to_tell(healthy: Shell) -> None:
     gone, bot = (healthy.acme.add_user(f"{name}@example.com") for name in ("gone", "bot"))
     gone.deleted, bot.is_bot = True, True

@@ -79,6 +79,17 @@ async def test_what_stands_against_a_channel_by_now_is_what_its_lane_says(
     assert await look(house) == []
 
 
+async def test_a_renamed_channel_is_called_by_its_new_name_from_the_next_look_on(house: House) -> None:
+    await house.tell(alert("first"))
+    house.slack.change("C0000001", is_member=False, name="build")
+    await house.tell(alert("second"))
+    assert (await house.note())["reason"] == "@infrakitchen is not a member of #ops"
+    assert await look(house) == ["acme/#ops"]
+    await house.drain()
+    assert (await house.note())["hint"] == "Type `/invite @infrakitchen` in #build."
+    assert await look(house) == []
+
+
 async def test_a_deactivated_person_is_not_said_to_be_unknown_because_slack_hides_them(house: House) -> None:
     await house.subscribe("a@b.co")
     house.slack.people["a@b.co"] = Person("U0000001")

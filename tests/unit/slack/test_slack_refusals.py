@@ -219,6 +219,7 @@ async def test_a_refused_connection_has_surely_not_posted(gateway_to: Maker) -> 
         taken.bind(("127.0.0.1", 0))  # bound, not listening
         ended = await refusal_of(gateway_to(f"http://127.0.0.1:{taken.getsockname()[1]}/api/"))
     assert (type(ended), ended.code) == (Transient, "connect_failed")
+    assert ended.reason == "Slack could not be reached at 127.0.0.1: Connection refused"
 
 
 async def test_a_failed_tls_handshake_has_surely_not_posted(open_wire: Opener, gateway_to: Maker) -> None:
@@ -263,7 +264,7 @@ def test_a_name_that_does_not_resolve_is_said_in_the_systems_words() -> None:
     cause = OSError(-2, "Name or service not known")
     ended = refused(aiohttp.ClientConnectorDNSError(connection_key(), cause))
     assert type(ended) is Transient
-    assert ended.reason == "Slack could not be reached: Name or service not known"
+    assert ended.reason == "Slack could not be reached at slack.com: Name or service not known"
 
 
 def test_a_certificate_nobody_vouches_for_is_said_in_the_systems_words() -> None:
@@ -271,7 +272,7 @@ def test_a_certificate_nobody_vouches_for_is_said_in_the_systems_words() -> None
     cause.verify_message = "self-signed certificate"
     ended = refused(aiohttp.ClientConnectorCertificateError(connection_key(), cause))
     assert type(ended) is Transient
-    assert ended.reason == "Slack could not be reached: self-signed certificate"
+    assert ended.reason == "Slack could not be reached at slack.com: self-signed certificate"
 
 
 def test_a_cause_without_words_is_named() -> None:
