@@ -109,7 +109,7 @@ async def looked_at(
 ) -> Address:  # fmt: skip
     """The same, for checks: what its lane met counts where Slack tells nothing, or cannot be asked now."""
     note = await made.upkeep.lane_note(lane_name(integration.id, destination))
-    met = Blocked(note["parked"], note["reason"], note["hint"]) if note["parked"] else None
+    met = Blocked(note["parked"], note["reason"], note["hint"]) if note["hint"] else None
     try:
         found = await resolved(made, integration, token, destination, fresh=fresh, budget_s=budget_s)
     except NotYet:
@@ -118,6 +118,6 @@ async def looked_at(
         if not fresh:
             raise
         return await resolved(made, integration, token, destination, fresh=False, budget_s=budget_s)
-    if met and not seen_by_looking(destination, met.code):
+    if met and not seen_by_looking(destination, met.code):  # a lane that tries once more has no code
         raise met
     return found

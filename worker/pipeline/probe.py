@@ -1,7 +1,8 @@
 """Probe: looks whether the reason something is parked for is gone, and lets it go on."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.domain.delivery import Address, Destination, destination_form, lane_parts
@@ -45,13 +46,18 @@ class Prober:
     resolver: Resolver
     gateway: Gateway
     upkeep: Upkeep
+    jitter: Callable[[], float] = random.random
 
     async def probe(self, what: str) -> Sequence[str]:
         """Look at `lane:L` or `integration:I`: the lanes to wake."""
         sort, _, name = what.partition(":")
         try:
             return await (self._lane(name) if sort == "lane" else self._integration(name))
-        except (Refusal, NotYet) as error:
+        except NotYet as error:
+            # Of many that are parked, some were not looked at: they are first when Slack may be asked again.
+            await self.upkeep.probe_soon(what, error.wait_s * (1 - self.jitter() / 2))
+            return ()
+        except Refusal as error:
             say(log, logging.INFO, "still parked", probed=what, reason=error.reason)
             return ()
 

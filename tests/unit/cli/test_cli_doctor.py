@@ -135,6 +135,8 @@ def test_a_lane_that_only_a_post_can_try_is_a_fault_until_it_goes_on(healthy: Sh
     }
     assert healthy("integrations", "test", "acme").code == 1
     healthy.store(lambda made: made.lanes.resume("acme/#ops", certain=False))
+    assert set(failed(healthy)) == {"acme: #ops"}, "it only tries once more"
+    told(healthy, event("another"))
     assert failed(healthy) == {}
 
 

@@ -280,6 +280,20 @@ async def test_a_probe_that_has_to_wait_leaves_things_as_they_are(house: House) 
     house.slack.change("C0000001", is_member=True)
     assert await look(house) == []
     assert (await house.note())["parked"] == "not_in_channel"
+    house.pass_time(300 - 61)
+    assert await look(house) == ["acme/#ops"]
+
+
+async def test_a_probe_that_has_to_wait_comes_again_as_soon_as_slack_may_be_asked(house: House) -> None:
+    house.slack.change("C0000001", is_member=False)
+    await house.tell(alert())
+    house.pass_time(61)
+    assert await house.made.upkeep.due_probes(again_in_s=60, most=10) == [LANE]
+    await house.made.allowances.close_method("T0000001", "conversations.info", 10)
+    await house.made.sweep.prober.probe(LANE)
+    assert await house.made.upkeep.due_probes(again_in_s=60, most=10) == []
+    house.pass_time(10)
+    assert await house.made.upkeep.due_probes(again_in_s=60, most=10) == [LANE]
 
 
 async def test_where_slack_does_not_say_what_was_granted_a_missing_scope_is_tried_again(house: House) -> None:
