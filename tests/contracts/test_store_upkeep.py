@@ -136,6 +136,18 @@ async def test_what_is_parked_is_probed_now_and_then_again_later(world: World):
     assert now + 50_000 < await world.redis.zscore("t:probes", f"lane:{LANE}") <= now + 60_000
 
 
+async def test_a_probe_comes_sooner_never_later_and_only_for_what_is_parked(world: World):
+    await world.append("a")
+    await world.lanes.park(await world.hold(), "x", "y", "z", probe_s=60, called=False)
+    for in_s, at_s in ((90, 60), (5, 5)):
+        await world.upkeep.probe_soon(f"lane:{LANE}", in_s)
+        at_ms = await world.redis.zscore("t:probes", f"lane:{LANE}")
+        assert abs(at_ms - await world.server.now_ms() - at_s * 1000) < 2_000
+    await world.lanes.resume(LANE, certain=True)
+    await world.upkeep.probe_soon(f"lane:{LANE}", 5)
+    assert await world.redis.zcard("t:probes") == 0
+
+
 async def test_a_probe_that_a_jumping_clock_put_off_is_made(world: World):
     await world.integrations.park("dev", "x", "y", "z", probe_s=60)
     await world.redis.zincrby("t:probes", 86_400_000, "integration:dev")

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from worker.domain.delivery import Address, lane_name
+from worker.domain.delivery import Address, Destination, destination_form, lane_name
 from worker.domain.errors import Blocked, NotYet, Refusal, filled
 from worker.domain.integration import Health, Integration, Secret
-from worker.pipeline.connect import CHECK_NETWORK, Check
+from worker.pipeline.connect import Check, mend_of
+from worker.pipeline.probe import seen_by_looking
 from worker.store.vault import WrongKey
 
 if TYPE_CHECKING:
@@ -30,12 +31,21 @@ class Unreached:
 
 
 async def reach(
-    made: "Services", integration: Integration, destination: str, *, fresh: bool = False
+    made: "Services",
+    integration: Integration,
+    destination: str,
+    *,
+    fresh: bool = False,
+    checking: bool = False,
 ) -> Address | Unreached:
-    """Where a destination is; it is pinned for its lane. `fresh` trusts nothing that was remembered."""
+    """Where a destination is; it is pinned for its lane.
+
+    `fresh` trusts nothing that was remembered; `checking` counts what its lane met too.
+    """
+    ask = looked_at if checking else resolved
     try:
         token = await made.integrations.token(integration.id)
-        return await resolved(made, integration, token, destination, fresh=fresh, budget_s=BUDGET_S)
+        return await ask(made, integration, token, destination, fresh=fresh, budget_s=BUDGET_S)
     except WrongKey as error:
         return Unreached("The token cannot be opened", str(error), asked=False)
     except NotYet as error:
@@ -47,17 +57,16 @@ async def reach(
 def refused(error: Refusal, integration: Integration, destination: str) -> Unreached:
     """A refusal in words that name the things people know."""
     asked = isinstance(error, Blocked)
-    step = error.hint if isinstance(error, Blocked) else CHECK_NETWORK
     reason, step = (
         filled(text, integration=integration.name, bot=integration.bot_name, channel=destination)
-        for text in (error.reason, step)
+        for text in (error.reason, mend_of(error))
     )
     return Unreached(reason, step, asked)
 
 
 async def check(made: "Services", integration: Integration, destination: str, *, fresh: bool) -> Check:
     """The same as one of the checks of `integrations test`."""
-    found = await reach(made, integration, destination, fresh=fresh)
+    found = await reach(made, integration, destination, fresh=fresh, checking=True)
     if isinstance(found, Unreached):
         return Check(destination, False, found.reason, found.step)
     where = found.id if found.name in ("", found.id) else f"{found.name}, {found.id}"
@@ -70,7 +79,8 @@ async def warnings(made: "Services", integration: Integration, destinations: Ite
     if integration.state is not Health.ACTIVE:
         said.append(f"Integration {integration.name} is {integration.state}. {integration.hint}")
     for destination in destinations:
-        found = await reach(made, integration, destination)
+        is_user = destination_form(destination) is Destination.USER_ID  # of whom nothing is remembered
+        found = await reach(made, integration, destination, fresh=is_user)
         if isinstance(found, Address):
             continue
         state = "cannot be posted to yet" if found.asked else "may not be ready to be posted to"
@@ -91,3 +101,23 @@ async def resolved(
     return await made.resolver.resolve(
         lane, destination, pinned, integration, token, budget_s=budget_s, fresh=fresh
     )
+
+
+async def looked_at(
+    made: "Services", integration: Integration, token: Secret, destination: str, *,
+    fresh: bool, budget_s: float,
+) -> Address:  # fmt: skip
+    """The same, for checks: what its lane met counts where Slack tells nothing, or cannot be asked now."""
+    note = await made.upkeep.lane_note(lane_name(integration.id, destination))
+    met = Blocked(note["parked"], note["reason"], note["hint"]) if note["hint"] else None
+    try:
+        found = await resolved(made, integration, token, destination, fresh=fresh, budget_s=budget_s)
+    except NotYet:
+        if met:
+            raise met from None
+        if not fresh:
+            raise
+        return await resolved(made, integration, token, destination, fresh=False, budget_s=budget_s)
+    if met and not seen_by_looking(destination, met.code):  # a lane that tries once more has no code
+        raise met
+    return found

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from worker.cli.checks import Finding, Level, judged
-from worker.cli.reaching import LOOKED_AT_ONE_BY_ONE, refused, resolved
+from worker.cli.reaching import LOOKED_AT_ONE_BY_ONE, looked_at, refused
 from worker.domain.errors import Blocked, NotYet, Refusal
 from worker.domain.integration import Health, Integration, Secret
-from worker.pipeline.connect import CHECK_NETWORK, test_token
+from worker.pipeline.connect import CHECK_NETWORK, Check, mend_of, test_token
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -23,7 +23,7 @@ async def reachable(made: "Services") -> Sequence[Finding]:
     except Blocked:
         pass
     except Refusal as error:
-        return [Finding("Slack", Level.FAILED, error.reason, CHECK_NETWORK)]
+        return [Finding("Slack", Level.FAILED, error.reason, mend_of(error))]
     return [Finding("Slack", Level.OK, f"answers at {made.settings.slack_api_url}")]
 
 
@@ -41,22 +41,37 @@ async def _integration(made: "Services", integration: Integration) -> list[Findi
     name = integration.name
     if integration.state is Health.DISABLED:
         return [Finding(name, Level.NOTE, "disabled: what is for it waits", integration.hint)]
-    found = []
-    if integration.state is Health.PARKED:
-        found.append(Finding(name, Level.FAILED, f"parked: {integration.reason}", integration.hint))
     connection = (await made.integrations.connections()).get(integration.id)
     if connection is None or connection.token is None:
-        return found  # said by the key ring
+        return _parked(integration)  # why it has no token is said by the key ring
     try:
         async with asyncio.timeout(TOKEN_S):
             checks, identity = await test_token(made.gateway, connection.token, name)
     except TimeoutError:
         detail = f"Slack did not answer within {TOKEN_S:g} s"
-        return [*found, Finding(f"{name}: connection", Level.FAILED, detail, CHECK_NETWORK)]
-    found += [judged(f"{name}: {one.name}", one.passed, one.detail, one.mend) for one in checks]
+        return [*_parked(integration), Finding(f"{name}: connection", Level.FAILED, detail, CHECK_NETWORK)]
+    found = [judged(f"{name}: {one.name}", one.passed, one.detail, one.mend) for one in checks]
+    if not await _is_said(made, integration, checks):
+        found = [*_parked(integration), *found]
     if identity is None:
         return found
     return [*found, *await _channels(made, integration, connection.token)]
+
+
+def _parked(integration: Integration) -> list[Finding]:
+    if integration.state is not Health.PARKED:
+        return []
+    return [Finding(integration.name, Level.FAILED, f"parked: {integration.reason}", integration.hint)]
+
+
+async def _is_said(made: "Services", integration: Integration, checks: Sequence[Check]) -> bool:
+    """Whether a failed check tells already why an integration is parked."""
+    code = await made.integrations.parked_code(integration.id)
+    return any(
+        one.detail == integration.reason or (code == "missing_scope" and one.name == "scopes")
+        for one in checks
+        if not one.passed
+    )
 
 
 async def _channels(made: "Services", integration: Integration, token: Secret) -> Sequence[Finding]:
@@ -73,7 +88,7 @@ async def _channel(
     check = f"{integration.name}: {destination}"
     try:
         async with asyncio.timeout(CHANNELS_S):
-            found = await resolved(
+            found = await looked_at(
                 made, integration, token, destination, fresh=fresh, budget_s=CHANNELS_S / 2
             )
     except NotYet as error:

@@ -193,9 +193,9 @@ def _show_saved(integration: Integration, as_json: bool) -> None:
     else:
         who = f"@{integration.bot_name} in workspace {integration.team}"
         click.echo(f"Saved integration {integration.name}: {who}, {integration.state}.")
-    if integration.missing_scopes:
-        missing = ", ".join(integration.missing_scopes)
-        click.echo(f"Warning: missing scopes: {missing}. {scopes_mend(integration.missing_scopes)}", err=True)
+    if missing := integration.missing_scopes:
+        mend = scopes_mend(missing, integration.name)
+        click.echo(f"Warning: missing scopes: {', '.join(missing)}. {mend}", err=True)
 
 
 def _ask_token(given: str | None, *, stdin: bool) -> Secret:

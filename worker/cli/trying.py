@@ -9,7 +9,7 @@ from worker.cli.reaching import Unreached, reach, refused
 from worker.cli.rows import permalink
 from worker.cli.running import as_json, print_json, run
 from worker.domain.delivery import Address, Receipt
-from worker.domain.errors import NotYet, Problem, Refusal, Throttled
+from worker.domain.errors import NotYet, Problem, Refusal, Throttled, Uncertain
 from worker.domain.integration import Health, Integration
 from worker.domain.markup import code, escape
 from worker.domain.message import Colour, Context, Message, Section
@@ -52,7 +52,7 @@ async def _posted(made: "Services", subscription: Subscription) -> Posted:
     message = _message(text, f"ik-slack subscriptions test {subscription.id}", integration)
     found = await try_posting(made, integration, subscription.destination, message)
     if isinstance(found, Unreached):
-        raise Problem(f"Nothing was posted to {subscription.destination}: {found}")
+        raise Problem(f"The test of {subscription.destination} failed: {found}")
     return subscription, integration, *found
 
 
@@ -80,6 +80,8 @@ async def try_posting(
         return found, await _post(made, integration, found, message)
     except NotYet as error:
         return Unreached(f"It would have to wait longer ({error.reason})", "Try again in a minute.")
+    except Uncertain as error:
+        return Unreached(f"{error.reason}; the message may be there all the same", "Look, then try again.")
     except Refusal as error:
         return refused(error, integration, destination)
 

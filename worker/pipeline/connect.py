@@ -1,10 +1,11 @@
 """Connect: a token a person pasted becomes an integration, or the reason why it cannot."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from worker.domain.errors import Blocked, Problem, Refusal, Throttled, filled
+from worker.domain.errors import Blocked, Problem, Refusal, Throttled, Undeliverable, Unlisted, filled
 from worker.domain.integration import Health, Identity, Integration, Secret
 from worker.pipeline.gateway import Gateway
 from worker.store.integrations import Integrations
@@ -12,12 +13,25 @@ from worker.store.integrations import Integrations
 OAUTH_PAGE = "OAuth & Permissions"
 WAITED_MOST_S, THROTTLED_MOST = 30.0, 3
 CHECK_NETWORK = "Check the network between this machine and Slack, then try again."
-_SHAPES = (
-    ("xoxp-", "a user token"),
-    ("xapp-", "an app-level token"),
-    ("xoxe.xoxp-", "a user token"),
-    ("xoxe-", "a refresh token"),
+CHECK_ADDRESS = "What answered may not be Slack: check SLACK_API_URL and any proxy in between."
+SLACKS_OWN = "That is trouble of Slack's, or of a proxy in between: try again in a few minutes."
+TELL_US = "Try again in a few minutes; if it stays so, please tell us."
+_WIRE = frozenset(("connect_failed", "connect_timeout", "connection_lost", "read_timeout"))
+_COPY = f"opy the Bot User OAuth Token (it starts with xoxb-) from {OAUTH_PAGE} of the Slack app."
+_COPY_THE_RIGHT_ONE = f"C{_COPY}"
+_WITHOUT_ROTATION = (
+    "Slack cannot switch token rotation off again: create another app without it, as `ik-slack manifest` "
+    f"prints one, install it, and c{_COPY}"
 )
+_SHAPES = (
+    ("xoxp-", "a user token", _COPY_THE_RIGHT_ONE),
+    ("xapp-", "an app-level token", _COPY_THE_RIGHT_ONE),
+    ("xoxe.xoxb-", "a token of an app with token rotation, which expires after 12 hours", _WITHOUT_ROTATION),
+    ("xoxe.xoxp-", "a user token", _COPY_THE_RIGHT_ONE),
+    ("xoxe.", "a token of an app with token rotation", _WITHOUT_ROTATION),
+    ("xoxe-", "a refresh token", _WITHOUT_ROTATION),
+)
+"""https://docs.slack.dev/authentication/tokens and https://docs.slack.dev/authentication/using-token-rotation"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,39 +44,52 @@ class Check:
     mend: str = ""
 
 
-def token_fault(token: Secret) -> str:
-    """Why a text cannot be a bot token, by its shape alone; empty when it may be one."""
+def token_fault(token: Secret) -> tuple[str, str]:
+    """Why a text cannot be a bot token, by its shape alone, and the step; empty when it may be one."""
     text = token.reveal()
-    if text.startswith(("xoxb-", "xoxe.xoxb-")):
-        return ""
-    for prefix, name in _SHAPES:
+    if text.startswith("xoxb-"):
+        return "", ""
+    for prefix, name, step in _SHAPES:
         if text.startswith(prefix):
-            return f"this is {name} ({prefix}…), not a bot token"
-    return "a bot token starts with xoxb-"
+            return f"this is {name} ({prefix}…), not a bot token", step
+    return "this is no token of a Slack bot, which starts with xoxb-", _COPY_THE_RIGHT_ONE
 
 
 async def test_token(gateway: Gateway, token: Secret, name: str) -> tuple[list[Check], Identity | None]:
     """The checks of Test Connection: the token's shape, who it is, and the five scopes."""
-    fault = token_fault(token)
-    copy = f"Copy the Bot User OAuth Token (it starts with xoxb-) from {OAUTH_PAGE} of the Slack app."
-    checks = [Check("token", not fault, fault or "has the shape of a bot token", copy if fault else "")]
+    fault, step = token_fault(token)
+    checks = [Check("token", not fault, fault or "has the shape of a bot token", step)]
     if fault:
         return checks, None
     try:
         identity = await _identity(gateway, token)
     except Refusal as error:
-        hint = error.hint if isinstance(error, Blocked) else CHECK_NETWORK
-        if isinstance(error, Throttled):
-            hint = "Try again then."
-        reason, mend = (filled(words, integration=name) for words in (error.reason, hint))
+        reason, mend = (filled(words, integration=name) for words in (error.reason, mend_of(error)))
         checks.append(Check("connection", False, reason, mend))
         return checks, None
     who = f"@{identity.bot_name} in workspace {identity.team}"
     checks.append(Check("connection", True, f"Slack knows it as {who}"))
     missing = identity.missing_scopes
     found = f"missing: {', '.join(missing)}" if missing else "all five are granted"
-    checks.append(Check("scopes", not missing, found, scopes_mend(missing) if missing else ""))
+    checks.append(Check("scopes", not missing, found, scopes_mend(missing, name) if missing else ""))
     return checks, identity
+
+
+def mend_of(error: Refusal) -> str:
+    """The step after a refusal."""
+    match error:
+        case Blocked():
+            return error.hint
+        case Throttled():
+            return "Try again then."
+        case Unlisted() | Undeliverable():
+            return TELL_US
+        case _ if error.code in _WIRE:
+            return CHECK_NETWORK
+        case _ if error.code == "unreadable_answer" or re.fullmatch("http_[34]..", error.code):
+            return CHECK_ADDRESS
+        case _:
+            return SLACKS_OWN
 
 
 async def _identity(gateway: Gateway, token: Secret) -> Identity:
@@ -77,10 +104,12 @@ async def _identity(gateway: Gateway, token: Secret) -> Identity:
     return await gateway.identify(token)
 
 
-def scopes_mend(missing: Sequence[str]) -> str:
-    """The step that grants what is missing."""
-    named = ", ".join(missing)
-    return f"Add {named} under {OAUTH_PAGE} → Bot Token Scopes, then click Reinstall to Workspace."
+def scopes_mend(missing: Sequence[str], name: str) -> str:
+    """The step that grants an integration what is missing."""
+    return (
+        f"Add {', '.join(missing)} under {OAUTH_PAGE} → Bot Token Scopes, then click Reinstall to Workspace. "
+        f"If that gives a new token, run `ik-slack integrations rotate {name}`."
+    )
 
 
 async def add_integration(
@@ -96,8 +125,8 @@ async def add_integration(
 
     Adding a name that exists sets its token anew. A missing scope is no obstacle: what needs it parks.
     """
-    identity = await _identified(gateway, token, name)
     existing = next((one for one in await integrations.all() if one.name == name), None)
+    identity = await _identified(gateway, token, name, is_new=existing is None)
     if existing and existing.team_id not in ("", identity.team_id):
         raise Problem(
             f"Integration {name} was not saved: it belongs to workspace {existing.team}, "
@@ -127,11 +156,13 @@ async def rotate_token(
     return await _swap(integrations, with_identity(integration, identity), token)
 
 
-async def _identified(gateway: Gateway, token: Secret, name: str) -> Identity:
-    """Who a token is; Problem when Slack does not know it."""
+async def _identified(gateway: Gateway, token: Secret, name: str, *, is_new: bool = False) -> Identity:
+    """Who a token is; Problem when Slack does not know it. What was never saved is not rotated but added."""
     checks, identity = await test_token(gateway, token, name)
     if identity is None:
-        raise Problem(f"Integration {name} was not saved: {checks[-1].detail}. {checks[-1].mend}")
+        mend = checks[-1].mend
+        mend = mend.replace("integrations rotate", "integrations add") if is_new else mend
+        raise Problem(f"Integration {name} was not saved: {checks[-1].detail}. {mend}")
     return identity
 
 

@@ -35,5 +35,8 @@ class Gateway(Protocol):
     async def person_by_email(self, token: Secret, email: str) -> Person:
         """The user with this address."""
 
+    async def person(self, token: Secret, user_id: str) -> Person:
+        """One user by their id."""
+
     def refusal(self, code: str) -> Refusal:
         """What a code of Slack's means, for what the directory knows without asking."""

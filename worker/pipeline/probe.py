@@ -1,11 +1,12 @@
 """Probe: looks whether the reason something is parked for is gone, and lets it go on."""
 
 import logging
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.domain.delivery import Address, Destination, destination_form, lane_parts
-from worker.domain.errors import NotYet, Refusal
+from worker.domain.errors import Blocked, NotYet, Refusal, Scope
 from worker.pipeline.connect import with_identity
 from worker.pipeline.gateway import Gateway
 from worker.pipeline.resolve import Resolver
@@ -17,14 +18,23 @@ from worker.telemetry import say
 log = logging.getLogger("worker.probe")
 
 BUDGET_S = 5.0
+TO_POST = "chat:write"  # the one scope whose lack stops a whole integration
 _CHANNEL = frozenset(("not_in_channel", "channel_not_found", "is_archived"))
 _PERSON = frozenset(("users_not_found", "user_disabled", "cannot_dm_bot"))
-SEEN_BY_LOOKING = {
+_BY_LOOKING = {
     Destination.CHANNEL_NAME: _CHANNEL,
     Destination.CONVERSATION_ID: _CHANNEL,
     Destination.EMAIL: _PERSON,
 }
-"""What Slack tells of a destination without a post; a user's own id and direct messages only a post tries."""
+
+
+def seen_by_looking(destination: str, code: str) -> bool:
+    """Whether Slack tells without a post that this stands against a destination.
+
+    A user's own id and direct messages only a post tries.
+    """
+    form = None if destination.startswith("D") else destination_form(destination)
+    return form is not None and code in _BY_LOOKING.get(form, ())
 
 
 @dataclass(slots=True)
@@ -36,13 +46,18 @@ class Prober:
     resolver: Resolver
     gateway: Gateway
     upkeep: Upkeep
+    jitter: Callable[[], float] = random.random
 
     async def probe(self, what: str) -> Sequence[str]:
         """Look at `lane:L` or `integration:I`: the lanes to wake."""
         sort, _, name = what.partition(":")
         try:
             return await (self._lane(name) if sort == "lane" else self._integration(name))
-        except (Refusal, NotYet) as error:
+        except NotYet as error:
+            # Of many that are parked, some were not looked at: they are first when Slack may be asked again.
+            await self.upkeep.probe_soon(what, error.wait_s * (1 - self.jitter() / 2))
+            return ()
+        except Refusal as error:
             say(log, logging.INFO, "still parked", probed=what, reason=error.reason)
             return ()
 
@@ -56,10 +71,10 @@ class Prober:
             return ()
         identity = await self.gateway.identify(connection.token)
         integration = with_identity(connection.integration, identity)
-        granted = set(identity.scopes) - set(connection.integration.scopes)
         code = await self.integrations.parked_code(id_)
+        # Where Slack does not say what was granted, a post finds out.
         if code == "disabled" or (
-            code == "missing_scope" and identity.scopes and identity.missing_scopes and not granted
+            code == "missing_scope" and identity.scopes and TO_POST not in identity.scopes
         ):
             return ()
         waited = await self.integrations.resume(id_)
@@ -74,14 +89,29 @@ class Prober:
         connection = (await self.integrations.connections()).get(integration_id)
         if connection is None or connection.token is None or not note["parked"]:
             return ()
-        form = None if destination.startswith("D") else destination_form(destination)
-        certain = form is not None and note["parked"] in SEEN_BY_LOOKING.get(form, ())
+        certain = seen_by_looking(destination, note["parked"])
         if certain:
             pinned = Address(note["address"], note["name"]) if note["address"] else None
-            await self.resolver.resolve(
-                lane, destination, pinned, connection.integration, connection.token,
-                budget_s=BUDGET_S, fresh=True,
-            )  # fmt: skip
+            try:
+                await self.resolver.resolve(
+                    lane, destination, pinned, connection.integration, connection.token,
+                    budget_s=BUDGET_S, fresh=True,
+                )  # fmt: skip
+            except Blocked as error:
+                if not _is_news(error, note):
+                    raise
+                certain = False  # another step is needed by now: the lane meets that itself, and says it
         _, wake = await self.lanes.resume(lane, certain=certain)
         say(log, logging.WARNING, "lane goes on" if certain else "lane tries again", lane=lane)
         return (lane,) if wake else ()
+
+
+def _is_news(error: Blocked, note: Mapping[str, str]) -> bool:
+    """Whether a lane is stopped by something else than it says, or in a channel that was renamed.
+
+    That nobody has an address is what Slack says of the deactivated too, of whom a post tells more.
+    """
+    if error.scope is not Scope.LANE or error.code == "users_not_found":
+        return False
+    is_in_full = "{" not in error.reason
+    return error.code != note["parked"] or (is_in_full and error.reason != note["reason"])

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from worker.domain.delivery import Address, Destination, destination_form
-from worker.domain.errors import Blocked, NotYet, Scope, Throttled
-from worker.domain.integration import Conversation, Integration, Page, Secret
+from worker.domain.errors import Blocked, NotYet, Refusal, Scope, Throttled, Undeliverable, filled
+from worker.domain.integration import Conversation, Integration, Page, Person, Secret
+from worker.pipeline.connect import scopes_mend
 from worker.pipeline.gateway import Gateway, Sleep
 from worker.pipeline.listing import Progress, list_channels, wait_to_call
 from worker.store.directory import Directory
@@ -18,12 +19,13 @@ from worker.store.upkeep import Upkeep
 
 Answer = TypeVar("Answer")
 
-INFO_PER_MINUTE, LOOKUP_PER_MINUTE = 50, 50
+INFO_PER_MINUTE, LOOKUP_PER_MINUTE, PERSON_PER_MINUTE = 50, 50, 100
 FRESH_ENOUGH_S = 10.0  # a miss in a directory younger than this is a miss
 PROBED_ENOUGH_S = 1.0  # the same when probing: one read for all lanes probed together
 FEW_PAGES = 2
 ENOUGH_PER_PAGE_S = 12.0  # four times what a page costs: a name nobody has must not keep us reading
 READ_LOCK_MS = 90_000
+SEES_PRIVATE = "groups:read"
 
 
 @dataclass(slots=True)
@@ -64,6 +66,8 @@ class Resolver:
     ) -> Address:  # fmt: skip
         match destination_form(destination):
             case Destination.USER_ID:
+                if fresh:  # else the post itself tells as much
+                    await self._look_at(destination, integration, token, budget_s)
                 return Address(destination, destination)
             case Destination.EMAIL:
                 return await self._person(destination, integration, token, budget_s, fresh=fresh)
@@ -142,7 +146,7 @@ class Resolver:
                 await self._reread(integration, token, budget_s)
                 found = await named()
         if found is None:
-            raise self.gateway.refusal("channel_not_found")
+            raise _unseen(self.gateway.refusal("channel_not_found"), integration)
         return found
 
     async def _usable(
@@ -157,9 +161,9 @@ class Resolver:
             )
             await self.directory.note(integration.id, known)
         if known.is_archived:
-            raise self.gateway.refusal("is_archived")
+            raise _named(self.gateway.refusal("is_archived"), known, integration)
         if not known.is_member:
-            raise self.gateway.refusal("not_in_channel")
+            raise _named(self.gateway.refusal("not_in_channel"), known, integration)
         return known
 
     async def _person(
@@ -173,11 +177,27 @@ class Resolver:
             )
             if not person.deleted and not person.is_bot:
                 await self.directory.note_person(integration.id, email, person, life_s=self.people_life_s)
+        self._can_be_told(person)
+        return Address(person.id, email)
+
+    async def _look_at(self, user_id: str, integration: Integration, token: Secret, budget_s: float) -> None:
+        """Raises Blocked for what Slack says stands against telling a user; saying nothing does not."""
+        await self._wait_for(integration, "users.info", PERSON_PER_MINUTE, budget_s)
+        try:
+            person = await self._asking(integration, "users.info", self.gateway.person(token, user_id))
+        except Undeliverable:
+            return
+        except Blocked as error:
+            if error.code == "missing_scope":
+                return
+            raise
+        self._can_be_told(person)
+
+    def _can_be_told(self, person: Person) -> None:
         if person.deleted:
             raise self.gateway.refusal("user_disabled")
         if person.is_bot:
             raise self.gateway.refusal("cannot_dm_bot")
-        return Address(person.id, email)
 
     def _fresh_enough_s(self, integration_id: str, *, fresh: bool) -> float:
         """The longer it takes to read a directory, the longer a miss in it is believed."""
@@ -209,3 +229,24 @@ class Resolver:
         except Throttled as error:
             await self.allowances.close_method(integration.workspace, method, error.retry_after_s)
             raise NotYet(error.retry_after_s, f"Slack asks to wait before {method}") from None
+
+
+def _named(error: Refusal, known: Conversation, integration: Integration) -> Refusal:
+    """The refusal in the name a channel has by now, which is where a person must take the step."""
+    if not isinstance(error, Blocked) or not known.name:
+        return error
+    reason, hint = (
+        filled(text, integration=integration.name, bot=integration.bot_name, channel=f"#{known.name}")
+        for text in (error.reason, error.hint)
+    )
+    return Blocked(error.code, reason, hint, error.scope)
+
+
+def _unseen(error: Refusal, integration: Integration) -> Refusal:
+    """The refusal of a name that no channel has, where private ones cannot even be seen."""
+    if not isinstance(error, Blocked) or not integration.scopes or SEES_PRIVATE in integration.scopes:
+        return error
+    mend = scopes_mend((SEES_PRIVATE,), integration.name)
+    return Blocked(
+        error.code, error.reason, f"{error.hint} No private channel is found yet: {mend}", error.scope
+    )

@@ -59,7 +59,7 @@ class Sweep:
     clock: Callable[[], float]
     sleep: Sleep = asyncio.sleep
     _next: dict[str, float] = field(default_factory=dict)
-    _probing: set[asyncio.Task[None]] = field(default_factory=set)
+    _probing: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Until the worker stops."""
@@ -75,7 +75,7 @@ class Sweep:
             except Exception:
                 log.exception("a fault of this program")
             await self.sleep(TICK_S)
-        for probing in self._probing:
+        for probing in self._probing.values():
             probing.cancel()
 
     async def leave(self) -> None:
@@ -89,9 +89,8 @@ class Sweep:
             await self.wake(lanes)
         probes = await self.upkeep.due_probes(again_in_s=self.ages.probe_s, most=PROBED_AT_ONCE)
         for what in probes:
-            task = asyncio.create_task(self._probe(what))
-            self._probing.add(task)
-            task.add_done_callback(self._probing.discard)
+            if what not in self._probing:  # else it still waits for its turn to ask Slack
+                self._probing[what] = asyncio.create_task(self._probe(what))
         await self.mirror()
         if warned := await self.warn():
             await self.wake(warned)
@@ -126,6 +125,8 @@ class Sweep:
             say(log, logging.ERROR, "Redis does not answer", error=str(error))
         except Exception:  # its next look is planned already
             log.exception("a fault of this program")
+        finally:
+            del self._probing[what]
 
     async def _refresh_directories(self) -> None:
         """Directories that were read before and are too old by now."""

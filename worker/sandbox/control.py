@@ -104,6 +104,9 @@ _ON_WORKSPACE: dict[str, Callable[[Workspace, Json], Json | None]] = {
     "archive": lambda workspace, given: workspace.archive(given["channel"]),
     "unarchive": lambda workspace, given: workspace.unarchive(given["channel"]),
     "rename": lambda workspace, given: workspace.rename(given["channel"], given["name"]),
+    "make_private": lambda workspace, given: workspace.make_private(given["channel"]),
+    "deactivate": lambda workspace, given: workspace.deactivate(given["user"]),
+    "reactivate": lambda workspace, given: workspace.reactivate(given["user"]),
     "delete": lambda workspace, given: workspace.delete(given["channel"]),
 }
 

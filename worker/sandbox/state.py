@@ -122,6 +122,14 @@ class Workspace:
         self.users[user.id] = user
         return user
 
+    def deactivate(self, person: User | str) -> None:
+        """Switch a person's account off; their id and their messages stay."""
+        self.user(person).deleted = True
+
+    def reactivate(self, person: User | str) -> None:
+        """Switch it on again."""
+        self.user(person).deleted = False
+
     def invite(self, channel: Channel | str) -> None:
         """What `/invite @bot` does."""
         self.channel(channel).member = True
@@ -144,6 +152,10 @@ class Workspace:
         renamed.previous_names.append(renamed.name)
         renamed.name = name.removeprefix("#")
 
+    def make_private(self, channel: Channel | str) -> None:
+        """Turn a public channel private: id, members and messages stay; others see it no more."""
+        self.channel(channel).private = True
+
     def delete(self, channel: Channel | str) -> None:
         """Delete a channel with its messages."""
         del self.channels[self.channel(channel).id]
@@ -154,6 +166,15 @@ class Workspace:
         if found is None:
             raise KeyError(f"{self.name} has no channel {channel}")
         return found
+
+    def user(self, person: User | str) -> User:
+        """A person by themselves, user id or email. Raises KeyError."""
+        if isinstance(person, User):
+            return person
+        for user in self.users.values():
+            if person in (user.id, user.email):
+                return user
+        raise KeyError(f"{self.name} has no user {person}")
 
     def find(self, reference: str) -> Channel | None:
         """A channel by id, name with or without `#`, or its person's user id or email."""

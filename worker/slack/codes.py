@@ -11,9 +11,12 @@ from enum import Enum, auto
 from fnmatch import fnmatchcase
 
 from worker.domain import errors
+from worker.domain.integration import REQUIRED_SCOPES
 
 RETRY_AFTER_DEFAULT_S = 30.0
 """The wait when Slack names none: the number in its own example, half of a rate limit's one-minute window."""
+
+_SCOPE = re.compile(r"[a-z][a-z:._-]*")
 
 
 class Decision(Enum):
@@ -52,6 +55,10 @@ _REINSTALL = (
     f"{_OAUTH} and click Reinstall to Workspace, copy the Bot User OAuth Token (it starts with `xoxb-`), "
     f"then run {_ROTATE}."
 )
+_INSTALL = (
+    f"{_OAUTH} and click Install to Workspace (Reinstall, where it was installed before), copy the Bot User "
+    f"OAuth Token (it starts with `xoxb-`), then run {_ROTATE}."
+)
 _SHAPE = "Slack does not take the message as it is built"
 _OURS = "Slack did not understand the call, which is a fault of this program"
 
@@ -71,8 +78,8 @@ ROWS = (
     Row("invalid_cursor", _TRANSIENT, "The channel list changed while it was read"),
 
     # "It's possible some aspect of the operation succeeded before the error was raised."
-    Row("internal_error", _UNCERTAIN, "Slack failed, and may have posted the message"),
-    Row("fatal_error", _UNCERTAIN, "Slack failed, and may have posted the message"),
+    Row("internal_error", _UNCERTAIN, "Slack had an error of its own"),
+    Row("fatal_error", _UNCERTAIN, "Slack had an error of its own"),
 
     # A person must act, for one destination.
     Row("not_in_channel", _LANE, "@{bot} is not a member of {channel}", _INVITE),
@@ -94,9 +101,12 @@ ROWS = (
         "{channel} is shared with another company, and one of the two blocks this", _ADMIN),
     Row("team_not_found", _LANE, "Slack cannot tell which workspace {channel} belongs to",
         "Write the channel's id (it starts with C) as the subscription's destination."),
-    Row("users_not_found", _LANE, "Nobody in the workspace has the address {channel}",
-        "Correct the subscription's destination, or invite {channel} to the workspace."),
+    # Slack hides deactivated people from a search by address.
+    Row("users_not_found", _LANE, "No active member of the workspace has the address {channel}",
+        "Correct the subscription's destination, invite {channel} to the workspace, or activate the account "
+        "again if it is deactivated."),
     Row("user_not_found", _LANE, "The workspace has no user {channel}", _CORRECT),
+    Row("user_not_visible", _LANE, "@{bot} may not see the user {channel}", _CORRECT),
     Row("user_disabled", _LANE, "The account of {channel} is deactivated",
         "Activate the account again, or point the subscription at someone else."),
     Row("cannot_dm_bot", _LANE, "{channel} is a bot, which takes no direct messages", _CORRECT),
@@ -107,14 +117,15 @@ ROWS = (
     # A person must act, for everything the token does.
     Row("not_authed", _INTEGRATION, "{integration} has no token", _REINSTALL),
     Row("invalid_auth", _INTEGRATION,
-        "Slack does not accept the token of {integration}, or not from the network address of this worker",
-        f"{_REINSTALL} If the token is right, add this worker's address to the app's allowed IP addresses, "
+        "Slack does not accept the token of {integration}: it is mistyped, the app is not installed in the "
+        "workspace, or this worker's network address is not allowed",
+        f"{_INSTALL} If the token is right, add this worker's address to the app's allowed IP addresses, "
         "also under OAuth & Permissions."),
     Row("token_revoked", _INTEGRATION, "The token of {integration} was revoked", _REINSTALL),
     Row("token_expired", _INTEGRATION, "The token of {integration} has expired",
         f"{_REINSTALL} Tokens of apps with token rotation expire: use an app without it."),
     Row("account_inactive", _INTEGRATION,
-        "The app of {integration} was removed from the workspace, or the workspace was deleted", _REINSTALL),
+        "The app of {integration} was removed from the workspace, or the workspace was deleted", _INSTALL),
     Row("missing_scope", _INTEGRATION, "The token of {integration} was not granted {needed}",
         f"{_OAUTH}, add {{needed}} under Bot Token Scopes, then click Reinstall to Workspace. "
         f"If that gives a new token, run {_ROTATE}."),
@@ -182,6 +193,10 @@ ROWS = (
     Row("draft_*", _UNDELIVERABLE, _OURS),
     Row("duplicate_*", _UNDELIVERABLE, _OURS),
 )
+
+_TO_A_PERSON = Row("channel_not_found", _LANE, "Slack lets @{bot} send no direct messages to {channel}",
+    "Check that {channel} is an active member of this workspace, or correct the subscription's destination.")
+"""The same code is said of people: https://docs.slack.dev/reference/methods/chat.postMessage"""
 # fmt: on
 
 _EXACT = {row.code: row for row in ROWS if "*" not in row.code}
@@ -194,14 +209,20 @@ def row(code: str) -> Row | None:
 
 
 def refusal(
-    code: str, *, needed: str = "", provided: str = "", detail: str = "", retry_after_s: float | None = None
+    code: str,
+    *,
+    needed: str = "",
+    provided: str = "",
+    detail: str = "",
+    retry_after_s: float | None = None,
+    to_a_person: bool = False,
 ) -> errors.Refusal:
     """What an error code means, for the caller to raise; a code without a row is `Unlisted`.
 
     `needed` and `provided` are what `missing_scope` answers with, `detail` is what Slack says of the message,
-    `retry_after_s` the wait Slack asks for.
+    `retry_after_s` the wait Slack asks for; `to_a_person` when what was refused is a direct message.
     """
-    found = row(code)
+    found = _TO_A_PERSON if to_a_person and code == _TO_A_PERSON.code else row(code)
     if found is None:
         return errors.Unlisted(code, f"Slack answered {code!r}, which this program does not know")
     match found.decision:
@@ -221,9 +242,12 @@ def refusal(
 
 
 def _scopes(needed: str, provided: str) -> str:
-    """The scopes still to be granted, as people read them; Slack joins both lists by commas."""
-    granted = set(provided.split(","))
-    wanted = [
-        scope for scope in needed.split(",") if re.fullmatch(r"[a-z:._-]+", scope) and scope not in granted
-    ]
-    return " and ".join(f"`{scope}`" for scope in wanted) or "one of the five scopes"
+    """The scopes still to be granted, as people read them.
+
+    Slack joins both lists by commas. Some methods name every scope that one of their uses takes, and some
+    calls the name a scope had before (`chat:write:bot`): where any of the five is among them, that is it.
+    """
+    granted = set(re.findall(_SCOPE, provided))
+    wanted = [scope for scope in re.findall(_SCOPE, needed) if scope not in granted]
+    ours = [one for one in REQUIRED_SCOPES if any(f"{scope}:".startswith(f"{one}:") for scope in wanted)]
+    return " and ".join(f"`{scope}`" for scope in ours or wanted) or "one of the five scopes"

@@ -87,7 +87,7 @@ class SlackGateway:
         sent["channel"] = channel
         if thread_ts:
             sent["thread_ts"] = thread_ts
-        body = (await self._call("chat.postMessage", token, json=sent)).body
+        body = (await self._call("chat.postMessage", token, json=sent, to_a_person=channel[:1] in "UW")).body
         posted_to, ts = text_of(body, "channel"), text_of(body, "ts")
         if not posted_to or not ts:
             raise unreadable()
@@ -142,19 +142,20 @@ class SlackGateway:
 
     async def person_by_email(self, token: Secret, email: str) -> Person:
         """The user with this address."""
-        body = (await self._call("users.lookupByEmail", token, params={"email": email})).body
-        user = body.get("user")
-        if not isinstance(user, Mapping) or not text_of(user, "id"):
-            raise unreadable()
-        return Person(text_of(user, "id"), is_bot=bool(user.get("is_bot")), deleted=bool(user.get("deleted")))
+        return _person((await self._call("users.lookupByEmail", token, params={"email": email})).body)
+
+    async def person(self, token: Secret, user_id: str) -> Person:
+        """One user by their id."""
+        return _person((await self._call("users.info", token, params={"user": user_id})).body)
 
     def refusal(self, code: str) -> Refusal:
         """What a code of Slack's means, for what is known without asking."""
         return codes.refusal(code)
 
     async def _call(
-        self, method: str, token: Secret, *, json: JsonObject | None = None, params: JsonObject | None = None
-    ) -> Answer:
+        self, method: str, token: Secret, *,
+        json: JsonObject | None = None, params: JsonObject | None = None, to_a_person: bool = False,
+    ) -> Answer:  # fmt: skip
         """One call: `json` is posted, `params` are asked for by GET, as the SDK's own methods do."""
         if self._client.session is None:
             self._client.session = self._new_session()
@@ -164,7 +165,7 @@ class SlackGateway:
                 method, http_verb=verb, json=json, params=params, headers=_bearer(token)
             )
         except FAILURES as failure:
-            ending = refused(failure)
+            ending = refused(failure, to_a_person=to_a_person)
         else:
             if isinstance(answer.data, dict):
                 return Answer(answer.data, answer.headers)
@@ -198,6 +199,14 @@ def _conversation(channel: object) -> Conversation:
         is_archived=bool(channel.get("is_archived")),
         is_private=bool(channel.get("is_private")),
     )
+
+
+def _person(body: Mapping[str, object]) -> Person:
+    """The user of an answer."""
+    user = body.get("user")
+    if not isinstance(user, Mapping) or not text_of(user, "id"):
+        raise unreadable()
+    return Person(text_of(user, "id"), is_bot=bool(user.get("is_bot")), deleted=bool(user.get("deleted")))
 
 
 def _is_loopback(url: str) -> bool:

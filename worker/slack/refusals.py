@@ -5,8 +5,11 @@ Transient; once it went out, all but a readable answer is Uncertain. A kept-aliv
 closed counts as gone out: nothing tells at which end of the call it closed.
 """
 
+import errno
 import math
+import os
 import re
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,15 +35,17 @@ RETRY_AFTER_MIN_S = 1.0
 RETRY_AFTER_MAX_S = 3600.0
 
 
-def refused(failure: Exception) -> Refusal:
+def refused(failure: Exception, *, to_a_person: bool = False) -> Refusal:
     """The Refusal a failure amounts to; it keeps nothing of the failure, whose request holds the token."""
     match failure:
         case SlackApiError():
-            return _answered(failure.response)
+            return _answered(failure.response, to_a_person)
         case aiohttp.ConnectionTimeoutError():
             return Transient("connect_timeout", "Slack could not be reached in time")
         case aiohttp.ClientConnectorError():
-            return Transient("connect_failed", f"Slack could not be reached: {_cause(failure)}")
+            return Transient(
+                "connect_failed", f"Slack could not be reached at {failure.host}: {_cause(failure)}"
+            )
         case aiohttp.ClientHttpProxyError():
             return Transient("connect_failed", f"The proxy opened no way to Slack (HTTP {failure.status})")
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
@@ -65,7 +70,7 @@ def text_of(body: object, *path: str) -> str:
     return body if isinstance(body, str) else ""
 
 
-def _answered(response: Any) -> Refusal:
+def _answered(response: Any, to_a_person: bool) -> Refusal:
     """The Refusal in an answer: by its code, where it has none by its HTTP status.
 
     The response is the SDK's, or aiohttp's own when the body was no JSON; the SDK's body is whatever came.
@@ -77,14 +82,15 @@ def _answered(response: Any) -> Refusal:
     if status == 429:
         return refusal("ratelimited", retry_after_s=_retry_after_s(response.headers))
     if status >= 500 and row(code) is None:
-        return Uncertain(f"http_{status}", f"Slack failed (HTTP {status}), and may have posted the message")
+        return Uncertain(f"http_{status}", f"Slack failed (HTTP {status})")
     if re.fullmatch(r"[a-z][a-z0-9_.]{0,79}", code):
         return refusal(
             code,
-            needed=text_of(body, "needed"),
-            provided=text_of(body, "provided"),
+            needed=text_of(body, "needed") or response.headers.get("x-accepted-oauth-scopes", ""),
+            provided=text_of(body, "provided") or response.headers.get("x-oauth-scopes", ""),
             detail=_detail(body),
             retry_after_s=_retry_after_s(response.headers),
+            to_a_person=to_a_person,
         )
     if status < 300:
         return unreadable()
@@ -122,4 +128,10 @@ def _detail(body: object) -> str:
 def _cause(failure: aiohttp.ClientConnectorError) -> str:
     """Why there is no connection, in the words of the system."""
     cause = failure.os_error
-    return str(getattr(cause, "verify_message", "") or cause.strerror or type(cause).__name__)
+    if isinstance(cause, ssl.SSLError):
+        words = getattr(cause, "verify_message", "") or cause.strerror
+    elif cause.errno is not None and cause.errno in errno.errorcode:
+        words = os.strerror(cause.errno)  # asyncio's own words are those of a call: Connect call failed (…)
+    else:
+        words = cause.strerror
+    return str(words or type(cause).__name__)

@@ -53,6 +53,11 @@ class Upkeep:
         arguments = (most, int(again_in_s * 1000), prefix, FIRST_PROBE_MS, LONGEST_PROBE_MS)
         return texts(await self._server.script("due_probes", (self._keys.named("probes"),), arguments))
 
+    async def probe_soon(self, what: str, in_s: float) -> None:
+        """Have something parked looked at no later than that, because this time Slack could not be asked."""
+        at_ms = await self._server.now_ms() + int(in_s * 1000)
+        await self._server.command("ZADD", self._keys.named("probes"), "XX", "LT", at_ms, what)
+
     async def lanes_waiting(self) -> list[tuple[str, bool]]:
         """Lanes in which something may grow old, and whether they are parked."""
         running = texts(await self._server.command("ZRANGE", self._keys.named("due"), 0, -1))

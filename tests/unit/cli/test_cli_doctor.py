@@ -101,13 +101,73 @@ def test_a_missing_scope_is_named(healthy: Shell) -> None:
     assert "Add groups:read, users:read, users:read.email" in failed(healthy)["acme: scopes"]
 
 
-def test_a_revoked_token_and_the_park_it_causes_say_the_step(healthy: Shell) -> None:
+def test_a_revoked_token_is_one_fault_with_its_step_although_it_parks_the_integration(
+    healthy: Shell,
+) -> None:
     healthy.acme.revoke(healthy.acme.token)
     told(healthy, event())
     wrong = failed(healthy)
-    assert set(wrong) == {"acme", "acme: connection"}
-    assert all("`ik-slack integrations rotate acme`" in mend for mend in wrong.values())
+    assert set(wrong) == {"acme: connection"}
+    assert "`ik-slack integrations rotate acme`" in wrong["acme: connection"]
     assert found(healthy("doctor", "--json"))["parked"]["level"] == "note"
+
+
+def test_a_lost_scope_is_one_fault_with_its_step_although_it_parks_the_integration(healthy: Shell) -> None:
+    healthy.acme.tokens[healthy.acme.token].scopes = ("channels:read", "groups:read")
+    told(healthy, event())
+    assert healthy("integrations", "show", "acme", "--json").json["state"] == "parked"
+    wrong = failed(healthy)
+    assert set(wrong) == {"acme: scopes"}
+    assert "Add chat:write, users:read, users:read.email" in wrong["acme: scopes"]
+
+
+def test_an_integration_parked_for_what_the_token_does_not_tell_says_why(healthy: Shell) -> None:
+    healthy.slack.fault("access_denied")
+    told(healthy, event())
+    assert "Ask an administrator" in failed(healthy)["acme"]
+
+
+def test_a_lane_that_only_a_post_can_try_is_a_fault_until_it_goes_on(healthy: Shell) -> None:
+    healthy.slack.fault("restricted_action")
+    told(healthy, event())
+    assert failed(healthy) == {
+        "acme: #ops": "Let @infrakitchen post in #ops, or point the subscription at another channel."
+    }
+    assert healthy("integrations", "test", "acme").code == 1
+    healthy.store(lambda made: made.lanes.resume("acme/#ops", certain=False))
+    assert set(failed(healthy)) == {"acme: #ops"}, "it only tries once more"
+    told(healthy, event("another"))
+    assert failed(healthy) == {}
+
+
+def no_more_questions(shell: Shell) -> None:
+    """Our own allowance of look-ups is used up for the next minute."""
+    team = shell.acme.team_id
+    shell.store(lambda made: made.allowances.close_method(team, "conversations.info", 60))
+
+
+def test_while_slack_may_not_be_asked_what_is_remembered_of_a_channel_will_do(healthy: Shell) -> None:
+    no_more_questions(healthy)
+    assert failed(healthy) == {}
+    assert found(healthy("doctor", "--json"))["acme: #ops"]["level"] == "ok"
+    assert healthy("integrations", "test", "acme").code == 0
+
+
+def test_while_slack_may_not_be_asked_a_lane_says_what_it_met(healthy: Shell) -> None:
+    healthy.acme.kick("ops")
+    told(healthy, event())
+    no_more_questions(healthy)
+    assert failed(healthy) == {"acme: #ops": "Type `/invite @infrakitchen` in #ops."}
+
+
+def test_a_person_who_cannot_be_told_is_a_fault_before_there_is_anything_to_tell(healthy: Shell) -> None:
+    gone, bot = (healthy.acme.add_user(f"{name}@example.com") for name in ("gone", "bot"))
+    gone.deleted, bot.is_bot = True, True
+    for one in (gone.id, bot.id, "U0000000000", healthy.acme.user("ada@example.com").id):
+        healthy.subscribe("--to", one)
+    assert set(failed(healthy)) == {f"acme: {one}" for one in (gone.id, bot.id, "U0000000000")}
+    warned = healthy("subscriptions", "add", "--to", gone.id, "--kind", "alert").err
+    assert f"The account of {gone.id} is deactivated" in warned
 
 
 def test_a_disabled_integration_is_a_note(healthy: Shell) -> None:

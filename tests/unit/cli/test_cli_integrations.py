@@ -169,7 +169,7 @@ def test_the_test_posts_where_it_is_asked_to_and_gives_the_link(shell: Shell) ->
     [
         ("#lobby", "@infrakitchen is not a member of #lobby", "Type `/invite @infrakitchen` in #lobby."),
         ("#nowhere", "@infrakitchen sees no #nowhere", "is a typo"),
-        ("nobody@example.com", "Nobody in the workspace has the address", "or invite nobody@example.com"),
+        ("nobody@example.com", "No active member of the workspace", "invite nobody@example.com"),
     ],
 )
 def test_the_test_says_why_it_could_not_post(shell: Shell, where: str, detail: str, mend: str) -> None:

@@ -118,6 +118,13 @@ class FakeSlack:
             raise codes.refusal("users_not_found")
         return self.people[email]
 
+    async def person(self, token: Secret, user_id: str) -> Person:
+        self._call("users.info", token, "users:read")
+        for person in self.people.values():
+            if person.id == user_id:
+                return person
+        raise codes.refusal("user_not_found")
+
     def refusal(self, code: str) -> Refusal:
         return codes.refusal(code)
 

@@ -4,7 +4,7 @@ import pytest
 from fake_slack import identity
 from pipeline_house import House, alert
 
-from worker.domain.errors import Problem, Throttled
+from worker.domain.errors import Problem, Refusal, Throttled, Transient, Uncertain
 from worker.domain.integration import Secret
 from worker.pipeline.connect import (
     add_integration,
@@ -17,27 +17,32 @@ from worker.pipeline.connect import (
 test_token.__test__ = False  # type: ignore[attr-defined]  # not one of pytest's
 
 
-@pytest.mark.parametrize("text", ["xoxb-1-2-abc", "xoxe.xoxb-1-abc"])
-def test_a_bot_token_has_the_shape_of_one(text: str) -> None:
-    assert token_fault(Secret(text)) == ""
+def test_a_bot_token_has_the_shape_of_one() -> None:
+    assert token_fault(Secret("xoxb-1-2-abc")) == ("", "")
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"),
+    ("text", "fault", "step"),
     [
-        ("xoxp-1", "this is a user token (xoxp-…), not a bot token"),
-        ("xapp-1", "this is an app-level token (xapp-…), not a bot token"),
-        ("xoxe.xoxp-1", "this is a user token (xoxe.xoxp-…), not a bot token"),
-        ("xoxe-1", "this is a refresh token (xoxe-…), not a bot token"),
-        ("", "a bot token starts with xoxb-"),
-        ("hunter2", "a bot token starts with xoxb-"),
+        ("xoxp-1", "this is a user token (xoxp-…), not a bot token", "Copy the Bot User OAuth Token"),
+        ("xapp-1", "this is an app-level token (xapp-…), not a bot token", "Copy the Bot User OAuth Token"),
+        ("xoxe.xoxb-1", "token rotation, which expires after 12 hours (xoxe.xoxb-…)", "`ik-slack manifest`"),
+        ("xoxe.xoxp-1", "this is a user token (xoxe.xoxp-…), not a bot token", "Copy the Bot"),
+        ("xoxe.1", "this is a token of an app with token rotation (xoxe.…)", "`ik-slack manifest`"),
+        ("xoxe-1", "this is a refresh token (xoxe-…), not a bot token", "`ik-slack manifest`"),
+        ("", "which starts with xoxb-", "Copy the Bot User OAuth Token"),
+        ("hunter2", "this is no token of a Slack bot, which starts with xoxb-", "Copy the Bot"),
     ],
 )
-async def test_another_text_is_refused_without_asking_slack(house: House, text: str, fault: str) -> None:
+async def test_another_text_is_refused_without_asking_slack(
+    house: House, text: str, fault: str, step: str
+) -> None:
     house.slack.calls.clear()
     checks, who = await test_token(house.slack, Secret(text), "acme")
     assert who is None
-    assert [(check.name, check.passed, check.detail) for check in checks] == [("token", False, fault)]
+    assert [(check.name, check.passed) for check in checks] == [("token", False)]
+    assert fault in checks[0].detail
+    assert step in checks[0].mend
     assert "OAuth & Permissions" in checks[0].mend
     assert not house.slack.calls
 
@@ -61,10 +66,24 @@ async def test_a_revoked_token_says_how_to_get_another(house: House) -> None:
     assert "{" not in checks[-1].detail + checks[-1].mend
 
 
-async def test_no_way_to_slack_is_no_fault_of_the_token(house: House) -> None:
-    house.slack.ends("auth.test", "service_unavailable")
+@pytest.mark.parametrize(
+    ("ending", "step"),
+    [
+        (Transient("connect_failed"), "Check the network between this machine and Slack"),
+        (Uncertain("read_timeout"), "Check the network between this machine and Slack"),
+        (Uncertain("unreadable_answer"), "check SLACK_API_URL and any proxy"),
+        (Transient("http_404"), "check SLACK_API_URL and any proxy"),
+        (Uncertain("http_502"), "try again in a few minutes"),
+        ("service_unavailable", "try again in a few minutes"),
+        ("brand_new_code", "please tell us"),
+        ("invalid_arguments", "please tell us"),
+    ],
+)
+async def test_no_answer_is_no_fault_of_the_token(house: House, ending: Refusal | str, step: str) -> None:
+    house.slack.ends("auth.test", ending)
     checks, _ = await test_token(house.slack, Secret("xoxb-1"), "acme")
-    assert checks[-1].mend == "Check the network between this machine and Slack, then try again."
+    assert checks[-1].name == "connection"
+    assert step in checks[-1].mend
 
 
 async def test_a_missing_scope_is_named_and_no_obstacle(house: House) -> None:
@@ -72,6 +91,7 @@ async def test_a_missing_scope_is_named_and_no_obstacle(house: House) -> None:
     checks, _ = await test_token(house.slack, Secret("xoxb-1"), "acme")
     assert checks[-1].detail == "missing: groups:read, users:read.email"
     assert "Add groups:read, users:read.email under OAuth & Permissions" in checks[-1].mend
+    assert "If that gives a new token, run `ik-slack integrations rotate acme`." in checks[-1].mend
     assert (await house.connect()).scopes == ("chat:write", "channels:read", "users:read")
 
 
@@ -98,6 +118,10 @@ async def test_the_same_name_for_another_workspace_is_refused(house: House) -> N
 async def test_a_token_slack_does_not_know_is_not_saved(house: House) -> None:
     with pytest.raises(Problem, match="Integration new was not saved: Slack does not accept the token"):
         await add(house, "new", "xoxb-unknown")
+    with pytest.raises(Problem, match="then run `ik-slack integrations add new`"):
+        await add(house, "new", "xoxb-unknown")
+    with pytest.raises(Problem, match="then run `ik-slack integrations rotate acme`"):
+        await add(house, "acme", "xoxb-unknown")
     with pytest.raises(Problem, match="this is a user token"):
         await add(house, "new", "xoxp-1")
     assert [one.name for one in await house.made.integrations.all()] == ["acme"]

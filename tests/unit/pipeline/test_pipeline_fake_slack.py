@@ -8,7 +8,7 @@ from fake_slack import FakeSlack
 from worker.domain.errors import Blocked, Refusal
 from worker.domain.event import Entity, Event, Kind, Severity
 from worker.domain.folding import Folding, Line
-from worker.domain.integration import Secret
+from worker.domain.integration import Person, Secret
 from worker.pipeline.gateway import Gateway
 from worker.pipeline.render import render
 from worker.sandbox.slack import SlackSandbox
@@ -27,12 +27,18 @@ async def slack(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Gateway, 
         fake.add_channel("C0000002", "foreign", is_member=False)
         fake.add_channel("C0000003", "old")
         fake.change("C0000003", is_archived=True)
+        fake.people |= {
+            "ada@example.com": Person("U0000001"),
+            "bot@example.com": Person("U0000002", is_bot=True),
+        }
         yield fake, Secret("xoxb-1")
         return
     sandbox = SlackSandbox(rate_per_channel=0)
     workspace = sandbox.add_workspace("Acme")
     for name, more in (("ops", {}), ("foreign", {"member": False}), ("old", {"archived": True})):
         workspace.add_channel(name, **more)
+    workspace.add_user("ada@example.com")
+    workspace.add_user("bot@example.com", is_bot=True)
     async with sandbox.serving() as url, SlackGateway(url) as gateway:
         yield gateway, Secret(workspace.token)
 
@@ -75,9 +81,18 @@ async def test_a_post_goes_where_the_bot_is_and_nowhere_else(slack: tuple[Gatewa
     assert await code_of(gateway.post(token, "C9999999", MESSAGE)) == "channel_not_found"
 
 
+@pytest.mark.parametrize("email", ["ada@example.com", "bot@example.com"])
+async def test_a_person_is_the_same_by_email_and_by_id(slack: tuple[Gateway, Secret], email: str) -> None:
+    gateway, token = slack
+    found = await gateway.person_by_email(token, email)
+    assert found.is_bot is email.startswith("bot")
+    assert await gateway.person(token, found.id) == found
+
+
 async def test_who_nobody_knows_is_refused(slack: tuple[Gateway, Secret]) -> None:
     gateway, token = slack
     assert await code_of(gateway.person_by_email(token, "a@b.co")) == "users_not_found"
+    assert await code_of(gateway.person(token, "U9999999")) == "user_not_found"
     assert await code_of(gateway.identify(Secret("xoxb-none"))) == "invalid_auth"
     assert (await gateway.identify(token)).missing_scopes == ()
     assert gateway.refusal("is_archived").code == "is_archived"

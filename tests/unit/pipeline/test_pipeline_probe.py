@@ -51,6 +51,57 @@ async def test_kicked_after_it_posted_the_lane_is_looked_at_by_its_pin(house: Ho
     assert dict(house.slack.calls) == {"conversations.info": 1}
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "code", "step"),
+    [
+        (
+            {"is_archived": True},
+            {"is_archived": False, "is_member": False},
+            "not_in_channel",
+            "Type `/invite",
+        ),
+        ({"is_member": False}, {"is_archived": True}, "is_archived", "Unarchive #ops"),
+        ({"is_member": False}, {"is_private": True}, "channel_not_found", "If #ops is private"),
+    ],
+)
+async def test_what_stands_against_a_channel_by_now_is_what_its_lane_says(
+    house: House, first: dict[str, bool], second: dict[str, bool], code: str, step: str
+) -> None:
+    house.slack.change("C0000001", **first)
+    await house.tell(alert())
+    since = (await house.note())["since"]
+    house.slack.change("C0000001", **second)
+    assert await look(house) == ["acme/#ops"]
+    assert (await house.drain()).posts == 0
+    note = await house.note()
+    assert (note["parked"], note["since"]) == (code, since)
+    assert note["hint"].startswith(step)
+    assert await look(house) == []
+
+
+async def test_a_renamed_channel_is_called_by_its_new_name_from_the_next_look_on(house: House) -> None:
+    await house.tell(alert("first"))
+    house.slack.change("C0000001", is_member=False, name="build")
+    await house.tell(alert("second"))
+    assert (await house.note())["reason"] == "@infrakitchen is not a member of #ops"
+    assert await look(house) == ["acme/#ops"]
+    await house.drain()
+    assert (await house.note())["hint"] == "Type `/invite @infrakitchen` in #build."
+    assert await look(house) == []
+
+
+async def test_a_deactivated_person_is_not_said_to_be_unknown_because_slack_hides_them(house: House) -> None:
+    await house.subscribe("a@b.co")
+    house.slack.people["a@b.co"] = Person("U0000001")
+    house.slack.ends("chat.postMessage", "user_disabled")
+    await house.publish(alert())
+    await house.ingest()
+    await house.drain("acme/a@b.co")
+    del house.slack.people["a@b.co"]
+    assert await look(house, "lane:acme/a@b.co") == []
+    assert (await house.note("acme/a@b.co"))["parked"] == "user_disabled"
+
+
 async def test_what_only_a_post_can_tell_is_tried_once_each_time(house: House) -> None:
     house.slack.ends("chat.postMessage", "restricted_action", "restricted_action")
     await house.tell(alert())
@@ -185,6 +236,16 @@ async def test_a_granted_scope_is_tried_although_another_is_missing(house: House
     assert (await house.drain()).posts == 1
 
 
+async def test_posting_goes_on_with_its_scope_whatever_else_was_never_granted(house: House) -> None:
+    await lacking(house, "groups:read")
+    await house.connect()
+    await lacking(house, "groups:read", "chat:write")
+    await house.tell(alert())
+    await lacking(house, "groups:read")
+    await look(house, WHOLE)
+    assert (await house.drain()).posts == 1
+
+
 async def test_a_disabled_integration_is_not_switched_on_by_a_probe(house: House) -> None:
     await house.made.integrations.park("acme", "disabled", "a person switched it off", "", probe_s=60)
     await look(house, WHOLE)
@@ -219,6 +280,20 @@ async def test_a_probe_that_has_to_wait_leaves_things_as_they_are(house: House) 
     house.slack.change("C0000001", is_member=True)
     assert await look(house) == []
     assert (await house.note())["parked"] == "not_in_channel"
+    house.pass_time(300 - 61)
+    assert await look(house) == ["acme/#ops"]
+
+
+async def test_a_probe_that_has_to_wait_comes_again_as_soon_as_slack_may_be_asked(house: House) -> None:
+    house.slack.change("C0000001", is_member=False)
+    await house.tell(alert())
+    house.pass_time(61)
+    assert await house.made.upkeep.due_probes(again_in_s=60, most=10) == [LANE]
+    await house.made.allowances.close_method("T0000001", "conversations.info", 10)
+    await house.made.sweep.prober.probe(LANE)
+    assert await house.made.upkeep.due_probes(again_in_s=60, most=10) == []
+    house.pass_time(10)
+    assert await house.made.upkeep.due_probes(again_in_s=60, most=10) == [LANE]
 
 
 async def test_where_slack_does_not_say_what_was_granted_a_missing_scope_is_tried_again(house: House) -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from fake_slack import identity
 from pipeline_house import House, alert
 
 from worker.domain.delivery import Address
@@ -70,6 +72,29 @@ async def test_a_user_or_a_direct_message_is_taken_as_written(house: House, dest
     assert house.slack.calls[INFO] == 0
 
 
+@pytest.mark.parametrize("destination", ["#ops", "C0000001"])
+async def test_a_renamed_channel_that_stands_closed_is_called_as_it_is_now(
+    house: House, destination: str
+) -> None:
+    house.slack.change("C0000001", name="build", is_member=False)
+    error = await ended(resolve(house, destination, Address("C0000001", "#ops"), fresh=True))
+    assert isinstance(error, Blocked)
+    assert error.reason == "@infrakitchen is not a member of #build"
+    assert error.hint == "Type `/invite @infrakitchen` in #build."
+
+
+async def test_without_the_scope_to_see_private_channels_a_miss_names_it(house: House) -> None:
+    house.slack.identities["xoxb-1"] = identity(scopes=("chat:write", "channels:read"))
+    house.integration = await house.connect()
+    error = await ended(resolve(house, "#secret"))
+    assert isinstance(error, Blocked)
+    assert error.code == "channel_not_found"
+    assert "If it was deleted or is a typo" in error.hint
+    assert "Add groups:read under OAuth & Permissions" in error.hint
+    house.integration = replace(house.integration, scopes=())  # Slack did not say which
+    assert "groups:read" not in str(vars(await ended(resolve(house, "#secret"))))
+
+
 async def test_a_conversation_without_a_name_is_called_by_its_id(house: House) -> None:
     house.slack.add_channel("G0000001", "")
     assert await resolve(house, "G0000001") == Address("G0000001", "G0000001")
@@ -100,6 +125,31 @@ async def test_an_email_nobody_can_be_told_at_is_blocked_and_asked_anew(
         assert isinstance(error, Blocked)
         assert error.code == code
     assert house.slack.calls[LOOKUP] == 2
+
+
+@pytest.mark.parametrize(
+    ("person", "code"),
+    [
+        (Person("U0000001", deleted=True), "user_disabled"),
+        (Person("U0000001", is_bot=True), "cannot_dm_bot"),
+        (Person("U0000002"), "user_not_found"),
+    ],
+)
+async def test_a_user_is_looked_at_when_somebody_asks_anew_and_not_for_every_post(
+    house: House, person: Person, code: str
+) -> None:
+    house.slack.people["a@b.co"] = person
+    await resolve(house, "U0000001")
+    assert house.slack.calls["users.info"] == 0
+    error = await ended(resolve(house, "U0000001", fresh=True))
+    assert isinstance(error, Blocked)
+    assert error.code == code
+
+
+@pytest.mark.parametrize("code", ["missing_scope", "unknown_method"])
+async def test_that_slack_tells_nothing_of_a_user_stands_against_nobody(house: House, code: str) -> None:
+    house.slack.ends("users.info", code)
+    assert await resolve(house, "U0000001", fresh=True) == Address("U0000001", "U0000001")
 
 
 async def test_probing_an_email_does_not_trust_what_was_remembered(house: House) -> None:

@@ -9,6 +9,7 @@ from pipeline_house import House, alert
 from pipeline_house import house as build
 from redis.exceptions import ConnectionError as Disconnected
 
+from worker.domain.integration import Secret
 from worker.pipeline.sweep import Sweep
 
 DAY_S = 86_400
@@ -203,9 +204,56 @@ async def test_what_is_parked_is_probed_and_woken(house: House) -> None:
     house.pass_time(61)
     house.awake.clear()
     await house.made.sweep.tick()
-    await asyncio.gather(*house.made.sweep._probing)
+    await asyncio.gather(*house.made.sweep._probing.values())
     assert house.awake == ["acme/#ops"]
-    assert house.made.sweep._probing == set()
+    assert house.made.sweep._probing == {}
+
+
+async def test_what_is_still_being_looked_at_is_not_looked_at_once_more(house: House) -> None:
+    met: list[str] = []
+    over = asyncio.Event()
+
+    class Slow:
+        async def probe(self, what: str) -> list[str]:
+            met.append(what)
+            await over.wait()
+            return []
+
+    house.slack.change("C0000001", is_member=False)
+    await house.tell(alert())
+    house.made.sweep.prober = Slow()  # type: ignore[assignment]  # any prober
+    for _ in range(2):
+        house.pass_time(61)
+        await house.made.sweep.tick()
+        await asyncio.sleep(0)
+    assert met == ["lane:acme/#ops"]
+    over.set()
+    await asyncio.gather(*house.made.sweep._probing.values())
+    house.pass_time(61)
+    await house.made.sweep.tick()
+    await asyncio.gather(*house.made.sweep._probing.values())
+    assert len(met) == 2
+
+
+async def test_of_many_that_stay_parked_none_keeps_another_from_being_looked_at(house: House) -> None:
+    lanes = [f"C00001{n:02}" for n in range(60)]  # more than Slack may be asked about in a minute
+    for n, id_ in enumerate(lanes):
+        house.slack.add_channel(id_, f"c{n}")
+        await house.subscribe(id_)
+    await house.made.resolver.read_directory(house.integration, Secret("xoxb-1"))
+    await house.publish(alert())
+    await house.ingest()
+    for id_ in lanes:  # kicked out of all of them at once
+        house.slack.change(id_, is_member=False)
+        await house.drain(f"acme/{id_}")
+    assert await house.redis.zcard("ik:parked") == len(lanes)
+    for id_ in (lanes[0], lanes[30], lanes[-1]):
+        house.slack.change(id_, is_member=True)
+    for _ in range(60):
+        house.pass_time(3)
+        await house.made.sweep.tick()
+        await asyncio.gather(*house.made.sweep._probing.values())
+    assert await house.redis.zcard("ik:parked") == len(lanes) - 3
 
 
 class Failing:
@@ -234,7 +282,7 @@ async def test_a_probe_that_fails_is_said_and_comes_again(
     for _ in range(2):
         house.pass_time(61)
         await house.made.sweep.tick()
-        await asyncio.gather(*house.made.sweep._probing)
+        await asyncio.gather(*house.made.sweep._probing.values())
     assert [line.message for line in caplog.records].count(said) == 2
 
 
@@ -267,7 +315,7 @@ async def test_a_sweep_that_stops_leaves_no_probe_behind(house: House) -> None:
     house.made.sweep.prober = Endless()  # type: ignore[assignment]  # any prober
     house.pass_time(61)
     await run(house)
-    [probing] = house.made.sweep._probing
+    [probing] = house.made.sweep._probing.values()
     with pytest.raises(asyncio.CancelledError):
         await probing
 

@@ -27,6 +27,7 @@ async def test_another_process_can_do_everything(slack):
         "archive": {"channel": "dev"},
         "unarchive": {"channel": "dev"},
         "rename": {"channel": "dev", "name": "build"},
+        "make_private": {"channel": "build"},
         "kick": {"channel": "build"},
         "delete": {"channel": "build"},
         "revoke": {},
@@ -42,6 +43,9 @@ async def test_another_process_can_do_everything(slack):
     assert workspace.tokens[added["token"]].scopes == ("chat:write",)
     _, person = await act(slack, "add_user", email="ada@example.com", workspace="Acme")
     assert person["id"] in workspace.users
+    for action, deleted in (("deactivate", True), ("reactivate", False)):
+        assert await act(slack, action, user="ada@example.com") == (200, {"ok": True})
+        assert workspace.user(person["id"]).deleted is deleted
     assert (await act(slack, "add_workspace", name="Beta"))[1]["team_id"] in slack.sandbox.workspaces
 
 
@@ -69,6 +73,7 @@ async def test_a_mistake_is_named(slack):
     assert (await act(slack, "explode"))[0] == 404
     assert (await act(slack, "invite", channel="nowhere"))[0] == 400
     assert (await act(slack, "invite", channel="ops", workspace="Nowhere"))[0] == 400
+    assert (await act(slack, "deactivate", user="nobody@example.com"))[0] == 400
     assert (await act(slack, "latency"))[0] == 400
     async with slack.session.post(f"{slack.sandbox.url}sandbox/reset", data={"a": "b"}) as response:
         assert response.status == 415

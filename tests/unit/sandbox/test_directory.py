@@ -64,6 +64,40 @@ async def test_one_conversation_is_shown_by_id_only(slack):
     assert await pages(slack) == [[]]
 
 
+async def test_a_channel_made_private_keeps_its_id_and_is_listed_among_the_private_ones(slack):
+    before = slack.workspace.channel("ops").id
+    slack.workspace.make_private("ops")
+    assert await pages(slack) == [[]]
+    assert await pages(slack, types="private_channel") == [["ops"]]
+    shown = (await slack("conversations.info", channel=before))["channel"]
+    assert (shown["is_private"], shown["is_member"]) == (True, True)
+    assert (await slack.post(before))["ok"]
+
+
+async def test_a_channel_made_private_without_the_bot_is_hidden_from_it(slack):
+    hidden = slack.workspace.add_channel("hidden", member=False).id
+    slack.workspace.make_private("hidden")
+    assert (await slack("conversations.info", channel=hidden))["error"] == "channel_not_found"
+    assert (await slack.post(hidden))["error"] == "channel_not_found"
+
+
+async def test_a_channel_made_anew_under_a_name_has_another_id(slack):
+    before = slack.workspace.channel("ops").id
+    slack.workspace.delete("ops")
+    assert slack.workspace.add_channel("ops").id != before
+
+
+async def test_a_deactivated_person_is_found_again_once_reactivated(slack):
+    user = slack.workspace.add_user("ada@example.com")
+    slack.workspace.deactivate("ada@example.com")
+    assert (await slack("users.lookupByEmail", email="ada@example.com"))["error"] == "users_not_found"
+    assert (await slack("users.info", user=user.id))["user"]["deleted"] is True
+    assert (await slack.post(user.id))["error"] == "user_disabled"
+    slack.workspace.reactivate(user)
+    assert (await slack("users.lookupByEmail", email="ada@example.com"))["user"]["id"] == user.id
+    assert (await slack.post(user.id))["ok"]
+
+
 async def test_people_are_found_by_email_unless_deactivated(slack):
     user = slack.workspace.add_user("Ada@Example.com")
     slack.workspace.add_user("gone@example.com", deleted=True)

@@ -108,6 +108,12 @@ async def test_a_person_is_found_by_email(open_wire: Opener, gateway_to: Maker) 
     assert "email=ann%2Bops@example.com" in wire.line
 
 
+async def test_a_person_is_found_by_id(open_wire: Opener, gateway_to: Maker) -> None:
+    wire = await open_wire(told(ok=True, user={"id": "U07", "is_bot": True}))
+    assert await gateway_to(wire.url).person(TOKEN, "U07") == Person("U07", is_bot=True)
+    assert wire.line == "GET /api/users.info?user=U07 HTTP/1.1"
+
+
 @pytest.mark.parametrize(
     "answer",
     [{}, {"channels": None, "channel": None, "user": None}, {"channels": ["C01"], "channel": {}, "user": {}}],
@@ -121,6 +127,7 @@ async def test_an_answer_without_what_was_asked_for_is_unreadable(
         gateway.list_conversations(TOKEN, private=False),
         gateway.conversation(TOKEN, "C01"),
         gateway.person_by_email(TOKEN, "ann@example.com"),
+        gateway.person(TOKEN, "U07"),
     ):
         with pytest.raises(Uncertain) as caught:
             await asked

@@ -110,13 +110,34 @@ def test_a_missing_scope_is_named_where_it_has_to_be_added() -> None:
     assert "add `users:read.email` under Bot Token Scopes" in ended.hint
 
 
-def test_of_several_needed_scopes_only_the_missing_are_named() -> None:
-    ended = blocked("missing_scope", needed="channels:read,groups:read,im:read", provided="channels:read")
-    assert "was not granted `groups:read` and `im:read`" in ended.reason
+@pytest.mark.parametrize(
+    ("needed", "provided", "named"),
+    [
+        ("channels:read,groups:read", "channels:read", "`groups:read`"),
+        ("channels:read, groups:read", "chat:write, channels:read", "`groups:read`"),
+        ("channels:read,groups:read,mpim:read,im:read", "chat:write", "`channels:read` and `groups:read`"),
+        ("chat:write:bot", "identify,users:read", "`chat:write`"),
+        ("users:read.email", "users:read", "`users:read.email`"),
+        ("pins:write", "chat:write", "`pins:write`"),
+    ],
+)
+def test_of_what_is_needed_the_missing_of_the_five_are_named(needed: str, provided: str, named: str) -> None:
+    ended = blocked("missing_scope", needed=needed, provided=provided)
+    assert ended.reason == f"The token of {{integration}} was not granted {named}"
+    assert f"add {named} under Bot Token Scopes" in ended.hint
 
 
 def test_a_missing_scope_without_a_name_points_at_the_five() -> None:
     assert "one of the five scopes" in blocked("missing_scope").hint
+
+
+def test_a_channel_not_found_is_said_otherwise_of_a_person() -> None:
+    ended = refusal("channel_not_found", to_a_person=True)
+    assert isinstance(ended, Blocked)
+    assert (ended.code, ended.scope) == ("channel_not_found", Scope.LANE)
+    assert "no direct messages to {channel}" in ended.reason
+    assert "/invite" not in ended.hint
+    assert refusal("not_in_channel", to_a_person=True).reason == blocked("not_in_channel").reason
 
 
 def test_slacks_own_words_about_a_message_are_kept() -> None:

@@ -197,11 +197,29 @@ async def test_the_scope_that_is_missing_is_read_from_the_answer(
     assert "`chat:write`" in ended.hint
 
 
+async def test_where_the_answer_names_no_scope_its_headers_do(open_wire: Opener, gateway_to: Maker) -> None:
+    headers = {"X_Accepted_OAuth_Scopes": "channels:read,groups:read", "X_OAuth_Scopes": "channels:read"}
+    wire = await open_wire(http(200, '{"ok":false,"error":"missing_scope"}', **headers))
+    ended = await refusal_of(gateway_to(wire.url))
+    assert ended.reason == "The token of {integration} was not granted `groups:read`"
+
+
+@pytest.mark.parametrize("person", ["U0000000001", "W0000000001"])
+async def test_a_channel_not_found_where_a_person_was_meant_speaks_of_a_person(
+    open_wire: Opener, gateway_to: Maker, person: str
+) -> None:
+    wire = await open_wire(error("channel_not_found"))
+    with pytest.raises(Blocked, match="no direct messages"):
+        await gateway_to(wire.url).post(TOKEN, person, MESSAGE)
+    assert "private channel" in (await refusal_of(gateway_to(wire.url))).reason
+
+
 async def test_a_refused_connection_has_surely_not_posted(gateway_to: Maker) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening
         ended = await refusal_of(gateway_to(f"http://127.0.0.1:{taken.getsockname()[1]}/api/"))
     assert (type(ended), ended.code) == (Transient, "connect_failed")
+    assert ended.reason == "Slack could not be reached at 127.0.0.1: Connection refused"
 
 
 async def test_a_failed_tls_handshake_has_surely_not_posted(open_wire: Opener, gateway_to: Maker) -> None:
@@ -246,7 +264,7 @@ def test_a_name_that_does_not_resolve_is_said_in_the_systems_words() -> None:
     cause = OSError(-2, "Name or service not known")
     ended = refused(aiohttp.ClientConnectorDNSError(connection_key(), cause))
     assert type(ended) is Transient
-    assert ended.reason == "Slack could not be reached: Name or service not known"
+    assert ended.reason == "Slack could not be reached at slack.com: Name or service not known"
 
 
 def test_a_certificate_nobody_vouches_for_is_said_in_the_systems_words() -> None:
@@ -254,7 +272,7 @@ def test_a_certificate_nobody_vouches_for_is_said_in_the_systems_words() -> None
     cause.verify_message = "self-signed certificate"
     ended = refused(aiohttp.ClientConnectorCertificateError(connection_key(), cause))
     assert type(ended) is Transient
-    assert ended.reason == "Slack could not be reached: self-signed certificate"
+    assert ended.reason == "Slack could not be reached at slack.com: self-signed certificate"
 
 
 def test_a_cause_without_words_is_named() -> None:
