@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from worker.domain.card import Card
+from worker.domain.card import Card, has_card
 from worker.domain.event import Event
 
 
@@ -19,6 +19,11 @@ class Told:
     mention: str = ""
     wants_card: bool = False
     owed: bool = False
+
+    @property
+    def gets_card(self) -> bool:
+        """Whether its subscription wants a card, and more may come about the same thing."""
+        return self.wants_card and has_card(self.event)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,14 @@
 """Fold: pending deliveries become what each call tells, and which delivery merges into which."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from worker.domain.card import Card, has_card
 from worker.domain.folding import Call, Choice, Folding, Line, Told
 from worker.domain.looks import is_over, urgency
 from worker.pipeline.digest import LINES_MOST
 
-CARDS_OF_DIGEST = (
-    10  # the worst of a digest that cannot list all; any other thing gets its with its next state
-)
+# The worst of a digest that cannot list all; any other thing gets its card with its next state.
+CARDS_OF_DIGEST = 10
 
 
 def fold(told: Sequence[Told]) -> Folding:
@@ -22,8 +21,13 @@ def fold(told: Sequence[Told]) -> Folding:
         if about not in newest or one.event.order > newest[about].event.order:
             newest[about] = one
     lines = [Line(one.event, one.delivery_id, len(seen[about]) - 1) for about, one in newest.items()]
-    lines.sort(key=lambda line: (-urgency(line.event), line.event.kind, line.event.order))
-    return Folding(tuple(lines), tuple(dict.fromkeys(one.mention for one in told if one.mention)))
+    return _worst_first(lines, (one.mention for one in told if one.mention))
+
+
+def _worst_first(lines: Iterable[Line], mentions: Iterable[str]) -> Folding:
+    """Whoever is mentioned is mentioned once."""
+    ordered = sorted(lines, key=lambda line: (-urgency(line.event), line.event.kind, line.event.order))
+    return Folding(tuple(ordered), tuple(dict.fromkeys(mentions)))
 
 
 def choose(
@@ -42,15 +46,16 @@ def choose(
     if shown:
         return shown
     owed = {about for about, group in groups.items() if any(one.owed for one in group)}
-    fresh = [about for about, one in choices.items() if one.card is None and about not in owed]
-    others = [one for about, one in choices.items() if about not in set(fresh)]
+    fresh = {about: one for about, one in choices.items() if one.card is None and about not in owed}
+    others = [one for about, one in choices.items() if about not in fresh]
     # Edits have a pace of their own, and starve nobody.
     others.sort(key=lambda one: (one.call is Call.POST, -urgency(one.event)))
-    if not fresh:
-        return others
-    waiting = [urgency(choices[about].event) for about in owed] if len(fresh) > LINES_MOST else None
-    new = choices[fresh[0]] if len(fresh) == 1 else _together(groups, fresh, waiting)
-    return [*others, new] if after_digest else [new, *others]
+    new = list(fresh.values())
+    if len(new) > 1:
+        waiting = [urgency(choices[about].event) for about in owed] if len(new) > LINES_MOST else None
+        carded = {one.delivery_id for about in fresh for one in groups[about] if one.gets_card}
+        new = [_together(new, carded, waiting)]
+    return [*others, *new] if after_digest else [*new, *others]
 
 
 def _alone(group: Sequence[Told], card: Card | None, address: str) -> Choice:
@@ -66,24 +71,24 @@ def _alone(group: Sequence[Told], card: Card | None, address: str) -> Choice:
     return Choice(call, folding, ids, newest.about, card)
 
 
-def _together(
-    groups: Mapping[str, Sequence[Told]], abouts: Sequence[str], waiting: list[int] | None
-) -> Choice:
+def _together(some: Sequence[Choice], carded: Container[str], waiting: list[int] | None) -> Choice:
     """One message of several things.
 
     The worst stay for a card each, unless `waiting` is None: so many of any urgency, with those that wait for
-    theirs already.
+    theirs already. `carded` are the deliveries that can get one.
     """
-    told = [one for about in abouts for one in groups[about]]
-    folding = fold(told)
-    wanting = {one.delivery_id for one in told if one.wants_card and has_card(one.event)}
+    foldings = [one.folding for one in some]
+    folding = _worst_first(
+        (line for one in foldings for line in one.lines),
+        (mention for one in foldings for mention in one.mentions),
+    )
     owed: list[str] = []
     urgencies = list(waiting or ())
     for line in folding.lines if waiting is not None else ():
         rank = urgency(line.event)
         if sum(one >= rank for one in urgencies) >= CARDS_OF_DIGEST:
             break
-        if line.delivery_id in wanting and not is_over(line.event):
+        if line.delivery_id in carded and not is_over(line.event):
             owed.append(line.delivery_id)
             urgencies.append(rank)
-    return Choice(Call.POST, folding, tuple(one.delivery_id for one in told), owed=tuple(owed))
+    return Choice(Call.POST, folding, tuple(id_ for one in some for id_ in one.ids), owed=tuple(owed))

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from worker.domain.card import has_card
 from worker.domain.delivery import Address, Outcome, Receipt
 from worker.domain.errors import Fenced, NotYet, Refusal, Transient, Undeliverable, Unlisted
 from worker.domain.folding import Call, Choice
@@ -132,7 +131,7 @@ class Teller:
         tools, lanes = self.tools, self.tools.lanes
         known = tools.subscriptions
         told = await read_told(tools.events, one.taken, known.mentioning, known.plain, tools.sleep)
-        abouts = sorted({each.event.about for each in told if each.wants_card and has_card(each.event)})
+        abouts = sorted({each.event.about for each in told if each.gets_card})
         cards = await lanes.cards(self.held.lane, abouts)
         choices = choose(told, cards, address.id, after_digest=self.after_digest)
         one.choice = choice = await self._allowed(one, choices)
