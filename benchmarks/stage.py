@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from worker.bootstrap import Services
+from worker.sandbox.machine import free_port
 from worker.sandbox.redis import EmbeddedRedis
 from worker.store.vault import generate_key
 
@@ -81,13 +81,6 @@ def far_end(*, latency_ms: float, channels: int = 0) -> Iterator[FarEnd]:
             except OSError:
                 time.sleep(0.05)
         yield end
-
-
-def free_port() -> int:
-    """A port nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def settings(redis: str, slack: str, folder: str, **more: str) -> dict[str, str]:

@@ -30,10 +30,14 @@ def _web_address(address: str) -> str:
     return address.rstrip("/")
 
 
+def _by_integration(written: str | None) -> list[tuple[str, str]]:
+    parts = [part.rpartition("=") for part in written.split(",")] if written else []
+    return [(name.strip(), channel.strip()) for name, _, channel in parts]
+
+
 def _operations(written: str | None) -> str | None:
-    for part in (written or "").split(","):
-        channel = part.rpartition("=")[2].strip()
-        if written and not re.fullmatch(r"#?[^\s#@<>,:=]{1,80}|[^\s@<>:]+@[^\s@<>:]+", channel):
+    for _, channel in _by_integration(written):
+        if not re.fullmatch(r"#?[^\s#@<>,:=]{1,80}|[^\s@<>:]+@[^\s@<>:]+", channel):
             raise ValueError("must be #channel, an id or an email; per integration NAME=#channel")
     return written
 
@@ -181,8 +185,7 @@ class Settings(BaseSettings):
     @property
     def operations_channels(self) -> dict[str, str]:
         """Where warnings go, by the name of the integration; the empty name stands for all others."""
-        parts = [part.strip().rpartition("=") for part in (self.operations_channel or "").split(",")]
-        return {name.strip(): channel.strip() for name, _, channel in parts if channel.strip()}
+        return dict(_by_integration(self.operations_channel))
 
     @property
     def broker(self) -> SecretStr | None:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from worker.sandbox import parts
 from worker.sandbox.parts import Code, Link, Mention, Moment, Part, Parts, Styled
+from worker.slack.limits import objects
 
 _PLAIN, _SMALL = Style(), Style(dim=True)
 _STYLES = {
@@ -53,7 +54,7 @@ class Drawing:
     def message(self, sent: Mapping[str, object]) -> RenderableType:
         """What `chat.postMessage` is sent: blocks, then those beside the bar; without any, the text."""
         drawn = self._blocks(sent.get("blocks"))
-        for attachment in _objects(sent.get("attachments")):
+        for attachment in objects(sent.get("attachments")):
             inside = Group(*_spaced(self._blocks(attachment.get("blocks"))))
             drawn.append(Beside(inside, str(attachment.get("color") or "#dddddd")))
         return Group(*_spaced(drawn or [self.text(sent.get("text"))]))
@@ -66,15 +67,15 @@ class Drawing:
         return parts.parse(markup, self.now)
 
     def _blocks(self, blocks: object) -> list[RenderableType]:
-        return [self._block(block) for block in _objects(blocks)]
+        return [self._block(block) for block in objects(blocks)]
 
     def _block(self, block: Mapping[str, object]) -> RenderableType:
         match block.get("type"):
             case "section":
                 shown = [self.text(_text(block.get("text")))] if block.get("text") else []
-                return Group(*shown, *self._fields(_objects(block.get("fields"))))
+                return Group(*shown, *self._fields(objects(block.get("fields"))))
             case "context":
-                texts = [self._parts(_text(element)) for element in _objects(block.get("elements"))]
+                texts = [self._parts(_text(element)) for element in objects(block.get("elements"))]
                 return Group(*self._shown([part for one in texts for part in ("   ", *one)][1:], _SMALL))
             case "divider":
                 return Rule(style="dim")
@@ -140,7 +141,3 @@ def _safe(text: str) -> str:
 
 def _text(value: object) -> str:
     return str(value.get("text") or "") if isinstance(value, dict) else ""
-
-
-def _objects(value: object) -> list[Mapping[str, object]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

@@ -34,6 +34,11 @@ class Card:
     over: bool
     said: str
 
+    @property
+    def at(self) -> Receipt:
+        """Slack's proof of it, by which it is edited and replied to."""
+        return Receipt(self.channel, self.ts)
+
     def is_of(self, event: Event, address: str) -> bool:
         """Whether a state of the same thing belongs on this card, or begins a new one."""
         if self.address != address:

@@ -43,7 +43,7 @@ def headline(event: Event) -> str:
     """What happened, in a few words: the title, with what the sign alone would leave open."""
     if event.kind is Kind.ALERT and event.type.endswith(".resolved"):
         return f"{event.title} resolved"
-    if event.kind is Kind.WORKFLOW and look(event) == _BAD:
+    if event.kind is Kind.WORKFLOW and has_failed(event):
         failed = next((step.name for step in event.steps if step.status in ("error", "failed")), "")
         return f"{event.title} at {failed}" if failed else event.title
     return event.title

@@ -12,6 +12,9 @@ from worker.telemetry import say
 
 log = logging.getLogger("worker.attempt")
 
+POSTING, EDITING = "chat.postMessage", "chat.update"
+METHODS = {Call.POST: POSTING, Call.REPLY: POSTING, Call.EDIT: EDITING, Call.NONE: ""}
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:

@@ -21,7 +21,7 @@ from worker.domain.errors import (
     Unlisted,
 )
 from worker.domain.folding import Call, Choice
-from worker.pipeline.attempt import Ended, Round, say_attempt
+from worker.pipeline.attempt import EDITING, Ended, Round, say_attempt
 from worker.pipeline.gateway import Sleep
 from worker.store.held import Left
 from worker.store.integrations import Integrations
@@ -37,7 +37,7 @@ TRIES_OF_UNLISTED = 5
 FAULT = "fault"  # of this program: tried as often as a code nobody has listed
 RECEIPT_KEPT_S = 25.0  # below the lease: as long as the lane is ours, its receipt can still be recorded
 RECEIPT_AGAIN_S = 0.5
-EDITING, EDITS_AGAIN_S = "chat.update", 1.0
+EDITS_AGAIN_S = 1.0
 THREAD_CLOSED = frozenset((
     "cannot_reply_to_message", "restricted_action_thread_locked", "restricted_action_non_threadable_channel",
 ))  # fmt: skip
@@ -118,23 +118,23 @@ class Recorder:
             return await self._edits_throttled(one, error)
         everyone = await self.allowances.close(one.workspace, one.channel, error.retry_after_s)
         say_attempt(one, logging.WARNING, Outcome.THROTTLED, error.code, error.retry_after_s, all=everyone)
-        left = await self.lanes.release(
-            one.held,
-            outcome=Outcome.THROTTLED if one.called else "",
-            code=error.code,
-            wait_s=error.retry_after_s,
-            reason=error.reason,
-        )
-        return Ended(left, error.retry_after_s, error.reason, failed=True)
+        return await self._lie_down(one, error, error.retry_after_s)
 
     async def _edits_throttled(self, one: Round, error: Throttled) -> Ended:
         """Nobody edits until then; the lane goes on with what it has to post."""
         await self.allowances.close_method(one.workspace, EDITING, error.retry_after_s)
         say_attempt(one, logging.WARNING, Outcome.THROTTLED, error.code, error.retry_after_s)
+        return await self._lie_down(one, error, EDITS_AGAIN_S)
+
+    async def _lie_down(self, one: Round, error: Throttled, wait_s: float) -> Ended:
         left = await self.lanes.release(
-            one.held, outcome=Outcome.THROTTLED, code=error.code, wait_s=EDITS_AGAIN_S, reason=error.reason
+            one.held,
+            outcome=Outcome.THROTTLED if one.called else "",
+            code=error.code,
+            wait_s=wait_s,
+            reason=error.reason,
         )
-        return Ended(left, EDITS_AGAIN_S, error.reason, failed=True)
+        return Ended(left, wait_s, error.reason, failed=True)
 
     async def _failed(self, one: Round, error: Refusal) -> Ended:
         wait_s = snooze_s(one.held.failures, self.jitter())

@@ -1,5 +1,6 @@
 """Render: what is told together becomes a message; of one entity here, of several in `digest.py`."""
 
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from worker.domain.event import Event, Kind
@@ -25,34 +26,28 @@ def message_of(folding: Folding, infrakitchen_url: str, *, may_repeat: bool = Fa
 def render(folding: Folding, *, infrakitchen_url: str = "", may_repeat: bool = False) -> Message:
     """The message of one entity: what, how bad, since when, where to click."""
     told = folding.lines[0]
-    event = told.event
-    sign, colour = look(event)
-    url = event_url(event, infrakitchen_url)
-    title = bold(headline(event), TITLE)
-    shown = " ".join((sign, *folding.mentions, link(url, title) if url else title))
-    blocks = [*_body(event), _small_print(told, url)]
-    if may_repeat:
-        blocks.append(Context((REPEAT_NOTE,)))
-    return Message(
-        text=plain_line(event, folding.mentions),
-        headline=(Section(shown),),
-        blocks=tuple(block for block in blocks if block is not None),
-        colour=colour,
-    )
+    url = event_url(told.event, infrakitchen_url)
+    return _message(folding, url, [*_body(told.event), _small_print(told, url)], may_repeat=may_repeat)
 
 
 def reply(folding: Folding, *, may_repeat: bool = False) -> Message:
     """What a card's thread tells, so that someone is told: what happened now, and the error."""
     event = folding.lines[0].event
-    sign, colour = look(event)
-    shown = " ".join((sign, *folding.mentions, bold(headline(event), TITLE)))
     blocks = [_section(code_block(event.error, ERROR)), Context((date(event.at_s),))]
-    if may_repeat:
-        blocks.append(Context((REPEAT_NOTE,)))
+    return _message(folding, "", blocks, may_repeat=may_repeat)
+
+
+def _message(folding: Folding, url: str, blocks: Sequence[Block | None], *, may_repeat: bool) -> Message:
+    """The headline of one entity, which leads to `url` if there is one, above blocks beside its colour."""
+    event = folding.lines[0].event
+    sign, colour = look(event)
+    title = bold(headline(event), TITLE)
+    shown = " ".join((sign, *folding.mentions, link(url, title) if url else title))
+    repeat = (Context((REPEAT_NOTE,)),) if may_repeat else ()
     return Message(
         text=plain_line(event, folding.mentions),
         headline=(Section(shown),),
-        blocks=tuple(block for block in blocks if block is not None),
+        blocks=(*(block for block in blocks if block is not None), *repeat),
         colour=colour,
     )
 

@@ -12,7 +12,7 @@ from worker.domain.errors import Fenced, NotYet, Refusal, Transient, Undeliverab
 from worker.domain.folding import Call, Choice
 from worker.domain.integration import Integration, Secret
 from worker.domain.message import Message
-from worker.pipeline.attempt import Ended, Round
+from worker.pipeline.attempt import EDITING, METHODS, POSTING, Ended, Round
 from worker.pipeline.connection import connected
 from worker.pipeline.fold import choose
 from worker.pipeline.gateway import Gateway, Sleep
@@ -35,8 +35,6 @@ log = logging.getLogger("worker.drain")
 
 BUDGET_S = 10.0  # far below the lease
 EDIT_WAIT_MOST_S = 5.0  # a lane that waits to edit looks now and then whether it has more to say
-POSTING, EDITING = "chat.postMessage", "chat.update"
-METHODS = {Call.POST: POSTING, Call.REPLY: POSTING, Call.EDIT: EDITING, Call.NONE: ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +133,9 @@ class Teller:
         cards = await lanes.cards(self.held.lane, abouts)
         choices = choose(told, cards, address.id, after_digest=self.after_digest)
         one.choice = choice = await self._allowed(one, choices)
-        if len(choice.ids) < len(one.taken) or METHODS[choice.call] != POSTING:
-            await lanes.keep(self.held, one.taken, choice.ids, method=METHODS[choice.call])
+        method = METHODS[choice.call]
+        if len(choice.ids) < len(one.taken) or method != POSTING:
+            await lanes.keep(self.held, one.taken, choice.ids, method=method)
             ids = set(choice.ids)
             one.taken = tuple(each for each in one.taken if each.delivery_id in ids)
         one.called, self.has_slot = choice.call is not Call.NONE, choice.call is Call.NONE
@@ -160,7 +159,7 @@ class Teller:
     async def _told(self, token: Secret, one: Round, choice: Choice) -> Receipt:
         """Slack's proof that it is told; of what a card shows already, that card."""
         gateway, base = self.tools.gateway, self.tools.infrakitchen_url
-        at = Receipt(choice.card.channel, choice.card.ts) if choice.card else Receipt("", "")
+        at = choice.card.at if choice.card else Receipt("", "")
         may_repeat = any(each.doubt for each in one.taken)
         match choice.call:
             case Call.NONE:
@@ -191,7 +190,6 @@ class Teller:
 
     async def _post(self, one: Round, send: Send) -> Receipt:
         tools, lanes = self.tools, self.tools.lanes
-        method = METHODS[one.choice.call] if one.choice else POSTING
 
         async def closing(error: Transient, wait_s: float) -> None:
             await lanes.close_attempt(self.held, Outcome.TRANSIENT, error.code, wait_s)
@@ -201,7 +199,7 @@ class Teller:
         try:
             return await post(
                 send, left_s=self._left_s, sleep=tools.sleep, closing=closing,
-                opening=partial(lanes.open_attempt, self.held, method),
+                opening=partial(lanes.open_attempt, self.held, METHODS[one.call]),
             )  # fmt: skip
         finally:
             one.post_s = tools.clock() - started

@@ -68,9 +68,10 @@ class Warner:
     async def look(self) -> Sequence[str]:
         """Warn of what parked since the last look: the lanes to wake."""
         awake: list[str] = []
-        for what in await self.upkeep.warnings(most=AT_ONCE):
+        waiting = await self.upkeep.warnings(most=AT_ONCE)
+        everyone = {one.id: one for one in await self.integrations.all()} if waiting and self.channels else {}
+        for what in waiting:
             if self.channels:
-                everyone = {one.id: one for one in await self.integrations.all()}
                 sort, _, name = what.partition(":")
                 saying = self._of_lane if sort == "lane" else self._of_integration
                 for lane, warning in await saying(name, everyone):

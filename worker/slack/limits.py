@@ -66,11 +66,11 @@ def near(sent: Mapping[str, object]) -> list[Use]:
 
 
 def _uses(sent: Mapping[str, object]) -> Iterator[Use]:
-    attachments = _objects(sent.get("attachments"))
+    attachments = objects(sent.get("attachments"))
     yield Use("text", units(str(sent.get("text") or "")), TEXT_MAX, "characters")
-    lists = {"blocks": _objects(sent.get("blocks"))}
+    lists = {"blocks": objects(sent.get("blocks"))}
     for number, attachment in enumerate(attachments, 1):
-        lists[f"blocks of attachment {number}"] = _objects(attachment.get("blocks"))
+        lists[f"blocks of attachment {number}"] = objects(attachment.get("blocks"))
     numbers: Counter[str] = Counter()
     for name, blocks in lists.items():
         yield Use(name, len(blocks), BLOCKS_MAX)
@@ -98,7 +98,7 @@ def _of_part(part: JsonObject, numbers: Counter[str]) -> Iterator[Use]:
         for place, element in enumerate(found, 1):
             of_one = f"{name.removesuffix('s')} {place} {whose}"
             yield Use(of_one, _length(element), row.characters, "characters")
-    for element in (*_objects([part.get("accessory")]), *_objects(part.get("elements"))):
+    for element in (*objects([part.get("accessory")]), *objects(part.get("elements"))):
         if element.get("type") in ROWS:
             yield from _of_part(element, numbers)
 
@@ -118,5 +118,6 @@ def _texts(value: object) -> int:
     return sum(_length(part) if name == "text" else _texts(part) for name, part in value.items())
 
 
-def _objects(value: object) -> list[JsonObject]:
+def objects(value: object) -> list[JsonObject]:
+    """The objects in a list, if it is one."""
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

@@ -120,7 +120,7 @@ class Integrations:
             ("ZADD", keys.named("probes"), 0, f"integration:{integration_id}"),  # should we die here
             (
                 "DEL",
-                f"{keys.integration_parked(integration_id)}:first",
+                keys.integration_parked_first(integration_id),
                 *(keys.directory(integration_id, part) for part in ("channels", "names", "people", "meta")),
             ),
             ("INCR", keys.version("integrations")),

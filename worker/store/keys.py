@@ -69,9 +69,17 @@ class Keys:
         """The card a thing has in a lane."""
         return self.lane(lane, f"card:{digest(about)}")
 
+    def integration(self, integration_id: str) -> str:
+        """What the keys of one integration begin with."""
+        return f"{self.prefix}:integration:{integration_id}"
+
     def integration_parked(self, integration_id: str) -> str:
         """Why an integration posts nothing; absent while it posts."""
-        return f"{self.prefix}:integration:{integration_id}:parked"
+        return f"{self.integration(integration_id)}:parked"
+
+    def integration_parked_first(self, integration_id: str) -> str:
+        """When it parked first; the scripts put its end to `integration_parked` themselves."""
+        return f"{self.integration_parked(integration_id)}:first"
 
     def pace(self, workspace: str, scope: str) -> str:
         """When the next slot of a conversation, of all posts or of a method is free."""

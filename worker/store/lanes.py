@@ -14,6 +14,7 @@ LEASE_MS = 30_000
 WAKE_MS = 5_000
 MOST_TAKEN = 10_000
 FEW = 50  # so many come with their bodies at once
+CARDS_AT_ONCE = 500
 HORIZON_MS = 3_700_000  # no lane lies down longer than Slack's longest Retry-After
 
 
@@ -116,8 +117,12 @@ class Lanes:
 
     async def cards(self, lane: str, abouts: Sequence[str]) -> dict[str, Card]:
         """The cards these things have in a lane, by what they are about."""
-        kept = await self._server.each([("GET", self._keys.card(lane, about)) for about in abouts])
-        return {about: unpack_card(text(one)) for about, one in zip(abouts, kept, strict=True) if one}
+        found: dict[str, Card] = {}
+        for start in range(0, len(abouts), CARDS_AT_ONCE):
+            some = abouts[start : start + CARDS_AT_ONCE]
+            kept = await self._server.command("MGET", *(self._keys.card(lane, about) for about in some))
+            found |= {about: unpack_card(text(one)) for about, one in zip(some, kept, strict=True) if one}
+        return found
 
     async def release(
         self,

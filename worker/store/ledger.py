@@ -38,7 +38,7 @@ class LaneCount:
 async def take_census(server: Server) -> tuple[Balance, list[LaneCount]]:
     """The balance, and every lane that waits or is parked, as of one moment."""
     keys = server.keys
-    prefixes = (keys.lane(""), f"{keys.prefix}:integration:")
+    prefixes = (keys.lane(""), keys.integration(""))
     counters, *flat = await server.script("census", (keys.named("lanes"), keys.named("ledger")), prefixes)
     lanes = [LaneCount(text(a), int(b), text(c), text(d)) for a, b, c, d in _in_fours(flat)]
     return _balance(fields(counters), lanes), lanes

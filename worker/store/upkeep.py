@@ -49,8 +49,8 @@ class Upkeep:
 
     async def due_probes(self, *, again_in_s: float, most: int) -> list[str]:
         """What is parked and should be looked at now (`lane:L`, `integration:I`); each is due again later."""
-        prefix = f"{self._keys.prefix}:integration:"
-        arguments = (most, int(again_in_s * 1000), prefix, FIRST_PROBE_MS, LONGEST_PROBE_MS)
+        prefix, longest_ms = self._keys.integration(""), int(again_in_s * 1000)
+        arguments = (most, longest_ms, prefix, FIRST_PROBE_MS, LONGEST_PROBE_MS)
         return texts(await self._server.script("due_probes", (self._keys.named("probes"),), arguments))
 
     async def probe_soon(self, what: str, in_s: float) -> None:
