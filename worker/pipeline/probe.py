@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.domain.delivery import Address, Destination, destination_form, lane_parts
-from worker.domain.errors import Blocked, NotYet, Refusal, Scope
+from worker.domain.errors import Blocked, NotYet, Refusal, Scope, filled
+from worker.domain.integration import Integration, Secret
 from worker.pipeline.connect import with_identity
 from worker.pipeline.gateway import Gateway
 from worker.pipeline.resolve import Resolver
@@ -51,52 +52,55 @@ class Prober:
     async def probe(self, what: str) -> Sequence[str]:
         """Look at `lane:L` or `integration:I`: the lanes to wake."""
         sort, _, name = what.partition(":")
+        id_, destination = lane_parts(name)
+        connection = (await self.integrations.connections()).get(id_)
+        if connection is None and sort == "integration":
+            await self.integrations.resume(id_, enable=True)  # its lanes are parked one by one
+        if connection is None or connection.token is None:
+            return ()
+        integration, token = connection.integration, connection.token
         try:
-            return await (self._lane(name) if sort == "lane" else self._integration(name))
+            if sort == "lane":
+                return await self._lane(name, destination, integration, token)
+            return await self._integration(integration, token)
         except NotYet as error:
             # Of many that are parked, some were not looked at: they are first when Slack may be asked again.
             await self.upkeep.probe_soon(what, error.wait_s * (1 - self.jitter() / 2))
             return ()
         except Refusal as error:
-            say(log, logging.INFO, "still parked", probed=what, reason=error.reason)
+            names = {"integration": integration.name, "bot": integration.bot_name, "channel": destination}
+            say(log, logging.INFO, "still parked", probed=what, reason=filled(error.reason, **names))
             return ()
 
-    async def _integration(self, id_: str) -> Sequence[str]:
+    async def _integration(self, known: Integration, token: Secret) -> Sequence[str]:
         """Its token works again, the same string or another: everything of it goes on."""
-        connection = (await self.integrations.connections()).get(id_)
-        if connection is None:
-            await self.integrations.resume(id_, enable=True)  # its lanes are parked one by one
-            return ()
-        if connection.token is None:
-            return ()
-        identity = await self.gateway.identify(connection.token)
-        integration = with_identity(connection.integration, identity)
-        code = await self.integrations.parked_code(id_)
+        identity = await self.gateway.identify(token)
+        integration = with_identity(known, identity)
+        code = await self.integrations.parked_code(known.id)
         # Where Slack does not say what was granted, a post finds out.
         if code == "disabled" or (
             code == "missing_scope" and identity.scopes and TO_POST not in identity.scopes
         ):
             return ()
-        waited = await self.integrations.resume(id_)
-        if integration != connection.integration:
+        waited = await self.integrations.resume(known.id)
+        if integration != known:
             await self.integrations.save(integration)  # last: after a crash before it, one more look
         say(log, logging.WARNING, "integration works again", integration=integration.name, lanes=waited)
         return ()  # its lanes are due now: the sweep wakes them
 
-    async def _lane(self, lane: str) -> Sequence[str]:
+    async def _lane(
+        self, lane: str, destination: str, integration: Integration, token: Secret
+    ) -> Sequence[str]:
         note = await self.upkeep.lane_note(lane)
-        integration_id, destination = lane_parts(lane)
-        connection = (await self.integrations.connections()).get(integration_id)
-        if connection is None or connection.token is None or not note["parked"]:
+        if not note["parked"]:
             return ()
         certain = seen_by_looking(destination, note["parked"])
         if certain:
             pinned = Address(note["address"], note["name"]) if note["address"] else None
             try:
                 await self.resolver.resolve(
-                    lane, destination, pinned, connection.integration, connection.token,
-                    budget_s=BUDGET_S, fresh=True,
-                )  # fmt: skip
+                    lane, destination, pinned, integration, token, budget_s=BUDGET_S, fresh=True
+                )
             except Blocked as error:
                 if not _is_news(error, note):
                     raise

@@ -1,5 +1,7 @@
 """Probing what is parked: it goes on by itself once the cause is gone, and only then."""
 
+import logging
+
 import pytest
 from fake_slack import identity
 from pipeline_house import House, alert
@@ -251,6 +253,19 @@ async def test_a_disabled_integration_is_not_switched_on_by_a_probe(house: House
     await look(house, WHOLE)
     [found] = await house.made.integrations.all()
     assert found.state == "disabled"
+
+
+async def test_what_is_still_parked_is_said_with_the_names_people_know(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.slack.change("C0000001", is_member=False)
+    await house.tell(alert())
+    caplog.set_level(logging.INFO)
+    await look(house, LANE)
+    house.slack.faults["xoxb-1"] = "token_revoked"
+    await look(house, WHOLE)
+    said = [vars(line)["reason"] for line in caplog.records if line.message == "still parked"]
+    assert said == ["@infrakitchen is not a member of #ops", "The token of acme was revoked"]
 
 
 async def test_an_integration_that_is_gone_is_probed_no_more(house: House) -> None:
