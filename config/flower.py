@@ -4,10 +4,12 @@
 this prints where `flowerconfig.py` is.
 """
 
+import logging.config
 import re
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from config.logs import log_config
 from config.settings import Settings
 
 COLUMNS = "name,state,args,kwargs,retries,exception,result,received,runtime,worker,uuid"
@@ -62,7 +64,13 @@ def flower_options(settings: Settings) -> dict[str, object]:
         "tasks_columns": COLUMNS,
         "format_task": as_people_read_it,
         "purge_offline_workers": 3600,
+        "logging": "none",  # Tornado's own lines would know neither LOG_FORMAT nor what to leave out
     }
+
+
+def log_as_we_do(settings: Settings) -> None:
+    """Have Flower log like all others; Tornado has set up its own lines before it reads our options."""
+    logging.config.dictConfig(log_config(settings))
 
 
 def list_all_queues() -> None:

@@ -1,7 +1,9 @@
 """What Flower runs when it starts (`--conf`): each name that is one of its options is set."""
 
-from config.flower import flower_options, list_all_queues
+from config.flower import flower_options, list_all_queues, log_as_we_do
 from config.settings import Settings
 
-globals().update(flower_options(Settings.load()))
+settings = Settings.load()
+globals().update(flower_options(settings))
+log_as_we_do(settings)
 list_all_queues()

@@ -1,5 +1,6 @@
 """Flower shows what matters, keeps it, and serves this machine only unless there are credentials."""
 
+import logging
 import runpy
 import stat
 from collections.abc import Iterator
@@ -11,18 +12,28 @@ from celery import Celery
 from flower.options import default_options
 from flower.views import BaseHandler
 from flower.views.tasks import visible_task_columns
+from tornado.log import enable_pretty_logging
 
 import config.flower
 from config.celeryconfig import celery_config
 from config.flower import as_people_read_it, flower_options, list_all_queues
+from config.logs import QUIET, JsonLines
 from config.settings import Settings
+
+FLOWERCONFIG = str(Path(config.flower.__file__).with_name("flowerconfig.py"))
 
 
 @pytest.fixture(autouse=True)
 def flower_as_it_was() -> Iterator[None]:
     before = BaseHandler.get_active_queue_names
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     yield
     BaseHandler.get_active_queue_names = before
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def options(folder: Path, **settings: Any) -> dict[str, Any]:
@@ -74,8 +85,18 @@ def test_the_file_for_conf_sets_options_and_nothing_else_of_flowers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    names = set(runpy.run_path(str(Path(config.flower.__file__).with_name("flowerconfig.py"))))
+    names = set(runpy.run_path(FLOWERCONFIG))
     assert names & set(default_options.as_dict()) == set(options(tmp_path))
+
+
+def test_its_log_lines_are_like_all_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOG_LEVEL", "DEBUG")
+    enable_pretty_logging(default_options)  # what Tornado does before it reads our options
+    assert runpy.run_path(FLOWERCONFIG)["logging"] == "none"
+    root = logging.getLogger()
+    assert [type(one.formatter) for one in root.handlers] == [JsonLines]
+    assert root.level == logging.DEBUG
 
 
 def test_run_as_a_module_it_prints_where_the_file_is(capsys: pytest.CaptureFixture[str]) -> None:
