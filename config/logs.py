@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 
 from config.settings import Settings
 
-_TOKEN = re.compile(r"\b(xox[a-z]|xapp|xwfp)[-.][\w.%-]+", re.IGNORECASE)
-_LOGIN = re.compile(r"\b((?:rediss?|sentinel)://)[^\s/@]*@")
+# No word boundary in front: in JSON a token on a line of its own stands behind the n of `\n`. Letters of both
+# cases are written out: that is several times faster than IGNORECASE, for every line.
+_TOKEN = re.compile(r"([xX](?:[oO][xX][a-zA-Z]|[aA][pP]{2}(?=-\d)|[wW][fF][pP]))[-.][\w.%-]+")
+_LOGIN = re.compile(r"((?:rediss?|sentinel)://)[^\s/@]*@")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "exc_text"}
 
 QUIET = {
