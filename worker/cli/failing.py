@@ -1,12 +1,15 @@
-"""How a command ends: 0 done, 1 failed with one line on stderr, 2 wrong use."""
+"""How a command ends: 0 done, 1 failed with one line on stderr, 2 wrong use. It never says a token."""
 
+import io
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 import click
 
+from config.logs import redact
 from config.settings import SettingsError
 from worker.domain.errors import Problem, Refusal
 from worker.store.server import Unavailable
@@ -20,7 +23,9 @@ def told_in_one_line(command: click.Command, arguments: Sequence[str] | None) ->
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        click.echo(redact(said.getvalue()), err=True, nl=False)  # it repeats what was typed
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
@@ -34,9 +39,12 @@ def told_in_one_line(command: click.Command, arguments: Sequence[str] | None) ->
         return _say(f"Slack refused: {error.reason}")
     except Unavailable as error:
         return _say(f"Redis does not answer ({error}): start it, or correct REDIS_URL.")
+    except Exception:  # noqa: BLE001  # a fault of ours: told whole
+        click.echo(redact(traceback.format_exc()), err=True, nl=False)
+        return 1
     return 0
 
 
 def _say(line: str) -> int:
-    click.echo(f"Error: {line}", err=True)
+    click.echo(redact(f"Error: {line}"), err=True)
     return 1
