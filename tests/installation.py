@@ -34,7 +34,17 @@ from worker.store.server import text
 from worker.store.vault import generate_key
 
 STREAM = "infrakitchen:events"
-WORKER = ("celery", "-A", "worker", "worker", "-Q", "lanes,upkeep", "--without-gossip", "--without-mingle")
+WORKER = (
+    "celery",
+    "-q",
+    "-A",
+    "worker",
+    "worker",
+    "-Q",
+    "lanes,upkeep",
+    "--without-gossip",
+    "--without-mingle",
+)
 INGEST = ("ik-slack", "ingest")
 LOOK_EVERY_S = 0.05
 OUR_SETTINGS = {f"{name}{end}".upper() for name in Settings.model_fields for end in ("", "_file")}

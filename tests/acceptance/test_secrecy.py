@@ -1,22 +1,23 @@
-"""A token is nowhere to be read: not in Redis, its files, a log, Flower or what a command says."""
+"""A token is nowhere to be read: not in Redis, Flower, a file, a log, a traceback, nor what commands say."""
 
+import asyncio
 import base64
 import json
-import subprocess
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from functools import partial
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import aiohttp
+import click
 import pytest
-from installation import Installation, alert, until
+from installation import Installation, Program, Told, alert, program, until
 
-import config
+from worker.cli import cli
+from worker.cli.procfile import procfile
+from worker.sandbox.faults import NOT_STORED, STORED
 from worker.sandbox.machine import free_port
 
-FLOWER = Path(config.__file__).with_name("flowerconfig.py")
-
+UNKNOWN = "xoxb-1-not-known"
+LOGIN = ("ops", "what-nobody-may-read")
 READ = {
     "string": lambda key: ("GET", key),
     "hash": lambda key: ("HGETALL", key),
@@ -25,6 +26,30 @@ READ = {
     "zset": lambda key: ("ZRANGE", key, 0, -1, "WITHSCORES"),
     "stream": lambda key: ("XRANGE", key, "-", "+"),
 }
+WIRE_FAULTS = sorted((NOT_STORED | STORED) - {"rate_limited"})  # which is half a minute's wait
+CODES = ("internal_error", "service_unavailable", "restricted_action", "msg_too_long", "never_heard_of")
+CHANGING = {
+    "integrations add", "integrations rotate", "channels refresh", "publish",
+    "subscriptions add", "subscriptions apply", "subscriptions test",
+}  # fmt: skip
+"""Commands that take `--json` too; the others with it only read."""
+
+TASKS_TABLE = (
+    "draw=1&start=0&length=1000&search[value]=&order[0][column]=0&order[0][dir]=asc&columns[0][data]=name"
+)
+FLOWER_PAGES = (
+    "/", "/broker", "/tasks", f"/tasks/datatable?{TASKS_TABLE}", "/workers?json=1", "/metrics",
+    "/api/workers?refresh=1", "/api/queues/length", "/api/tasks", "/api/task/types",
+)  # fmt: skip
+
+SEEN = dict.fromkeys(("appendonly", "flower/state", "worker.log", "Flower's", "Redis holds"), b"acme") | {
+    "flower.log": b"kombu", "a command said": b"integrations", "the arguments of": b"celery",
+}  # fmt: skip
+"""What was looked into, with a word that stands there for sure."""
+
+CELERYS_LAST_WORDS = {"", "worker: Warm shutdown (MainProcess)"}
+
+Found = dict[str, bytes]
 
 
 async def everything_in_redis(one: Installation) -> AsyncIterator[bytes]:
@@ -34,103 +59,216 @@ async def everything_in_redis(one: Installation) -> AsyncIterator[bytes]:
         yield key + repr(await one.redis.execute_command(*READ[kind](key))).encode()
 
 
-def spellings(token: str) -> list[bytes]:
-    """A token as it is, without its prefix, and in base64 at each of the three offsets."""
-    bare = token.partition("-")[2].encode()
-    encoded = [base64.b64encode(b"x" * offset + token.encode())[4:-4] for offset in range(3)]
-    return [token.encode(), bare, *encoded]
+def spellings(secret: str) -> list[bytes]:
+    """A secret as it is, without a token's prefix, and in base64 at each of the three offsets."""
+    bare = secret.partition("-")[2] or secret
+    encoded = [base64.b64encode(b"x" * offset + secret.encode())[4:-4] for offset in range(3)]
+    return [secret.encode(), bare.encode(), *encoded]
 
 
-READING = (
-    ("integrations", "list"), ("integrations", "show", "acme"), ("channels", "list"), ("channels", "refresh"),
-    ("subscriptions", "list"), ("deliveries", "list"), ("parked", "list"), ("dead-letters", "list"),
-    ("ledger",), ("explain", "evt-0"), ("doctor",), ("integrations", "test", "acme"),
-)  # fmt: skip
-PAGES = ("api/tasks", "api/workers?refresh=1", "api/queues/length", "metrics", "tasks", "workers", "broker")
-LOGIN = ("ann", "flower-password")
+def readable_in(found: Mapping[str, bytes], secrets: Iterable[str]) -> set[str]:
+    """Where any spelling of any secret stands."""
+    forms = [form for secret in secrets for form in spellings(secret)]
+    return {name for name, text in found.items() for form in forms if form in text}
+
+
+def reading_commands() -> Iterator[str]:
+    """Every command that takes `--json` and changes nothing."""
+
+    def below(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+        if not isinstance(command, click.Group):
+            yield path, command
+            return
+        with click.Context(command) as context:
+            for name in command.list_commands(context):
+                if child := command.get_command(context, name):
+                    yield from below(child, f"{path} {name}".strip())
+
+    for path, command in below(cli, ""):
+        if path not in CHANGING and any(one.name == "as_json" for one in command.params):
+            yield path
+
+
+@pytest.fixture
+async def watched(fast: Installation) -> Installation:
+    """One that logs all it can, with a channel for each fault, and Flower."""
+    fast.environment |= {"LOG_LEVEL": "DEBUG", "FLOWER_PORT": str(free_port())}
+    fast.environment["FLOWER_BASIC_AUTH"] = ":".join(LOGIN)
+    for name in ("ops", "crash", "dead", *faults(fast)):
+        fast.workspace.add_channel(name)
+    await fast.connect("#ops", "#crash", "#dead", *(f"#{name}" for name in faults(fast)))
+    return fast
+
+
+def faults(one: Installation) -> dict[str, str]:
+    """By the channel that meets it; one of Slack's codes repeats the token."""
+    return {f"f{n:02}": fault for n, fault in enumerate((*WIRE_FAULTS, *CODES, one.workspace.token))}
+
+
+def start_flower(one: Installation) -> Program:
+    """As the Procfile has it."""
+    (line,) = [found.command for found in procfile(Path(__file__).parents[2]) if found.name == "flower"]
+    path = f"{Path(program('celery')).parent}:/usr/bin:/bin"
+    return one.start("flower", ("/bin/sh", "-c", f"exec {line}"), PATH=path)
 
 
 @pytest.mark.slow
-async def test_no_token_and_no_key_is_anywhere_whatever_went_wrong(fast: Installation):
-    fast.workspace.add_channel("ops")
-    login = {"FLOWER_BASIC_AUTH": ":".join(LOGIN), "FLOWER_PORT": str(free_port())}
-    fast.environment |= {"LOG_LEVEL": "DEBUG", **login}
-    tokens = [fast.workspace.token, fast.workspace.add_token(), fast.workspace.add_token()]
-    said = [await fast.cli("integrations", "add", "acme", "--token-stdin", given=tokens[0])]
-    rules = '[{"destination": "#ops"}, {"destination": "ann@example.com", "project": "broken"}]'
-    said += [await fast.cli("subscriptions", "apply", "-", given=rules)]
-    flower = fast.start("flower", ("celery", "-q", "-A", "worker", "flower", f"--conf={FLOWER}"))
-    programs = [fast.ingest(), fast.worker(SLACK_BOT_TOKEN=tokens[2]), flower]
-    seen = [page async for page in pages(fast.environment["FLOWER_PORT"], *PAGES)]  # it listens from now on
+async def test_no_secret_is_to_be_read_anywhere_whatever_went_wrong(watched: Installation):
+    one = watched
+    tokens = [one.workspace.token, one.workspace.add_token(), one.workspace.add_token(), UNKNOWN]
+    secrets = [*tokens, *key_of(one), LOGIN[1]]
+    first = one.worker()
+    flower, ingest = start_flower(one), one.ingest()
+    await one.running(first, ingest)
 
-    await go_wrong(fast)
-    fast.workspace.revoke(tokens[0])
-    await fast.publish(alert(5))
-    await until(lambda: programs[1].lines("integration parked"), "the integration parks")
-    said += [await fast.cli("integrations", "test", "acme")]
-    said += [await fast.cli("integrations", "rotate", "acme", "--token-stdin", given=tokens[1])]
-    said += [await fast.cli("integrations", "rotate", "acme", "--token-stdin", given="xoxb-1-not-known")]
-    assert [one.code for one in said] == [0, 0, 1, 0, 1]
-    await until(lambda: told(fast, 6), "all but the broken one are told")
-    assert "Traceback" in programs[1].log
-    said += [await fast.cli(*words, "--json") for words in READING]
+    await all_faults(one)
+    worker = await dies_while_posting(one, first, SLACK_BOT_TOKEN=tokens[2])
+    said = [await spoilt_integration(one, worker)]
+    said += await revoked_and_rotated(one, worker, tokens[1])
+    found = {f"Flower's {page}": text for page, text in (await flower_shows(one)).items()}
+    found |= {f"the arguments of {each.name}": arguments_of(each.pid) for each in (worker, ingest, flower)}
+    found["the arguments of Redis"] = arguments_of((await one.redis.info("server"))["process_id"])
+    assert [await each.stop() for each in (flower, worker, ingest)] == [0, 0, 0]
+    found |= {f"what Redis holds ({n})": held async for n, held in _numbered(everything_in_redis(one))}
+    found |= {str(path): path.read_bytes() for path in one.directory.rglob("*") if path.is_file()}
+    found |= {f"what a command said ({n})": f"{told}".encode() for n, told in enumerate(said)}
 
-    async def shown() -> list[tuple[str, bytes]]:
-        return [page async for page in pages(fast.environment["FLOWER_PORT"], *PAGES)]
-
-    seen += await until(shown, "Flower's pages")
-    tasks = json.loads(dict(seen)["api/tasks"])
-    assert tasks, "Flower has seen what happened"
-    details = [f"{place}/{next(iter(tasks))}" for place in ("task", "api/task/info")]
-    seen += [page async for page in pages(fast.environment["FLOWER_PORT"], *details)]
-    assert await flower.stop() == 0  # it writes its state down
-
-    found = {f"what Redis holds ({n})": held async for n, held in _numbered(everything_in_redis(fast))}
-    found |= {str(path): path.read_bytes() for path in fast.directory.rglob("*") if path.is_file()}
-    found |= {f"what a command said ({n})": f"{one}".encode() for n, one in enumerate(said)}
-    found |= {f"Flower's {name}": page for name, page in seen}
-    assert sum("appendonly" in name for name in found) >= 1
-    assert any("flower/state" in name for name in found)
-    assert all(one.log for one in programs)
-    key = fast.environment["ENCRYPTION_KEY"].encode()
-    forms = [form for one in (*tokens, "xoxb-1-not-known") for form in spellings(one)]
-    forms += [key, base64.b64decode(key)]
-    assert {name for name, text in found.items() for form in forms if form in text} == set()
-    for one in programs[:2]:
-        listed = subprocess.run(["ps", "-o", "args=", "-p", str(one.pid)], capture_output=True, check=True)
-        assert b"ik-slack" in listed.stdout or b"celery" in listed.stdout
-        assert b"xox" not in listed.stdout, "other users of the machine see a program's arguments"
+    for part, word in SEEN.items():
+        assert any(part in name and word in text for name, text in found.items()), f"nothing from {part}"
+    logs = [line for each in (first, worker, ingest, flower) for line in each.log.splitlines()]
+    assert {line for line in logs if not line.startswith("{")} <= CELERYS_LAST_WORDS, "passed no redaction"
+    assert readable_in(found, secrets) == set()
 
 
-async def go_wrong(one: Installation) -> None:
-    """Five ways in which Slack fails, each told in the end, and a record that our own code falls over."""
-    for number, fault in enumerate(("http_500", "reset_after", "bad_json", "json_list", "ratelimited")):
-        one.sandbox.fault(fault)
-        await one.publish(alert(number))
-        await one.settled(number + 1)
-    assert not one.sandbox.faults
-    await one.redis.hset("ik:directory:acme:people", "ann@example.com", "no JSON")
-    await one.publish(alert(100, "broken"))
+def key_of(one: Installation) -> list[str]:
+    """The encryption key as it is set, and the Fernet key that is in it."""
+    key = one.environment["ENCRYPTION_KEY"]
+    return [key, base64.b64decode(key).decode()]
 
 
-async def told(one: Installation, count: int) -> bool:
-    return (await one.balance()).delivered + (await one.balance()).merged >= count
+async def all_faults(one: Installation) -> None:
+    """Each channel meets its fault and is told all the same; one message is a dead letter."""
+    for channel, fault in faults(one).items():
+        one.sandbox.fault(fault, channel=channel, delay_s=1)
+    one.sandbox.fault("invalid_blocks", channel="dead", times=2)
+    channels = ("dead", *faults(one))
+    await one.publish(*(alert(number, channel) for number, channel in enumerate(channels)))
+
+    async def settled() -> bool:
+        balance = await one.balance()
+        return balance.delivered == len(channels) - 1 and balance.dead == 1
+
+    await until(settled, "each fault is over", told=one.sandbox.faults.told)
 
 
-async def pages(port: str, *paths: str) -> AsyncIterator[tuple[str, bytes]]:
-    """What Flower answers to those who may look."""
-    login = {"Authorization": f"Basic {base64.b64encode(':'.join(LOGIN).encode()).decode()}"}
-    async with aiohttp.ClientSession(headers=login) as session:
+async def dies_while_posting(one: Installation, worker: Program, **more: str) -> Program:
+    """kill -9, with a post on its way: the next worker."""
+    one.sandbox.fault("slow", channel="crash")
+    calls = one.sandbox.calls["chat.postMessage"]
+    await one.publish(alert(100, "crash"))
+    await until(lambda: one.sandbox.calls["chat.postMessage"] > calls, "it posts")
+    await worker.kill()
+    await lease_ends(one)
+    following = one.worker(**more)
+    await until(lambda: following.lines("attempt"), "the next worker tells it")
+    return following
 
-        async def page(path: str) -> bytes | None:
-            with suppress(aiohttp.ClientConnectionError):
-                async with session.get(f"http://127.0.0.1:{port}/{path}") as answer:
-                    assert answer.status == 200, (path, answer.status)
-                    return await answer.read()
-            return None
 
-        for path in paths:
-            yield path, await until(partial(page, path), f"Flower answers {path}")
+async def spoilt_integration(one: Installation, worker: Program) -> Told:
+    """A traceback in a task and in a command, which is the answer."""
+    kept = await one.redis.hget("ik:integrations", "acme")
+    await _integration(one, json.dumps({**json.loads(kept), "spoilt": True}))
+    await one.publish(alert(101, "crash"))
+    await until(lambda: "slack.drain" in worker.log and "TypeError" in worker.log, "a task fails")
+    said = await one.cli("integrations", "list")
+    assert (said.code, "Traceback" in said.err) == (1, True)
+    await _integration(one, kept)
+    await lease_ends(one)
+    return said
+
+
+async def lease_ends(one: Installation) -> None:
+    """Nobody holds the lane or sweeps any more, as half a minute later."""
+    await one.redis.delete("ik:lane:acme/#crash:lease", "ik:lock:sweep")
+    await one.redis.zadd("ik:due", {"acme/#crash": 1})
+
+
+async def _integration(one: Installation, kept: str | bytes) -> None:
+    await one.redis.hset("ik:integrations", "acme", kept)
+    await one.redis.incr("ik:version:integrations")
+
+
+async def revoked_and_rotated(one: Installation, worker: Program, new: str) -> list[Told]:
+    """Parked, looked at with every command that reads, and given another token: what commands said.
+
+    With the new token in hand, the worker trips over a spoilt record.
+    """
+    one.workspace.revoke(one.workspace.token)
+    await one.publish(alert(102))
+    await until(lambda: worker.lines("integration parked"), "the integration parks")
+    said = await all_that_reads(one)
+    waiting = f"ik:delivery:{(await one.deliveries())[-1].id}"
+    accepted = await one.redis.hget(waiting, "accepted")
+    await one.redis.hset(waiting, "accepted", "spoilt")
+    rotate = ("integrations", "rotate", "acme", "--token-stdin")
+    said += [await one.cli(*rotate, given=UNKNOWN), await one.cli(*rotate, given=new)]
+    assert [told.code for told in said[-2:]] == [1, 0]
+    await until(lambda: worker.lines("a fault of this program"), "it trips")
+    await one.redis.hset(waiting, "accepted", accepted)
+    await until(lambda: one.messages("#ops"), "all goes on")
+    return said
+
+
+async def all_that_reads(one: Installation) -> list[Told]:
+    """What each command says that reads, as JSON, and the checks in words."""
+    subscription = (await one.made.subscriptions.all())[0].id
+    letter = (await one.made.dead_letters.all())[0].id
+    event = one.directory / "event.json"
+    event.write_text(json.dumps(alert(1)))
+    about = {
+        "integrations show": ("acme",),
+        "integrations test": ("acme",),
+        "subscriptions show": (subscription,),
+        "deliveries show": ((await one.deliveries())[0].id,),
+        "dead-letters show": (letter,),
+        "explain": ("evt-1",),
+        "preview": (f"{event}",),
+    }
+    asked = [(*path.split(), *about.get(path, ()), "--json") for path in reading_commands()]
+    said = await asyncio.gather(*(one.cli(*words) for words in (*asked, ("doctor",))))
+    for words, told in zip(asked, said, strict=False):
+        assert json.loads(told.out) is not None, f"{words}: {told}"
+    return said
+
+
+async def flower_shows(one: Installation) -> Found:
+    """Its pages and what its API answers, of every task too."""
+    base = f"http://127.0.0.1:{one.environment['FLOWER_PORT']}"
+    shown: Found = {}
+    login = base64.b64encode(":".join(LOGIN).encode()).decode()
+    async with aiohttp.ClientSession(base, headers={"Authorization": f"Basic {login}"}) as session:
+
+        async def get(page: str) -> bytes:
+            async with session.get(page) as answer:
+                assert answer.status == 200, f"{page}: {answer.status}"
+                return await answer.read()
+
+        async def tasks() -> dict[str, dict[str, str]]:
+            found = json.loads(await get("/api/tasks"))
+            seen = {(task["name"], task["state"]) for task in found.values()}
+            return found if {("slack.drain", "FAILURE"), ("slack.dead_letter", "PENDING")} <= seen else {}
+
+        ids = await until(tasks, "Flower knows of the task that failed and of the dead letter")
+        pages = (*FLOWER_PAGES, *(f"{page}/{id_}" for id_ in ids for page in ("/task", "/api/task/info")))
+        for page in pages:
+            shown[page] = await get(page)
+    assert any(b"TypeError" in text for page, text in shown.items() if page.startswith("/task/"))
+    return shown
+
+
+def arguments_of(pid: int) -> bytes:
+    """What other users of the machine see of a process."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 async def _numbered(held: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes]]:
