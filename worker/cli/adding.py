@@ -83,7 +83,8 @@ async def _added(made: "Services", rule: Rule, integration_name: str | None) -> 
         new = rule.model_copy(update={"id": f"sub-{secrets.token_hex(4)}"})
         now_ms = await made.server.now_ms()
         await change_subscriptions(made, save=[subscription_of(new, new.id, integration.id, now_ms)])
-    said += await warnings(made, integration, [rule.destination])
+    # Asked anew: a channel made under the name that another one had is not to be taken for that one.
+    said += await warnings(made, integration, [rule.destination], fresh=True)
     return found or new, found is None, said
 
 

@@ -73,14 +73,16 @@ async def check(made: "Services", integration: Integration, destination: str, *,
     return Check(destination, True, f"can be posted to ({where})")
 
 
-async def warnings(made: "Services", integration: Integration, destinations: Iterable[str]) -> list[str]:
+async def warnings(
+    made: "Services", integration: Integration, destinations: Iterable[str], *, fresh: bool = False
+) -> list[str]:
     """What keeps new subscriptions from being told, with the step; asks until Slack gives no answer."""
     said = []
     if integration.state is not Health.ACTIVE:
         said.append(f"Integration {integration.name} is {integration.state}. {integration.hint}")
     for destination in destinations:
         is_user = destination_form(destination) is Destination.USER_ID  # of whom nothing is remembered
-        found = await reach(made, integration, destination, fresh=is_user)
+        found = await reach(made, integration, destination, fresh=fresh or is_user)
         if isinstance(found, Address):
             continue
         state = "cannot be posted to yet" if found.asked else "may not be ready to be posted to"

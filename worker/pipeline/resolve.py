@@ -133,8 +133,12 @@ class Resolver:
                 return None
 
         async def named() -> Conversation | None:
-            known = await self.directory.by_name(integration.id, name.removeprefix("#"))
-            return None if known is None or known.id in gone else await there(known.id, known)
+            wanted = name.removeprefix("#")
+            known = await self.directory.by_name(integration.id, wanted)
+            if known is None or known.id in gone or known.name != wanted:
+                return None
+            found = await there(known.id, known)
+            return found if found and found.name == wanted else None  # else it was renamed since the read
 
         found = None
         if pinned is not None:

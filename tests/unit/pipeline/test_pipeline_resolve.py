@@ -224,6 +224,19 @@ async def test_a_pinned_id_survives_a_rename(house: House) -> None:
     assert (await house.note())["name"] == "#operations"
 
 
+@pytest.mark.parametrize("is_noted", [True, False])
+async def test_a_name_that_went_to_another_channel_since_the_read_is_that_channels(
+    house: House, is_noted: bool
+) -> None:
+    await read(house)
+    house.slack.change("C0000001", name="operations")
+    house.slack.add_channel("C0000002", "ops")
+    if is_noted:
+        await resolve(house, "C0000001", fresh=True)
+    house.pass_time(11)
+    assert await resolve(house, fresh=not is_noted) == Address("C0000002", "#ops")
+
+
 async def test_a_channel_deleted_and_made_anew_is_found_under_its_name(house: House) -> None:
     pinned = await resolve(house)
     del house.slack.channels["C0000001"]
