@@ -17,7 +17,7 @@ def event(id_: str, entry_id: str = "1-1", source: str = "/ik") -> Event:
 
 
 def accepted(one: Event, *, is_repeat: bool = False, suppressed: str = "") -> Accepted:
-    return Accepted(event_ref(one.source, one.id), one.entry_id, is_repeat, suppressed)
+    return Accepted(event_ref(one.source, one.id), one.entry_id, one.kind, is_repeat, suppressed)
 
 
 async def begin(world: World, one: Event, body: bytes = b"{}") -> str:

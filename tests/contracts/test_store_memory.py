@@ -54,7 +54,9 @@ async def pending(world: World, count: int) -> None:
                 for (event, _), ref in zip(events, refs, strict=True)
             ],
         )
-        await world.events.accept(STREAM, "ik-slack", [Accepted(ref, "1-1", is_repeat=False) for ref in refs])
+        await world.events.accept(
+            STREAM, "ik-slack", [Accepted(ref, "1-1", Kind.ALERT, is_repeat=False) for ref in refs]
+        )
 
 
 async def test_a_pending_delivery_takes_less_than_two_kilobytes(real):

@@ -214,3 +214,9 @@ async def test_a_group_that_was_removed_is_noticed(world: World):
         with pytest.raises(Unavailable, match=r"NOGROUP|[Nn]o such"):
             await step
     await stream.join()
+
+
+async def test_a_stream_is_there_once_somebody_joined_it(world: World):
+    assert not await world.stream().is_there()
+    await world.stream().join()
+    assert await world.stream().is_there()

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from celery import Celery
 
@@ -34,12 +35,14 @@ from worker.store.events import Events
 from worker.store.integrations import Integrations
 from worker.store.keys import Keys
 from worker.store.lanes import Lanes
+from worker.store.metrics import Metrics
 from worker.store.pace import Pace, Rate
 from worker.store.server import Server
 from worker.store.stream import EventStream
 from worker.store.subscriptions import Subscriptions
 from worker.store.upkeep import Upkeep
 from worker.store.vault import Vault
+from worker.telemetry import COUNTERS
 
 WORKSPACE_SHARE_AT_ONCE = 0.05
 MARGIN = 1.02  # posts that leave a second apart may arrive a little closer
@@ -70,6 +73,7 @@ class Services:
     drain: Tools
     ingest: Ingest
     sweep: Sweep
+    metrics: Metrics
 
 
 class Stopping:
@@ -84,6 +88,10 @@ class Stopping:
     def set(self) -> None:
         """From the event loop's own thread."""
         self._event.set()
+
+    async def wait(self) -> None:
+        """Until then."""
+        await self._event.wait()
 
     async def sleep(self, seconds: float) -> None:
         """Wait, or until the process is to end."""
@@ -137,10 +145,9 @@ def _compose(
     settings: Settings, server: Server, broker: Server, blocking: Server, gateway: Gateway,
     stopping: Stopping, celery: Celery | None, wake: Wake | None, clock: Callable[[], float], who: str,
 ) -> Services:  # fmt: skip
-    ages = _ages(settings)
-    wake = wake or (wake_by(celery) if celery else wake_nobody)
+    ages, wake = _ages(settings), wake or (wake_by(celery) if celery else wake_nobody)
     vault = Vault(settings.encryption_key.get_secret_value() if settings.encryption_key else "")
-    upkeep = Upkeep(server)
+    upkeep, metrics = Upkeep(server), Metrics(server)
     events = Events(server, life_s=ages.event_life_s, retention_s=ages.retention_s)
     lanes = Lanes(server, retention_s=ages.retention_s, longest=settings.lane_max_length)
     deliveries, directory = Deliveries(server), Directory(server)
@@ -151,9 +158,9 @@ def _compose(
     resolver = Resolver(
         directory, lanes, gateway, allowances, upkeep, people_life_s=settings.directory_ttl_s, who=who
     )
-    recorder = Recorder(lanes, integrations, allowances, probe_s=ages.probe_s, sleep=asyncio.sleep)
     tools = Tools(
-        lanes, events, integrations, subscriptions, allowances, resolver, recorder, gateway,
+        lanes, events, integrations, subscriptions, allowances, resolver,
+        Recorder(lanes, integrations, allowances, probe_s=ages.probe_s, sleep=asyncio.sleep), gateway,
         asyncio.Semaphore(settings.worker_concurrency), stopping,
         infrakitchen_url=settings.infrakitchen_url or "", sleep=stopping.sleep, clock=clock,
         edits_per_minute=settings.update_rate_per_workspace,
@@ -166,12 +173,13 @@ def _compose(
         server, upkeep, lanes, integrations, directory, dead_letters,
         Prober(integrations, lanes, resolver, gateway, upkeep), wake, refresher(celery), mirror.look,
         Warner(upkeep, integrations, events, lanes, _operations(settings)).look,
-        ages, who, stopping, clock, stopping.sleep,
+        partial(metrics.write_down, COUNTERS), ages, who, stopping, clock, stopping.sleep,
     )  # fmt: skip
     ingest = Ingest(stream, events, lanes, subscriptions, upkeep, wake, who, stopping, clock, stopping.sleep)
     return Services(
         settings, server, broker, gateway, vault, upkeep, stream, events, lanes, deliveries, dead_letters,
         dead_queue, integrations, subscriptions, directory, allowances, resolver, tools, ingest, sweep,
+        metrics,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """One attempt at telling something: what it was about, how it ended, and its one line in the log."""
 
 import logging
+import time
 from dataclasses import dataclass
 
 from worker.domain.delivery import Outcome
@@ -8,7 +9,7 @@ from worker.domain.errors import filled
 from worker.domain.folding import Call, Choice
 from worker.domain.integration import Integration
 from worker.store.held import Held, Left, Taken
-from worker.telemetry import say
+from worker.telemetry import COUNTERS, say
 
 log = logging.getLogger("worker.attempt")
 
@@ -74,3 +75,16 @@ def say_attempt(
         outcome=outcome, code=code, told=len(one.taken), wait_s=wait_s, pace_s=one.pace_s, post_s=one.post_s,
         **more,
     )  # fmt: skip
+    if one.called:
+        measure_call(one, outcome)
+
+
+def measure_call(one: Round, outcome: Outcome) -> None:
+    """How long it took; once a delivery, how long after the stream accepted its event it was told first."""
+    COUNTERS.measure("post", (one.post_s,))
+    COUNTERS.measure("pace_wait", (one.pace_s,))
+    if outcome is Outcome.DELIVERED and one.call is not Call.REPLY:  # the card it replies to told it
+        now_s = time.time()
+        COUNTERS.measure(
+            "event_to_post", (now_s - each.accepted_at_ms / 1000 for each in one.taken if not each.owed)
+        )

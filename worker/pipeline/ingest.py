@@ -104,13 +104,13 @@ class Ingest:
         for (event, _), status in zip(events, statuses, strict=True):
             ref = event_ref(event.source, event.id)
             if status == "repeat":
-                accepted.append(Accepted(ref, event.entry_id, is_repeat=True))
+                accepted.append(Accepted(ref, event.entry_id, event.kind, is_repeat=True))
                 continue
             routes = route(event, self._index)
             for subscription in routes:
                 by_lane.setdefault(subscription.lane, []).append(_entry(event, ref, subscription))
             why = "" if routes else why_suppressed(self._index)
-            accepted.append(Accepted(ref, event.entry_id, is_repeat=False, suppressed=why))
+            accepted.append(Accepted(ref, event.entry_id, event.kind, is_repeat=False, suppressed=why))
         awake = await asyncio.gather(*(self._append(lane, some) for lane, some in by_lane.items()))
         await self.events.accept(self.stream.stream, self.stream.group, accepted)
         lanes = [lane for lane, wake in zip(by_lane, awake, strict=True) if wake]

@@ -7,7 +7,7 @@ from worker.domain.errors import Blocked, NotYet, Throttled, Transient
 from worker.domain.integration import Conversation, Integration, Page, Secret
 from worker.pipeline.gateway import Gateway, Sleep
 from worker.store.pace import Pace
-from worker.telemetry import say
+from worker.telemetry import COUNTERS, say
 
 log = logging.getLogger("worker.directory")
 
@@ -47,6 +47,7 @@ async def list_channels(
                 )
                 return await gateway.list_conversations(token, private=private, cursor=cursor)
             except Throttled as error:
+                COUNTERS.count("throttled", METHOD)
                 await allowances.close_method(integration.workspace, METHOD, error.retry_after_s)
                 await _wait_out(error.retry_after_s, sleep)
             except NotYet as error:

@@ -28,7 +28,7 @@ from worker.store.integrations import Integrations
 from worker.store.lanes import Lanes
 from worker.store.pace import Pace
 from worker.store.server import Unavailable
-from worker.telemetry import say
+from worker.telemetry import COUNTERS, say
 
 log = logging.getLogger("worker.attempt")
 
@@ -163,12 +163,14 @@ class Recorder:
             ):
                 say(log, logging.ERROR, "integration parked", integration=name, code=error.code,
                     reason=reason, hint=hint)  # fmt: skip
+                COUNTERS.count("parkings", Scope.INTEGRATION, error.code)
             left = await self.lanes.release(
                 one.held, outcome=Outcome.BLOCKED if one.called else "", code=error.code
             )
             return Ended(left, reason=reason)
         say_attempt(one, logging.WARNING, Outcome.BLOCKED, error.code, reason=reason, hint=hint)
         await self.lanes.park(one.held, error.code, reason, hint, probe_s=self.probe_s, called=one.called)
+        COUNTERS.count("parkings", Scope.LANE, error.code)
         return Ended(Left(len(one.taken), held=False), reason=reason)
 
     async def _undeliverable(self, one: Round, error: Refusal) -> Ended:

@@ -16,6 +16,7 @@ from worker.store.directory import Directory
 from worker.store.lanes import Lanes
 from worker.store.pace import Pace
 from worker.store.upkeep import Upkeep
+from worker.telemetry import COUNTERS
 
 Answer = TypeVar("Answer")
 
@@ -231,6 +232,7 @@ class Resolver:
         try:
             return await asked
         except Throttled as error:
+            COUNTERS.count("throttled", method)
             await self.allowances.close_method(integration.workspace, method, error.retry_after_s)
             raise NotYet(error.retry_after_s, f"Slack asks to wait before {method}") from None
 

@@ -22,7 +22,7 @@ log = logging.getLogger("worker.sweep")
 TICK_S = 0.5
 LOCK_MS = 5_000
 WOKEN_AT_ONCE, PROBED_AT_ONCE = 512, 50
-TIDY_EVERY_S, LEDGER_EVERY_S = 10.0, 30.0
+METRICS_EVERY_S, TIDY_EVERY_S, LEDGER_EVERY_S = 1.0, 10.0, 30.0
 REFRESH_ASKED_MS = 120_000  # a directory is asked for once in this time, however busy the workers are
 
 
@@ -53,6 +53,7 @@ class Sweep:
     refresh: Callable[[str], Awaitable[None]]
     mirror: Callable[[], Awaitable[None]]
     warn: Callable[[], Awaitable[Sequence[str]]]
+    write_down: Callable[[], Awaitable[None]]
     ages: Ages
     who: str
     stopping: Callable[[], bool]
@@ -67,6 +68,8 @@ class Sweep:
             try:
                 if self._is_time("beat", 3.0):
                     await self.upkeep.beat("worker", self.who)
+                if self._is_time("metrics", METRICS_EVERY_S):
+                    await self.write_down()
                 if await self.upkeep.lock("sweep", self.who, LOCK_MS):
                     await self.tick()
             except Unavailable as error:
@@ -79,7 +82,8 @@ class Sweep:
             probing.cancel()
 
     async def leave(self) -> None:
-        """Give back the lock, and say that this worker ended."""
+        """Write down what was counted, give back the lock, and say that this worker ended."""
+        await self.write_down()
         await self.upkeep.unlock("sweep", self.who)
         await self.upkeep.leave("worker", self.who)
 

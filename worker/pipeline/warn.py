@@ -126,5 +126,5 @@ class Warner:
         subscription = f"{SUBSCRIPTION}:{lane_parts(lane)[0]}"
         id_ = delivery_id(event.source, event.id, subscription)
         _, _, wake = await self.lanes.append(lane, [Entry(id_, ref, subscription, event.accepted_at_ms)])
-        await self.events.accept(NO_STREAM, "", [Accepted(ref, event.entry_id, is_repeat=False)])
+        await self.events.accept(NO_STREAM, "", [Accepted(ref, event.entry_id, event.kind, is_repeat=False)])
         return [lane] if wake else ()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.domain.delivery import digest, event_ref
-from worker.domain.event import Event
+from worker.domain.event import Event, Kind
 from worker.store.bodies import KeptBody, pack, unpack
 from worker.store.server import Server, Value, text
 
@@ -18,6 +18,7 @@ class Accepted:
 
     ref: str
     entry_id: str
+    kind: Kind
     is_repeat: bool
     suppressed: str = ""
 
@@ -59,7 +60,7 @@ class Events:
         for event in events:
             key, source = self._keys.event(event.ref)
             names.append(key)
-            arguments += source, event.entry_id, int(event.is_repeat), event.suppressed
+            arguments += source, event.entry_id, int(event.is_repeat), event.suppressed, event.kind
         return int(await self._server.script("events_accept", names, arguments))
 
     async def reject(

@@ -19,7 +19,8 @@ P:deliveries              stream  delivery ids, oldest first                    
 P:dead                    zset    dead letters by time of death                      RETENTION_S
 P:dead:changes            string  counts changes of P:dead                           for good
 P:rejected:E              hash    an unreadable entry: raw bytes and what is wrong   RETENTION_S
-P:ledger                  hash    the counters of the balance                        for good
+P:ledger                  hash    the counters of the balance, calls to Slack          for good
+P:metrics                 hash    what processes measured: buckets and sums            for good
 P:pace:W:S                string  when the next slot of scope S is free              seconds
 P:closed:W:S              string  Slack asked to wait                                Retry-After
 P:warnings                zset    parkings people are still to be warned of          until warned

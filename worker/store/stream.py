@@ -71,6 +71,10 @@ class EventStream:
         oldest = min([await self._needed_from(group) for group in groups], key=_order)
         return int(await self._server.command("XTRIM", self.stream, "MINID", oldest))
 
+    async def is_there(self) -> bool:
+        """Whether anything was published or our group was made."""
+        return bool(await self._server.command("EXISTS", self.stream))
+
     async def lag(self) -> int:
         """How many entries our group has not finished."""
         for group in await self._groups():

@@ -26,6 +26,7 @@ def all_keys(keys: Keys) -> list[str]:
         keys.beat("worker"),
         keys.lock("sweep"),
         keys.named("due"),
+        keys.named("metrics"),
     ]
 
 

@@ -1,11 +1,12 @@
 -- Counts events and acknowledges their entries, each exactly once: the last step of ingest.
 -- KEYS  1 the stream  2 ledger  then one event record per event
--- ARGV  1 group  then per event: source's field, entry id, '1' for a repeat, why it is suppressed ('' when it is not)
+-- ARGV  1 group
+--       then per event: source's field, entry id, '1' for a repeat, why it is suppressed ('' when it is not), its kind
 -- Returns how many were accepted.
 local accepted = 0
 for i = 3, #KEYS do
-  local at = (i - 3) * 4 + 2
-  local field, entry, is_repeat, reason = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local at = (i - 3) * 5 + 2
+  local field, entry, is_repeat, reason, kind = unpack(ARGV, at, at + 4)
   local acknowledged = redis.call('XACK', KEYS[1], ARGV[1], entry)
   if is_repeat == '1' then
     if redis.call('HGET', KEYS[i], field .. ':entry') ~= entry then
@@ -13,6 +14,7 @@ for i = 3, #KEYS do
     end
   elseif redis.call('HSETNX', KEYS[i], field .. ':accepted', 1) == 1 then
     redis.call('HINCRBY', KEYS[2], 'accepted', 1)
+    redis.call('HINCRBY', KEYS[2], 'kind|' .. kind, 1)
     accepted = accepted + 1
     if reason ~= '' then
       redis.call('HSET', KEYS[i], field .. ':suppressed', reason)

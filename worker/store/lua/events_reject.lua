@@ -11,4 +11,5 @@ redis.call('PEXPIRE', KEYS[3], ARGV[3])
 redis.call('ZADD', KEYS[4], now, ARGV[6])
 redis.call('INCR', KEYS[5])
 redis.call('HINCRBY', KEYS[2], 'rejected', 1)
+redis.call('HINCRBY', KEYS[2], 'ever|rejected', 1)
 return 1

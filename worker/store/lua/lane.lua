@@ -79,6 +79,13 @@ local function open_attempt(method)
   redis.call('HSET', meta, 'open', now, 'method', method, 'first', from, 'last', to, 'of', of)
 end
 
+-- Each call to Slack, once, for metrics: its method, how it ended and Slack's word for that.
+local function count_call(method, outcome, code)
+  if code == '' then code = outcome == 'delivered' and 'ok' or outcome end
+  if #code > 64 or not string.find(code, '^[%w_.]+$') or redis.call('HLEN', ledger) > 1000 then code = 'other' end
+  redis.call('HINCRBY', ledger, 'call|' .. method .. '|' .. outcome .. '|' .. code, 1)
+end
+
 -- Writes what became of the call that is open, for every delivery it told. Slack asking to wait is not a try.
 local function close_attempt(outcome, code, wait_ms)
   local open = redis.call('HMGET', meta, 'open', 'method', 'first', 'last', 'of')
@@ -86,6 +93,7 @@ local function close_attempt(outcome, code, wait_ms)
   redis.call('XADD', attempts, '*', 'at', open[1], 'method', open[2], 'first', open[3], 'last', open[4],
     'of', open[5] or '', 'outcome', outcome, 'code', code, 'wait', wait_ms)
   redis.call('HDEL', meta, 'open')
+  count_call(open[2], outcome, code)
   if outcome == 'throttled' then return end
   -- An edit made twice shows nothing twice.
   local doubt = outcome == 'unknown' and open[2] ~= 'chat.update'
@@ -132,4 +140,5 @@ local function bury(id, reason, detail)
   redis.call('ZADD', dead, now, id)
   redis.call('INCR', dead_changes)
   redis.call('HINCRBY', ledger, 'dead', 1)
+  redis.call('HINCRBY', ledger, 'ever|dead', 1)
 end

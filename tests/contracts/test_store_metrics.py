@@ -1,0 +1,131 @@
+"""Metrics as kept: added up over processes and restarts, exact where a script counts with its own step."""
+
+import pytest
+from redis.exceptions import RedisError
+from store_world import GROUP, STREAM, World
+
+from worker.domain.delivery import Outcome
+from worker.store.events import Accepted
+from worker.store.metrics import Metrics
+from worker.telemetry import Counters
+
+
+def counted(*labels: str, by: int = 1) -> Counters:
+    """Something counted."""
+    counters = Counters()
+    counters.count(*labels, by=by)
+    return counters
+
+
+async def test_what_several_processes_measured_is_added_up(world: World):
+    kept = Metrics(world.server)
+    for seconds in (0.25, 0.75):
+        counters = counted("parkings", "lane", "is_archived")
+        counters.measure("post", [seconds])
+        await kept.write_down(counters)
+        assert (counters.counts, counters.sums) == ({}, {})
+    found = await kept.counted()
+    assert found.labelled("parkings") == {("lane", "is_archived"): 2}
+    assert found.labelled("post") == {("0.25",): 1, ("1.0",): 1}
+    assert found.sums == {"post": 1.0}
+
+
+async def test_nothing_is_written_when_nothing_was_counted(world: World):
+    await Metrics(world.server).write_down(Counters())
+    assert await world.redis.exists("t:metrics") == 0
+
+
+async def test_what_cannot_be_written_down_is_kept_for_the_next_time(world: World):
+    kept, counters = Metrics(world.server), counted("parkings", "lane", "is_archived")
+    await world.redis.set("t:metrics", "in the way")
+    with pytest.raises(RedisError):
+        await kept.write_down(counters)
+    counters.count("parkings", "lane", "is_archived")
+    await world.redis.delete("t:metrics")
+    await kept.write_down(counters)
+    assert (await kept.counted()).labelled("parkings") == {("lane", "is_archived"): 2}
+
+
+async def test_each_call_is_counted_once_with_slacks_word_for_how_it_ended(world: World):
+    await world.append("a", "b")
+    held = await world.hold()
+    await world.take(held, most=1)
+    await world.lanes.close_attempt(held, Outcome.TRANSIENT, "service_unavailable", 1)
+    await world.lanes.close_attempt(held, Outcome.TRANSIENT, "service_unavailable", 1)  # none is open
+    await world.lanes.open_attempt(held, "chat.update")
+    await world.lanes.release(held, outcome=Outcome.THROTTLED, code="ratelimited", wait_s=0)
+    await world.tell()
+    found = (await Metrics(world.server).counted()).labelled("call")
+    assert found == {
+        ("chat.postMessage", "transient", "service_unavailable"): 1,
+        ("chat.update", "throttled", "ratelimited"): 1,
+        ("chat.postMessage", "delivered", "ok"): 1,
+    }
+
+
+@pytest.mark.parametrize("code", ["a|b", "what\nis this", "é", "x" * 65])
+async def test_a_code_that_is_no_short_plain_word_counts_as_other(world: World, code: str):
+    await world.append("a")
+    held = await world.hold()
+    await world.take(held)
+    await world.lanes.release(held, outcome=Outcome.TRANSIENT, code=code, wait_s=9)
+    found = (await Metrics(world.server).counted()).labelled("call")
+    assert found == {("chat.postMessage", "transient", "other"): 1}
+
+
+async def test_more_codes_than_slack_has_count_as_other(world: World):
+    await world.redis.hset("t:ledger", mapping={f"call|{number}": 1 for number in range(1_001)})
+    await world.append("a")
+    await world.tell()
+    found = (await Metrics(world.server).counted()).labelled("call")
+    assert found["chat.postMessage", "delivered", "other"] == 1
+
+
+async def test_a_call_of_a_worker_that_died_is_counted(world: World):
+    await world.append("a")
+    await world.take(await world.hold())
+    await world.lose_lease()
+    await world.hold(token="h2")
+    found = (await Metrics(world.server).counted()).labelled("call")
+    assert found == {("chat.postMessage", "unknown", "worker_lost"): 1}
+
+
+async def test_dead_letters_are_counted_by_reason_and_those_that_ever_died_too(world: World):
+    kept = Metrics(world.server)
+    assert await kept.dead_by_reason() == {}
+    await world.dead("a", "b")
+    await world.events.reject(STREAM, GROUP, "7-1", {b"x": b"y"}, "no")
+    assert await kept.dead_by_reason() == {"invalid_blocks": 2, "unreadable": 1}
+    for letter in await world.dead_letters.all():
+        await world.dead_letters.replay(letter, STREAM)
+    assert await kept.dead_by_reason() == {}
+    assert (await kept.counted()).labelled("ever") == {("dead",): 2, ("rejected",): 1}
+
+
+async def test_dead_letters_are_looked_through_again_only_when_their_number_changed(world: World):
+    kept = Metrics(world.server)
+    await world.dead("a")
+    assert await kept.dead_by_reason() == {"invalid_blocks": 1}
+    await world.redis.zadd("t:dead", {"1-1": 1})  # behind the counter's back
+    assert await kept.dead_by_reason() == {"invalid_blocks": 1}
+    await world.redis.incr("t:dead:changes")
+    assert await kept.dead_by_reason() == {"invalid_blocks": 1, "unreadable": 1}
+
+
+async def test_more_dead_letters_than_one_look_takes_are_counted(world: World):
+    for number in range(2_001):
+        await world.redis.zadd("t:dead", {f"{number}-1": number})
+    assert await Metrics(world.server).dead_by_reason() == {"unreadable": 2_001}
+
+
+async def test_a_dead_letter_whose_record_is_over_has_no_reason(world: World):
+    await world.redis.zadd("t:dead", {"gone": 1})
+    assert await Metrics(world.server).dead_by_reason() == {}
+
+
+async def test_events_are_counted_by_kind_when_they_are_accepted_and_only_then(world: World):
+    one = Accepted("e.s", "1-1", "alert", is_repeat=False)
+    for _ in range(2):
+        await world.events.accept(STREAM, GROUP, [one])
+    await world.events.accept(STREAM, GROUP, [Accepted("e.s", "2-1", "alert", is_repeat=True)])
+    assert (await Metrics(world.server).counted()).labelled("kind") == {("alert",): 1}
