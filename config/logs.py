@@ -20,6 +20,8 @@ QUIET = {
     "celery.worker.strategy": "WARNING",
     "celery.app.trace": "WARNING",
     "aiohttp.access": "WARNING",
+    # It would tell its own start and end in five lines.
+    "uvicorn": "WARNING",
     # At DEBUG it writes out requests and answers.
     "slack_sdk": "INFO",
 }

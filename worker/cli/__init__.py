@@ -9,7 +9,7 @@ import click
 from worker.cli.failing import told_in_one_line
 
 MODULES = {
-    "demo": "demo", "up": "up", "ingest": "ingest", "sandbox": "sandbox", "doctor": "doctor",
+    "demo": "demo", "up": "up", "ingest": "ingest", "web": "web", "sandbox": "sandbox", "doctor": "doctor",
     "integrations": "integrations", "channels": "channels", "subscriptions": "subscriptions",
     "publish": "publish", "preview": "preview", "explain": "explain", "ledger": "ledger",
     "deliveries": "deliveries", "parked": "parked", "dead-letters": "dead_letters", "keys": "keys",

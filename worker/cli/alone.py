@@ -15,7 +15,9 @@ PROBE_S = 2
 NAMES = tuple(sorted(name.upper() for name in Settings.model_fields))
 
 
-def alone(folder: Path, redis_url: str, api_url: str, flower_port: int, longest: int) -> Settings:
+def alone(
+    folder: Path, redis_url: str, api_url: str, flower_port: int, web_port: int, longest: int
+) -> Settings:
     """Settings with a key of their own, which lies in `folder`; `longest` is how much a lane may hold."""
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
     key = generate_key()
@@ -28,6 +30,7 @@ def alone(folder: Path, redis_url: str, api_url: str, flower_port: int, longest:
         "slack_api_url": api_url,
         "infrakitchen_url": INFRAKITCHEN,
         "flower_port": flower_port,
+        "web_port": web_port,
         "probe_interval_s": PROBE_S,
         "lane_max_length": max(longest, defaults["lane_max_length"]),
     }
@@ -50,6 +53,7 @@ def environment_of(settings: Settings, folder: Path) -> dict[str, str]:
         "SLACK_API_URL": settings.slack_api_url,
         "INFRAKITCHEN_URL": INFRAKITCHEN,
         "FLOWER_PORT": str(settings.flower_port),
+        "WEB_PORT": str(settings.web_port),
         "PROBE_INTERVAL_S": str(settings.probe_interval_s),
         "LANE_MAX_LENGTH": str(settings.lane_max_length),
     }

@@ -12,7 +12,7 @@ from config.settings import Settings
 from worker.bootstrap.where import addresses, client_of
 from worker.cli.procfile import Program
 from worker.domain.errors import Problem
-from worker.sandbox.machine import is_free
+from worker.sandbox.machine import is_free, is_loopback
 from worker.store.keys import Keys
 from worker.store.server import Server, Unavailable
 
@@ -68,6 +68,28 @@ def without_flower(
             "or leave Flower out with --only ingest,worker."
         )
     return programs
+
+
+def guard_web(settings: Settings) -> None:
+    """Without credentials nobody else is served; Problem when that is asked for."""
+    if settings.api_token or settings.admin_password or is_loopback(settings.web_host):
+        return
+    raise Problem(
+        f"WEB_HOST {settings.web_host} lets other machines in, and neither API_TOKEN nor ADMIN_PASSWORD "
+        "is set: set one of them, or leave WEB_HOST at 127.0.0.1."
+    )
+
+
+def web_has_its_port(programs: list[Program], settings: Settings) -> None:
+    """What the web process would refuse over and over is said before anything starts."""
+    if "web" not in {program.name for program in programs}:
+        return
+    guard_web(settings)
+    if is_loopback(settings.web_host) and not is_free(settings.web_port):
+        raise Problem(
+            f"Port {settings.web_port} is in use, and the web process wants it: set WEB_PORT to another, "
+            "or leave it out with --only ingest,worker."
+        )
 
 
 async def redis_answers(settings: Settings, say: Callable[[str], None], stopping: Callable[[], bool]) -> None:

@@ -18,7 +18,11 @@ def introduce(on: Stage, run: str) -> None:
     slack = on.sandbox.url
     control = "curl -s -H 'Content-Type: application/json'"
     _title("Open")
-    _table((slack, "Slack as people see it, channel by channel"), *_flower(on.flower_url))
+    _table(
+        (slack, "Slack as people see it, channel by channel"),
+        *_flower(on.flower_url),
+        (f"{on.web_url}/metrics", "what Prometheus reads"),
+    )
     _title("Try, in another terminal")
     _table(
         (f". {_short(on.folder / 'env')}", "the settings of this demo, for that terminal"),

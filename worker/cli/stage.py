@@ -38,6 +38,7 @@ class Stage:
     acme: Workspace
     made: Services
     flower_url: str
+    web_url: str
     supervisor: Supervisor
 
 
@@ -56,8 +57,11 @@ async def stage(
         sandbox = SlackSandbox()
         acme = add_acme(sandbox)
         api_url = await stack.enter_async_context(sandbox.serving(port=free_port(PORT if fixed_ports else 0)))
-        flower_port = free_port(Settings.model_fields["flower_port"].default if fixed_ports else 0)
-        settings = alone(folder, redis_url, api_url, flower_port, longest)
+        flower_port, web_port = (
+            free_port(Settings.model_fields[name].default if fixed_ports else 0)
+            for name in ("flower_port", "web_port")
+        )
+        settings = alone(folder, redis_url, api_url, flower_port, web_port, longest)
         logging.config.dictConfig(log_config(settings.model_copy(update={"log_level": "ERROR"})))
         environment = environment_of(settings, folder)
         write_environment(folder, environment)
@@ -70,7 +74,7 @@ async def stage(
         running = asyncio.create_task(supervisor.run())
         stack.push_async_callback(_end, supervisor, running)
         flower_url = f"http://127.0.0.1:{flower_port}" if has_flower else ""
-        yield Stage(folder, sandbox, acme, made, flower_url, supervisor)
+        yield Stage(folder, sandbox, acme, made, flower_url, f"http://127.0.0.1:{web_port}", supervisor)
 
 
 async def ready(on: Stage) -> None:

@@ -12,7 +12,7 @@ import click
 
 from config.logs import log_config
 from config.settings import Settings
-from worker.cli.before import only_one, redis_answers, refuse_namesakes, without_flower
+from worker.cli.before import only_one, redis_answers, refuse_namesakes, web_has_its_port, without_flower
 from worker.cli.procfile import Program, procfile
 from worker.cli.supervise import Supervisor
 from worker.domain.errors import Problem
@@ -26,7 +26,7 @@ LOOK_EVERY_S = 1.0
 @click.command()
 @click.option("--only", metavar="NAME,…", help="Only these processes of the Procfile.")
 def command(only: str | None) -> None:
-    """Run ingest, worker and Flower on this machine.
+    """Run ingest, worker, web and Flower on this machine.
 
     One that dies is started again; Ctrl-C or SIGTERM lets posts in flight finish and stops all.
     Without REDIS_URL an embedded Redis keeps its data under DATA_DIR.
@@ -43,6 +43,7 @@ def command(only: str | None) -> None:
     Vault(settings.encryption_key.get_secret_value() if settings.encryption_key else "").require()
     with only_one(settings.data_dir):
         programs = without_flower(programs, settings, asked=only is not None, say=lambda line: say("", line))
+        web_has_its_port(programs, settings)
         _Up(settings, programs).run()
 
 

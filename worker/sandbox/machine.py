@@ -1,6 +1,7 @@
 """This machine: a free port, and a file that only its owner reads."""
 
 import contextlib
+import ipaddress
 import os
 import socket
 from pathlib import Path
@@ -11,6 +12,16 @@ from worker.domain.errors import Problem
 def is_free(port: int) -> bool:
     """Whether a server of ours could have this port of 127.0.0.1."""
     return _bound(port) is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a server that listens there is reached from this machine alone."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name may mean any address
+        return False
 
 
 def free_port(wanted: int = 0) -> int:

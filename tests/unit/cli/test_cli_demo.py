@@ -88,7 +88,7 @@ def test_the_demos_settings_are_its_own(tmp_path: Path, monkeypatch: pytest.Monk
     real = {"REDIS_URL": "redis://real", "API_TOKEN": "t", "SLACK_BOT_TOKEN_FILE": "/x", "LOG_LEVEL": "LOUD"}
     for name, value in real.items():
         monkeypatch.setenv(name, value)
-    settings = alone(tmp_path, "redis://demo", "http://127.0.0.1:1/api/", 5555, 20_000)
+    settings = alone(tmp_path, "redis://demo", "http://127.0.0.1:1/api/", 5555, 8765, 20_000)
     environment = environment_of(settings, tmp_path)
     assert settings.redis_url == settings.broker_url == SecretStr("redis://demo")
     assert (settings.api_token, settings.slack_bot_token, settings.lane_max_length) == (None, None, 20_000)
@@ -99,7 +99,7 @@ def test_the_demos_settings_are_its_own(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_terminal_that_reads_the_file_has_the_same_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = alone(tmp_path, "redis://:a'b@demo", "http://127.0.0.1:1/api/", 5555, 10)
+    settings = alone(tmp_path, "redis://:a'b@demo", "http://127.0.0.1:1/api/", 5555, 8765, 10)
     write_environment(tmp_path, environment_of(settings, tmp_path))
     script = f"API_TOKEN=real; . {tmp_path}/env; env"
     said = subprocess.run(

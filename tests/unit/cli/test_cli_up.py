@@ -50,8 +50,8 @@ def code_of(*arguments: str) -> int:
     return int(end.value.code or 0)
 
 
-def test_our_procfile_names_ingest_worker_and_flower(tmp_path: Path) -> None:
-    assert [program.name for program in procfile(tmp_path)] == ["ingest", "worker", "flower"]
+def test_our_procfile_names_ingest_worker_web_and_flower(tmp_path: Path) -> None:
+    assert [program.name for program in procfile(tmp_path)] == ["ingest", "worker", "web", "flower"]
 
 
 def test_a_procfile_in_the_folder_wins(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_only_chooses_by_name() -> None:
 
 def test_only_with_an_unknown_name_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of("up", "--only", "ingest,wrker") == 2
-    assert "no process wrker; there is: ingest, worker, flower" in capsys.readouterr().err
+    assert "no process wrker; there is: ingest, worker, web, flower" in capsys.readouterr().err
 
 
 def test_two_of_one_data_dir_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""The web application on a real port, on a small Redis that a test can take away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import ClientSession
+from fakeredis import FakeAsyncRedis, FakeServer
+
+from config.settings import Settings
+from worker.bootstrap import Services, Stopping, services
+from worker.web.app import listen, make_app, serve
+
+
+@dataclass
+class Web:
+    """What is served, and the stores behind it."""
+
+    made: Services
+    redis: FakeServer
+    client: ClientSession
+    stopping: Stopping
+    serving: "asyncio.Task[None]"
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """Status and body."""
+        async with self.client.get(path) as answer:
+            return answer.status, await answer.text()
+
+    async def json(self, path: str) -> tuple[int, Any]:
+        async with self.client.get(path) as answer:
+            return answer.status, await answer.json()
+
+
+@asynccontextmanager
+async def served() -> AsyncIterator[Web]:
+    """Until the test is over."""
+    redis, stopping = FakeServer(), Stopping()
+    client = FakeAsyncRedis(server=redis, protocol=2)
+    settings = Settings.load(redis_url="redis://nowhere:1/0")
+    with listen("127.0.0.1", 0) as listening:
+        async with services(settings, redis=client, stopping=stopping) as made:
+            serving = asyncio.create_task(serve(make_app(made), listening, stopping))
+            base = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            async with ClientSession(base) as session:
+                yield Web(made, redis, session, stopping, serving)
+            redis.connected = True
+            stopping.set()
+            await serving

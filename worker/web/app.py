@@ -1,0 +1,77 @@
+"""The web application, and the server it runs on."""
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+
+import uvicorn
+from fastapi import FastAPI
+
+from worker.bootstrap import Services, Stopping
+from worker.domain.errors import Problem
+from worker.telemetry import say
+from worker.web.health import health
+from worker.web.metrics import Reading, metrics
+
+log = logging.getLogger("worker.web")
+
+AT_ONCE = 256  # more are answered 503: a request costs memory
+STOP_S = 5
+
+
+def make_app(made: Services) -> FastAPI:
+    """Every path; its OpenAPI document is at `/api/openapi.json`."""
+    app = FastAPI(
+        title="infrakitchen-slack",
+        version=version("infrakitchen-slack"),
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # these pages load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.include_router(health(made.upkeep, made.stream))
+    app.include_router(metrics(Reading(made.server, made.metrics, made.stream)))
+    return app
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Where requests will arrive; Problem when that address cannot be had."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address, family=family)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise Problem(f"Port {port} of {host} is in use: set WEB_PORT to another.") from None
+        reason = error.strerror or str(error)
+        raise Problem(
+            f"{host} port {port} cannot be served ({reason}): correct WEB_HOST or WEB_PORT."
+        ) from None
+
+
+async def serve(app: FastAPI, listening: socket.socket, stopping: Stopping) -> None:
+    """Answer requests until it is to stop; those under way are finished."""
+    server = _Server(
+        uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="off",
+            ws="none", limit_concurrency=AT_ONCE, timeout_graceful_shutdown=STOP_S,
+        )
+    )  # fmt: skip
+    host, port, *_ = listening.getsockname()
+    say(log, logging.INFO, "web listens", host=host, port=port)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    asked = asyncio.create_task(stopping.wait())
+    await asyncio.wait((serving, asked), return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    asked.cancel()
+    await serving
+
+
+class _Server(uvicorn.Server):
+    """Ends when told; signals are our own business."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
