@@ -1,4 +1,4 @@
-"""A token is nowhere to be read: not in Redis, Flower, a file, a log, a traceback, nor what commands say."""
+"""A token is nowhere to be read: not in Redis, Flower, metrics, a file, a log, nor what commands say."""
 
 import asyncio
 import base64
@@ -42,8 +42,11 @@ FLOWER_PAGES = (
     "/api/workers?refresh=1", "/api/queues/length", "/api/tasks", "/api/task/types",
 )  # fmt: skip
 
+WEB_PAGES = ("/metrics", "/readyz", "/healthz", "/api/openapi.json")
+
 SEEN = dict.fromkeys(("appendonly", "flower/state", "worker.log", "Flower's", "Redis holds"), b"acme") | {
-    "flower.log": b"kombu", "a command said": b"integrations", "the arguments of": b"celery",
+    "the web's": b"token_revoked", "flower.log": b"kombu",
+    "a command said": b"integrations", "the arguments of": b"celery",
 }  # fmt: skip
 """What was looked into, with a word that stands there for sure."""
 
@@ -92,7 +95,8 @@ def reading_commands() -> Iterator[str]:
 @pytest.fixture
 async def watched(fast: Installation) -> Installation:
     """One that logs all it can, with a channel for each fault, and Flower."""
-    fast.environment |= {"LOG_LEVEL": "DEBUG", "FLOWER_PORT": str(free_port())}
+    ports = {"FLOWER_PORT": str(free_port()), "WEB_PORT": str(free_port())}
+    fast.environment |= {"LOG_LEVEL": "DEBUG", **ports}
     fast.environment["FLOWER_BASIC_AUTH"] = ":".join(LOGIN)
     for name in ("ops", "crash", "dead", *faults(fast)):
         fast.workspace.add_channel(name)
@@ -118,7 +122,7 @@ async def test_no_secret_is_to_be_read_anywhere_whatever_went_wrong(watched: Ins
     tokens = [one.workspace.token, one.workspace.add_token(), one.workspace.add_token(), UNKNOWN]
     secrets = [*tokens, *key_of(one), LOGIN[1]]
     first = one.worker()
-    flower, ingest = start_flower(one), one.ingest()
+    flower, web, ingest = start_flower(one), one.start("web", ("ik-slack", "web")), one.ingest()
     await one.running(first, ingest)
 
     await all_faults(one)
@@ -126,16 +130,18 @@ async def test_no_secret_is_to_be_read_anywhere_whatever_went_wrong(watched: Ins
     said = [await spoilt_integration(one, worker)]
     said += await revoked_and_rotated(one, worker, tokens[1])
     found = {f"Flower's {page}": text for page, text in (await flower_shows(one)).items()}
-    found |= {f"the arguments of {each.name}": arguments_of(each.pid) for each in (worker, ingest, flower)}
+    found |= {f"the web's {page}": text for page, text in (await web_shows(one)).items()}
+    running = (flower, web, worker, ingest)
+    found |= {f"the arguments of {each.name}": arguments_of(each.pid) for each in running}
     found["the arguments of Redis"] = arguments_of((await one.redis.info("server"))["process_id"])
-    assert [await each.stop() for each in (flower, worker, ingest)] == [0, 0, 0]
+    assert [await each.stop() for each in running] == [0, 0, 0, 0]
     found |= {f"what Redis holds ({n})": held async for n, held in _numbered(everything_in_redis(one))}
     found |= {str(path): path.read_bytes() for path in one.directory.rglob("*") if path.is_file()}
     found |= {f"what a command said ({n})": f"{told}".encode() for n, told in enumerate(said)}
 
     for part, word in SEEN.items():
         assert any(part in name and word in text for name, text in found.items()), f"nothing from {part}"
-    logs = [line for each in (first, worker, ingest, flower) for line in each.log.splitlines()]
+    logs = [line for each in (first, *running) for line in each.log.splitlines()]
     assert {line for line in logs if not line.startswith("{")} <= CELERYS_LAST_WORDS, "passed no redaction"
     assert readable_in(found, secrets) == set()
 
@@ -264,6 +270,13 @@ async def flower_shows(one: Installation) -> Found:
             shown[page] = await get(page)
     assert any(b"TypeError" in text for page, text in shown.items() if page.startswith("/task/"))
     return shown
+
+
+async def web_shows(one: Installation) -> Found:
+    """What anybody may read of our own web process."""
+    base = f"http://127.0.0.1:{one.environment['WEB_PORT']}"
+    async with aiohttp.ClientSession(base, raise_for_status=True) as session:
+        return {page: await (await session.get(page)).read() for page in WEB_PAGES}
 
 
 def arguments_of(pid: int) -> bytes:
