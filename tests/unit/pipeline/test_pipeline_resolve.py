@@ -83,6 +83,12 @@ async def test_a_renamed_channel_that_stands_closed_is_called_as_it_is_now(
     assert error.hint == "Type `/invite @infrakitchen` in #build."
 
 
+async def test_a_closed_conversation_without_a_name_is_called_as_it_was_written(house: House) -> None:
+    house.slack.add_channel("G0000001", "", is_member=False)
+    error = await ended(resolve(house, "G0000001"))
+    assert error.reason == "@{bot} is not a member of {channel}", "filled in by who knows the destination"
+
+
 async def test_without_the_scope_to_see_private_channels_a_miss_names_it(house: House) -> None:
     house.slack.identities["xoxb-1"] = identity(scopes=("chat:write", "channels:read"))
     house.integration = await house.connect()
