@@ -1,111 +1,22 @@
-"""What a person must mend parks, says how, and resumes by itself once it is mended; nothing is lost."""
-
-from collections.abc import Callable
+"""What becomes of a token is noticed: what it stops parks, says how, and resumes; nothing is lost."""
 
 import pytest
+from asking import added, parked, red_lines
 from installation import Installation, alert, evts, until
 
-from worker.sandbox.state import Workspace
-
-
-async def lane_parked(one: Installation, lane: str) -> dict[str, str]:
-    """Its note, once it waits for a person."""
-
-    async def parked() -> dict[str, str] | None:
-        note = await one.made.upkeep.lane_note(lane)
-        return note if note["parked"] else None
-
-    note: dict[str, str] = await until(parked, f"{lane} is parked")
-    return note
+from worker.domain.integration import REQUIRED_SCOPES
 
 
 async def integration_parked(one: Installation, code: str) -> None:
-    async def parked() -> bool:
+    async def come() -> bool:
         return await one.made.integrations.parked_code("acme") == code
 
-    await until(parked, f"the integration is parked for {code}")
-
-
-def nothing(workspace: Workspace) -> None: ...
-
-
-@pytest.mark.parametrize(
-    ("before", "mend", "code", "hint"),
-    [
-        (
-            lambda workspace: workspace.add_channel("ops", member=False),
-            lambda workspace: workspace.invite("#ops"),
-            "not_in_channel",
-            "/invite @infrakitchen",
-        ),
-        (
-            lambda workspace: workspace.add_channel("ops", private=True, member=False),
-            lambda workspace: workspace.invite("#ops"),
-            "channel_not_found",
-            "/invite @infrakitchen",
-        ),
-        (
-            lambda workspace: workspace.add_channel("ops", archived=True),
-            lambda workspace: workspace.unarchive("#ops"),
-            "is_archived",
-            "Unarchive #ops",
-        ),
-        (nothing, lambda workspace: workspace.add_channel("ops"), "channel_not_found", "is a typo"),
-    ],
-    ids=["not invited", "private and not invited", "archived", "no such channel"],
-)
-@pytest.mark.slow
-async def test_a_lane_parks_with_the_step_that_frees_it_and_resumes_by_itself(
-    fast: Installation,
-    before: Callable[[Workspace], object],
-    mend: Callable[[Workspace], object],
-    code: str,
-    hint: str,
-):
-    before(fast.workspace)
-    fast.workspace.add_channel("shop")
-    await fast.connect("#ops", "#shop")
-    fast.ingest(), fast.worker()
-    for number in range(10):
-        await fast.publish(alert(number), alert(100 + number, "shop"))
-    note = await lane_parked(fast, "acme/#ops")
-    assert note["parked"] == code
-    assert hint in note["hint"]
-    await until(lambda: _told(fast, 10), "the other channel is told")
-    await fast.publish(*(alert(number) for number in range(10, 20)))
-    await until(lambda: _created(fast, 30), "all are in their lanes")
-    assert fast.messages("#ops") == []
-    (listed,) = await fast.asked("parked", "list")
-    assert (listed["lane"], listed["hint"], listed["pending"]) == ("acme/#ops", note["hint"], 20)
-    mend(fast.workspace)
-    balance = await fast.settled(30, most_s=40)
-    assert fast.marks("#ops") == evts(*range(20))
-    assert (balance.dead, balance.repeated) == (0, 0)
-    assert await fast.made.upkeep.lanes_waiting() == []
-
-
-async def _created(one: Installation, count: int) -> bool:
-    return (await one.balance()).created == count
+    await until(come, f"the integration is parked for {code}")
 
 
 async def _told(one: Installation, count: int) -> bool:
     balance = await one.balance()
     return balance.delivered + balance.merged >= count
-
-
-async def test_a_channel_archived_in_mid_load_parks_and_goes_on_in_order(fast: Installation):
-    fast.workspace.add_channel("ops")
-    await fast.connect("#ops")
-    fast.ingest(), fast.worker()
-    await fast.publish(alert(1))
-    await fast.settled(1)
-    fast.workspace.archive("#ops")
-    await fast.publish(alert(2))
-    assert (await lane_parked(fast, "acme/#ops"))["parked"] == "is_archived"
-    await fast.publish(alert(3), alert(4))
-    fast.workspace.unarchive("#ops")
-    await fast.settled(4)
-    assert fast.marks("#ops") == evts(1, 2, 3, 4)
 
 
 @pytest.mark.slow
@@ -150,7 +61,8 @@ async def test_a_token_that_is_rotated_frees_what_was_parked_without_a_restart(f
     fast.ingest(), fast.worker()
     fast.workspace.revoke(fast.workspace.token, "account_inactive")
     await fast.publish(alert(1), alert(2))
-    await integration_parked(fast, "account_inactive")
+    row = (await parked(fast, {"acme/#ops": "account_inactive"}))["acme/#ops"]
+    assert await red_lines(fast) == {"acme: connection": (row["detail"], row["hint"])}
     rotated = await fast.cli(
         "integrations", "rotate", "acme", "--token-stdin", given=fast.workspace.add_token()
     )
@@ -174,6 +86,47 @@ async def test_a_missing_scope_parks_naming_it_and_a_reinstall_with_it_resumes(f
     integration = await fast.made.integrations.find("acme")
     assert "`chat:write`" in integration.reason
     assert "add `chat:write` under Bot Token Scopes" in integration.hint
+    [(check, (wrong, mend))] = (await red_lines(fast)).items()
+    assert (check, wrong) == ("acme: scopes", "missing: chat:write")
+    assert "Add chat:write under OAuth & Permissions" in mend
     held.scopes = granted
     await fast.settled(2)
     assert fast.marks("#ops") == evts(1, 2)
+
+
+@pytest.mark.slow
+async def test_a_scope_only_look_ups_need_stops_what_is_looked_up_and_names_itself(fast: Installation):
+    lacking = {
+        "email": ("users:read.email", "ada@example.com", "missing_scope"),
+        "public": ("channels:read", "#ops", "missing_scope"),
+        "private": ("groups:read", "#secret", "channel_not_found"),
+    }
+    rules, made = [], {}
+    for name, (scope, destination, _) in lacking.items():
+        made[name] = workspace = fast.sandbox.add_workspace(name)
+        workspace.add_channel("ops"), workspace.add_channel("secret", private=True)
+        ada = workspace.add_user("ada@example.com")
+        workspace.tokens[workspace.token].scopes = tuple(one for one in REQUIRED_SCOPES if one != scope)
+        assert (await added(fast, workspace.token, name)).code == 0
+        rules += [{"integration": name, "destination": destination, "project": name}]
+        rules += [{"integration": name, "destination": ada.id, "project": name}]
+    await fast.connect(rules=rules)
+    fast.ingest(), fast.worker()
+    await fast.publish(*(alert(number, name) for number, name in enumerate(lacking)))
+    rows = await parked(fast, {f"{name}/{to}": reason for name, (_, to, reason) in lacking.items()})
+    for name, workspace in made.items():
+        told = workspace.user("ada@example.com").id
+        await until(lambda told=told: len(fast.marks(told)) == 1, f"{name}: direct messages need no look-up")
+    red = await red_lines(fast)
+    for name, (scope, to, _) in lacking.items():
+        row = rows[f"{name}/{to}"]
+        assert scope in row["hint"]
+        assert not row["whole_integration"]
+        assert red[f"{name}: {to}"] == (row["detail"], row["hint"])
+        assert red[f"{name}: scopes"][0] == f"missing: {scope}"
+    assert len(red) == 2 * len(lacking), "and nothing else"
+    for workspace in made.values():
+        workspace.tokens[workspace.token].scopes = REQUIRED_SCOPES
+    await fast.settled(2 * len(lacking))
+    assert len(made["public"].channel("ops").posts) == len(made["private"].channel("secret").posts) == 1
+    assert len(fast.marks(made["email"].user("ada@example.com").id)) == 2

@@ -65,7 +65,7 @@ class Prober:
             return await self._integration(integration, token)
         except NotYet as error:
             # Of many that are parked, some were not looked at: they are first when Slack may be asked again.
-            await self.upkeep.probe_soon(what, error.wait_s * (1 - self.jitter() / 2))
+            await self.upkeep.probe_soon(what, max(error.wait_s, BUDGET_S) * (1 - self.jitter() / 2))
             return ()
         except Refusal as error:
             names = {"integration": integration.name, "bot": integration.bot_name, "channel": destination}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from worker.domain.delivery import Address, Destination, destination_form
-from worker.domain.errors import Blocked, NotYet, Refusal, Scope, Throttled, Undeliverable, filled
+from worker.domain.errors import Blocked, NotYet, Refusal, Scope, Throttled, filled
 from worker.domain.integration import Conversation, Integration, Page, Person, Secret
 from worker.pipeline.connect import scopes_mend
 from worker.pipeline.gateway import Gateway, Sleep
@@ -190,12 +190,12 @@ class Resolver:
         await self._wait_for(integration, "users.info", PERSON_PER_MINUTE, budget_s)
         try:
             person = await self._asking(integration, "users.info", self.gateway.person(token, user_id))
-        except Undeliverable:
-            return
         except Blocked as error:
             if error.code == "missing_scope":
                 return
             raise
+        except Refusal:
+            return
         self._can_be_told(person)
 
     def _can_be_told(self, person: Person) -> None:

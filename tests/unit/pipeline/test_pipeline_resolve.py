@@ -152,7 +152,7 @@ async def test_a_user_is_looked_at_when_somebody_asks_anew_and_not_for_every_pos
     assert error.code == code
 
 
-@pytest.mark.parametrize("code", ["missing_scope", "unknown_method"])
+@pytest.mark.parametrize("code", ["missing_scope", "unknown_method", "internal_error"])
 async def test_that_slack_tells_nothing_of_a_user_stands_against_nobody(house: House, code: str) -> None:
     house.slack.ends("users.info", code)
     assert await resolve(house, "U0000001", fresh=True) == Address("U0000001", "U0000001")
