@@ -14,6 +14,7 @@ from celery import Celery
 from config.settings import Settings
 from worker.bootstrap.calls import Wake, publisher, refresher, wake_by, wake_nobody
 from worker.bootstrap.where import addresses, client_of
+from worker.pipeline.directory import DirectoryReader
 from worker.pipeline.drain import Tools
 from worker.pipeline.gateway import Gateway
 from worker.pipeline.ingest import Ingest
@@ -33,6 +34,7 @@ from worker.store.integrations import Integrations
 from worker.store.keys import Keys
 from worker.store.lanes import Lanes
 from worker.store.pace import Pace, Rate
+from worker.store.readings import Readings
 from worker.store.server import Server
 from worker.store.stream import EventStream
 from worker.store.subscriptions import Subscriptions
@@ -64,6 +66,7 @@ class Services:
     subscriptions: Subscriptions
     directory: Directory
     allowances: Pace
+    reader: DirectoryReader
     resolver: Resolver
     drain: Tools
     ingest: Ingest
@@ -127,7 +130,7 @@ async def services(
                 SlackGateway(settings.slack_api_url, connections=connections)
             )
         made = _compose(settings, server, broker, blocking, gateway, stopping, celery, wake, clock, who)
-        stack.push_async_callback(made.resolver.leave)
+        stack.push_async_callback(made.reader.leave)
         yield made
 
 
@@ -141,15 +144,15 @@ def _compose(
     upkeep = Upkeep(server)
     events = Events(server, life_s=ages.event_life_s, retention_s=ages.retention_s)
     lanes = Lanes(server, retention_s=ages.retention_s, longest=settings.lane_max_length)
-    deliveries = Deliveries(server)
+    deliveries, directory = Deliveries(server), Directory(server)
     dead_letters = DeadLetters(server, deliveries, events, lanes)
     dead_queue = DeadQueue(broker, f"{settings.key_prefix}:celery:dead_letters")
     integrations, subscriptions = Integrations(server, vault), Subscriptions(server)
-    directory = Directory(server)
     allowances = _allowances(settings, server)
-    resolver = Resolver(
-        directory, lanes, gateway, allowances, upkeep, people_life_s=settings.directory_ttl_s, who=who
+    reader = DirectoryReader(
+        directory, Readings(server), gateway, allowances, upkeep, who, stopping, stopping.sleep, clock
     )
+    resolver = Resolver(directory, lanes, gateway, allowances, reader, life_s=settings.directory_ttl_s)
     recorder = Recorder(lanes, integrations, allowances, probe_s=ages.probe_s, sleep=asyncio.sleep)
     tools = Tools(
         lanes, events, integrations, subscriptions, allowances, resolver, recorder, gateway,
@@ -168,7 +171,8 @@ def _compose(
     ingest = Ingest(stream, events, lanes, subscriptions, upkeep, wake, who, stopping, clock, stopping.sleep)
     return Services(
         settings, server, broker, gateway, vault, upkeep, stream, events, lanes, deliveries, dead_letters,
-        dead_queue, integrations, subscriptions, directory, allowances, resolver, tools, ingest, sweep,
+        dead_queue, integrations, subscriptions, directory, allowances, reader, resolver, tools, ingest,
+        sweep,
     )  # fmt: skip
 
 

@@ -1,29 +1,26 @@
 """Resolve: a destination as a person wrote it becomes an address Slack knows, or the reason why it cannot."""
 
 import asyncio
-import secrets
-from collections.abc import Awaitable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from worker.domain.delivery import Address, Destination, destination_form
 from worker.domain.errors import Blocked, NotYet, Scope, Throttled
-from worker.domain.integration import Conversation, Integration, Page, Secret
+from worker.domain.integration import Conversation, Integration, Secret
+from worker.pipeline.directory import DirectoryReader
 from worker.pipeline.gateway import Gateway, Sleep
-from worker.pipeline.listing import Progress, list_channels, wait_to_call
+from worker.pipeline.listing import wait_to_call
 from worker.store.directory import Directory
 from worker.store.lanes import Lanes
 from worker.store.pace import Pace
-from worker.store.upkeep import Upkeep
 
 Answer = TypeVar("Answer")
 
 INFO_PER_MINUTE, LOOKUP_PER_MINUTE = 50, 50
-FRESH_ENOUGH_S = 10.0  # a miss in a directory younger than this is a miss
-PROBED_ENOUGH_S = 1.0  # the same when probing: one read for all lanes probed together
 FEW_PAGES = 2
-ENOUGH_PER_PAGE_S = 12.0  # four times what a page costs: a name nobody has must not keep us reading
-READ_LOCK_MS = 90_000
+FRESH_ENOUGH_S = 10.0  # a miss in a directory of few pages and younger than this is a miss
+PROBED_ENOUGH_S = 1.0  # the same when probing: one read for all lanes probed together
 
 
 @dataclass(slots=True)
@@ -34,12 +31,9 @@ class Resolver:
     lanes: Lanes
     gateway: Gateway
     allowances: Pace
-    upkeep: Upkeep
-    people_life_s: int
-    who: str
+    reader: DirectoryReader
+    life_s: int
     sleep: Sleep = asyncio.sleep
-    reading: dict[str, asyncio.Task[int]] = field(default_factory=dict)
-    pages: dict[str, int] = field(default_factory=dict)
 
     async def resolve(
         self, lane: str, destination: str, pinned: Address | None, integration: Integration, token: Secret, *,
@@ -79,40 +73,6 @@ class Resolver:
             await self.lanes.pin(lane, address)
         return address
 
-    async def read_directory(
-        self, integration: Integration, token: Secret, *, progress: Progress = lambda _: None
-    ) -> int:
-        """Read every channel of the workspace, paced, one worker at a time: how many pages it took."""
-        lock, who, pages = f"directory:{integration.id}", f"{self.who}:{secrets.token_hex(4)}", 0
-
-        async def holding() -> None:
-            if not await self.upkeep.lock(lock, who, READ_LOCK_MS):
-                raise NotYet(1.0, "another worker reads the channel directory")
-
-        def counting(page: Page) -> None:
-            nonlocal pages
-            pages += 1
-            progress(page)
-
-        await holding()
-        try:
-            found = await list_channels(
-                self.gateway, self.allowances, integration, token,
-                sleep=self.sleep, holding=holding, progress=counting,
-            )  # fmt: skip
-            await self.directory.replace(integration.id, found)
-            self.pages[integration.id] = pages
-            return pages
-        finally:
-            await self.upkeep.unlock(lock, who)
-
-    async def leave(self) -> None:
-        """Give up what is being read; a worker that goes on reads it."""
-        reading = [task for task in self.reading.values() if not task.done()]
-        for task in reading:
-            task.cancel()
-        await asyncio.gather(*reading, return_exceptions=True)
-
     async def _by_name(
         self, name: str, pinned: Address | None, integration: Integration, token: Secret, budget_s: float, *,
         fresh: bool,
@@ -135,14 +95,31 @@ class Resolver:
         found = None
         if pinned is not None:
             found = await there(pinned.id, await self.directory.by_id(integration.id, pinned.id))
-        found = found or await named()
+        return found or await named() or await self._missed(named, integration, token, budget_s, fresh=fresh)
+
+    async def _missed(
+        self, named: Callable[[], Awaitable[Conversation | None]], integration: Integration, token: Secret,
+        budget_s: float, *, fresh: bool,
+    ) -> Conversation:  # fmt: skip
+        """What the directory does not have: it is read anew if it may be out of date.
+
+        Reading a large one takes minutes, but in which channels the bot is Slack tells at once: that is asked
+        meanwhile; and as it is asked, a miss is believed for as long as everything else in the directory.
+        """
+        known = await self.directory.known(integration.id)
+        enough_s = self.life_s if known.pages > FEW_PAGES else PROBED_ENOUGH_S if fresh else FRESH_ENOUGH_S
+        waits = found = None
+        if known.age_s is None or known.age_s > enough_s:
+            waits = await self.reader.begin(integration, token, unless_younger_s=enough_s, budget_s=budget_s)
+            found, known = await named(), await self.directory.known(integration.id)
+        if found is None and (waits or known.pages > FEW_PAGES):
+            try:
+                await self.reader.note_joined(integration, token, budget_s=budget_s)
+            except NotYet as error:
+                waits = waits or error
+            found = await named()
         if found is None:
-            age_s = await self.directory.age_s(integration.id)
-            if age_s is None or age_s > self._fresh_enough_s(integration.id, fresh=fresh):
-                await self._reread(integration, token, budget_s)
-                found = await named()
-        if found is None:
-            raise self.gateway.refusal("channel_not_found")
+            raise waits or self.gateway.refusal("channel_not_found")
         return found
 
     async def _usable(
@@ -172,29 +149,12 @@ class Resolver:
                 integration, "users.lookupByEmail", self.gateway.person_by_email(token, email)
             )
             if not person.deleted and not person.is_bot:
-                await self.directory.note_person(integration.id, email, person, life_s=self.people_life_s)
+                await self.directory.note_person(integration.id, email, person, life_s=self.life_s)
         if person.deleted:
             raise self.gateway.refusal("user_disabled")
         if person.is_bot:
             raise self.gateway.refusal("cannot_dm_bot")
         return Address(person.id, email)
-
-    def _fresh_enough_s(self, integration_id: str, *, fresh: bool) -> float:
-        """The longer it takes to read a directory, the longer a miss in it is believed."""
-        more_pages = max(self.pages.get(integration_id, 0) - FEW_PAGES, 0)
-        return max(PROBED_ENOUGH_S if fresh else FRESH_ENOUGH_S, ENOUGH_PER_PAGE_S * more_pages)
-
-    async def _reread(self, integration: Integration, token: Secret, budget_s: float) -> None:
-        """A fresh read, shared by all lanes of this process; a long one goes on while the lane lies down."""
-        reading = self.reading.get(integration.id)
-        if reading is None or reading.done():
-            reading = asyncio.create_task(self.read_directory(integration, token))
-            reading.add_done_callback(lambda task: task.cancelled() or task.exception())
-            self.reading[integration.id] = reading
-        done, _ = await asyncio.wait({reading}, timeout=max(budget_s, 0.0))
-        if not done:
-            raise NotYet(2.0, "the channel directory is being read")
-        reading.result()
 
     async def _wait_for(
         self, integration: Integration, method: str, per_minute: int, longest_s: float

@@ -14,7 +14,7 @@ def test_refresh_says_how_many_pages_and_shows_them_on_stderr(shell: Shell) -> N
     shell.connect()
     ended = shell("channels", "refresh")
     assert ended.out == "Read 2 channels of acme in 2 pages.\n"
-    assert ended.err == "Page 1: 2 channels so far\nPage 2: 2 channels so far\n"
+    assert ended.err == "Page 1: 2 channels so far, 0 s\nPage 2: 2 channels so far, 0 s\n"
     assert shell("channels", "refresh", "acme", "--json").json == {
         "integration": "acme", "pages": 2, "channels": 2
     }  # fmt: skip
@@ -62,7 +62,7 @@ def test_while_another_worker_reads_it_is_waited_for(shell: Shell) -> None:
     shell.store(lambda made: made.upkeep.lock("directory:acme", "another", 300))
     ended = shell("channels", "refresh")
     assert ended.code == 0
-    assert "another worker reads" in ended.err
+    assert ended.err.startswith("Waiting: the channels of the workspace are being read\n")
 
 
 def test_slack_out_of_reach_is_one_line(shell: Shell) -> None:
@@ -71,3 +71,12 @@ def test_slack_out_of_reach_is_one_line(shell: Shell) -> None:
     ended = shell("channels", "refresh")
     assert ended.code == 1
     assert ended.err.startswith("Error: Slack refused: Slack could not be reached")
+
+
+def test_a_long_list_looks_like_a_short_one(shell: Shell) -> None:
+    shell.connect()
+    shell.acme.add_channel("日本")
+    shell("channels", "refresh")
+    short = shell("channels", "list").out.splitlines()
+    shell.env.setattr("worker.cli.running.LONG_TABLE", 0)
+    assert shell("channels", "list").out.splitlines()[:-1] == short[:-1]
