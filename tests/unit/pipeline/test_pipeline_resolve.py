@@ -307,6 +307,20 @@ async def test_a_long_reading_goes_on_while_its_lanes_lie_down(house: House) -> 
     assert house.slack.calls[LIST] == 2
 
 
+async def test_a_long_reading_is_waited_for_in_its_first_moments_alone(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stuck(*given: Any, **named: Any) -> Page:
+        await asyncio.Event().wait()
+        return Page(())
+
+    house.slack.list_conversations = stuck  # type: ignore[method-assign]  # it does not answer
+    monkeypatch.setattr("worker.pipeline.directory.MOMENTS_S", 0.01)
+    async with asyncio.timeout(5):
+        for _ in range(2):
+            assert isinstance(await ended(resolve(house, budget_s=60)), NotYet)
+
+
 async def test_a_lane_tells_why_it_waits_for_the_directory(house: House) -> None:
     readings = house.made.reader.readings
     await readings.claim("acme", "another worker")
