@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.domain.errors import NotYet, Refusal
+from worker.domain.errors import NotYet, Refusal, filled
 from worker.domain.integration import Integration, Page, Place, Secret
 from worker.pipeline.gateway import Gateway, Sleep
 from worker.pipeline.listing import Which, list_channels
@@ -149,7 +149,8 @@ class DirectoryReader:
                 start=place, found=found, sleep=self._showing_life(holding), holding=holding,
             )  # fmt: skip
         except (Refusal, NotYet) as error:
-            say(log, logging.WARNING, "directory not read", **told, pages=pages, reason=error.reason)
+            reason = filled(error.reason, integration=integration.name, bot=integration.bot_name)
+            say(log, logging.WARNING, "directory not read", **told, pages=pages, reason=reason)
             raise
         if not await self.readings.whole(integration.id, reader):
             raise await self._another_reads(integration.id)

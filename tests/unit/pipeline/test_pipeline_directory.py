@@ -184,7 +184,7 @@ async def test_a_reading_of_the_workspace_an_integration_has_left_stops(house: H
 BROKEN = {
     "service_unavailable": "Slack is not available at the moment",
     "internal_error": "Slack failed, and may have posted the message",
-    "token_revoked": "The token of {integration} was revoked",
+    "token_revoked": "The token of acme was revoked",
 }
 
 

@@ -9,14 +9,14 @@ local channels, names, place = KEYS[2], KEYS[3], KEYS[4]
 
 local function worth(kept)
   local flags = string.match(kept or '', '^%a*')
-  return (string.find(flags, 'm') and 2 or 0) + (string.find(flags, 'a') and 0 or 1)
+  return (string.find(flags, 'm') and 1 or 0) + (string.find(flags, 'a') and 0 or 1)
 end
 
 for i = 6, #ARGV, 3 do
   local id, kept, name = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   redis.call('HSET', channels, id, kept)
   local other = redis.call('HGET', names, name)
-  if not other or other == id or worth(kept) >= worth(redis.call('HGET', channels, other)) then
+  if not other or worth(kept) >= worth(redis.call('HGET', channels, other)) then
     redis.call('HSET', names, name, id)
   end
 end
