@@ -28,7 +28,7 @@ check: lint test ## What CI runs: lint, test, and every branch of domain, pipeli
 bench: $(READY) ## What is measured, with its yardsticks beside it
 	@$(BIN)/python -m benchmarks
 
-chaos: $(READY) ## Kill every process at random under load, then check the balance
+chaos: $(READY) ## Kill every process at random under load, then check the balance; read 20,000 channels
 	@$(BIN)/pytest -q tests/chaos
 
 lock: $(READY) ## Choose the newest versions that fit, into constraints.txt

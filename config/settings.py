@@ -188,6 +188,11 @@ class Settings(BaseSettings):
         return dict(_by_integration(self.operations_channel))
 
     @property
+    def key_ring(self) -> str:
+        """The keys tokens are sealed with, in plain; empty when there are none."""
+        return self.encryption_key.get_secret_value() if self.encryption_key else ""
+
+    @property
     def broker(self) -> SecretStr | None:
         """Where Celery's queues live."""
         return self.broker_url or self.redis_url

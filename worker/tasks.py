@@ -44,15 +44,17 @@ def drain_lanes(self: Task, lanes: list[str]) -> str:
 
 @shared_task(name="slack.refresh_directory")
 def refresh_directory(integration_id: str) -> str:
-    """Read an integration's channels anew."""
+    """Read an integration's channels anew, if they are still too old when its turn comes."""
 
     async def work(made: Services) -> str:
         connection = (await made.integrations.connections()).get(integration_id)
         try:
-            pages = await made.resolver.read_directory(*connected(connection, integration_id))
+            integration, token = connected(connection, integration_id)
+            age_s = made.settings.directory_ttl_s
+            pages = await made.reader.read(integration, token, unless_younger_s=age_s)
         except (Refusal, NotYet) as error:
             return f"not read: {error.reason}"
-        return f"{pages} pages read"
+        return f"{pages} pages read" if pages else "not read: another worker has just done so"
 
     return str(current_app.runtime.run(work, most_s=READING_MOST_S))
 

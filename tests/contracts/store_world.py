@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from worker.domain.delivery import Receipt
+from worker.domain.integration import Conversation, Place
 from worker.store.connection import Client
 from worker.store.dead_letters import DeadLetters
 from worker.store.deliveries import Deliveries
@@ -15,6 +16,7 @@ from worker.store.keys import Keys
 from worker.store.lanes import Lanes
 from worker.store.ledger import Balance, take_census
 from worker.store.pace import Pace, Rate
+from worker.store.readings import Readings
 from worker.store.server import Server, fields, text, texts
 from worker.store.stream import EventStream
 from worker.store.subscriptions import Subscriptions
@@ -25,6 +27,7 @@ LANE = "ops/#alerts"
 RING = generate_key()
 OPEN = ("t:closed:none", "t:closed:nowhere")
 RECEIPT = Receipt("C1", "1700000000.000100")
+HALF = Place(cursor="next", pages=1)
 STREAM, GROUP = "events", "ik-slack"
 LIFE_S, RETENTION_S = 1_209_600, 604_800
 
@@ -43,6 +46,7 @@ class World:
         self.integrations = Integrations(self.server, Vault(RING))
         self.subscriptions = Subscriptions(self.server)
         self.directory = Directory(self.server)
+        self.readings = Readings(self.server)
         self.pace = Pace(self.server, channel=Rate(1.0), workspace=Rate(5.0, 20))
         self.upkeep = Upkeep(self.server)
 
@@ -83,6 +87,19 @@ class World:
         await self.take(held)
         await self.lanes.bury(held, "invalid_blocks", "no")
         await self.lanes.release(held)
+
+    async def read(self, *pages: Sequence[Conversation]) -> None:
+        """A whole reading of the channels of `ops`."""
+        assert await self.readings.claim("ops", "reader")
+        for page in pages:
+            assert await self.readings.page("ops", "reader", page, Place(pages=len(pages))) is not None
+        assert await self.readings.whole("ops", "reader")
+        await self.readings.give_up("ops", "reader")
+
+    async def half_read(self, page: Sequence[Conversation], following: Place = HALF) -> None:
+        """A reading of which there is one page so far; its reader is called `half`."""
+        assert await self.readings.claim("ops", "half") is not None
+        assert await self.readings.page("ops", "half", page, following) is not None
 
     async def state(self, id_: str) -> str:
         """A delivery's state."""

@@ -283,7 +283,7 @@ async def test_one_that_parks_again_before_it_told_anything_is_not_looked_at_soo
 
 async def test_a_removed_integration_leaves_nothing_but_what_waits(world: World):
     await world.integrations.save(OPS, TOKEN)
-    await world.directory.replace("ops", [Conversation("C1", "alerts", is_member=True)])
+    await world.read([Conversation("C1", "alerts", is_member=True)])
     await world.integrations.park("ops", "token_revoked", "revoked", "rotate", probe_s=60)
     await world.append("a")
     assert await world.lanes.acquire(LANE, "h1") == NotHeld("parked")

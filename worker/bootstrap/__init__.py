@@ -16,6 +16,7 @@ from config.settings import Settings
 from worker.bootstrap.calls import Wake, publisher, refresher, wake_by, wake_nobody
 from worker.bootstrap.where import addresses, client_of
 from worker.domain.delivery import canonical_destination
+from worker.pipeline.directory import DirectoryReader
 from worker.pipeline.gateway import Gateway
 from worker.pipeline.ingest import Ingest
 from worker.pipeline.mirror import Mirror
@@ -37,6 +38,7 @@ from worker.store.keys import Keys
 from worker.store.lanes import Lanes
 from worker.store.metrics import Metrics
 from worker.store.pace import Pace, Rate
+from worker.store.readings import Readings
 from worker.store.server import Server
 from worker.store.stream import EventStream
 from worker.store.subscriptions import Subscriptions
@@ -69,6 +71,7 @@ class Services:
     subscriptions: Subscriptions
     directory: Directory
     allowances: Pace
+    reader: DirectoryReader
     resolver: Resolver
     drain: Tools
     ingest: Ingest
@@ -137,7 +140,7 @@ async def services(
                 SlackGateway(settings.slack_api_url, connections=connections)
             )
         made = _compose(settings, server, broker, blocking, gateway, stopping, celery, wake, clock, who)
-        stack.push_async_callback(made.resolver.leave)
+        stack.push_async_callback(made.reader.leave)
         yield made
 
 
@@ -146,7 +149,7 @@ def _compose(
     stopping: Stopping, celery: Celery | None, wake: Wake | None, clock: Callable[[], float], who: str,
 ) -> Services:  # fmt: skip
     ages, wake = _ages(settings), wake or (wake_by(celery) if celery else wake_nobody)
-    vault = Vault(settings.encryption_key.get_secret_value() if settings.encryption_key else "")
+    vault, allowances = Vault(settings.key_ring), _allowances(settings, server)
     upkeep, metrics = Upkeep(server), Metrics(server)
     events = Events(server, life_s=ages.event_life_s, retention_s=ages.retention_s)
     lanes = Lanes(server, retention_s=ages.retention_s, longest=settings.lane_max_length)
@@ -154,10 +157,10 @@ def _compose(
     dead_letters = DeadLetters(server, deliveries, events, lanes)
     dead_queue = DeadQueue(broker, f"{settings.key_prefix}:celery:dead_letters")
     integrations, subscriptions = Integrations(server, vault), Subscriptions(server)
-    allowances = _allowances(settings, server)
-    resolver = Resolver(
-        directory, lanes, gateway, allowances, upkeep, people_life_s=settings.directory_ttl_s, who=who
+    reader = DirectoryReader(
+        directory, Readings(server), gateway, allowances, upkeep, who, stopping, stopping.sleep, clock
     )
+    resolver = Resolver(directory, lanes, gateway, allowances, reader, life_s=settings.directory_ttl_s)
     tools = Tools(
         lanes, events, integrations, subscriptions, allowances, resolver,
         Recorder(lanes, integrations, allowances, probe_s=ages.probe_s, sleep=asyncio.sleep), gateway,
@@ -178,8 +181,8 @@ def _compose(
     ingest = Ingest(stream, events, lanes, subscriptions, upkeep, wake, who, stopping, clock, stopping.sleep)
     return Services(
         settings, server, broker, gateway, vault, upkeep, stream, events, lanes, deliveries, dead_letters,
-        dead_queue, integrations, subscriptions, directory, allowances, resolver, tools, ingest, sweep,
-        metrics,
+        dead_queue, integrations, subscriptions, directory, allowances, reader, resolver, tools, ingest,
+        sweep, metrics,
     )  # fmt: skip
 
 

@@ -1,22 +1,21 @@
 """`ik-slack channels`: the directory of a workspace's channels, as last read."""
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import click
 
 from worker.cli.choosing import chosen_integration
+from worker.cli.refreshing import read_now
 from worker.cli.running import as_json, print_json, print_table, run
 from worker.cli.showing import count
-from worker.domain.errors import NotYet, Problem
-from worker.domain.integration import Conversation, Integration, Page
+from worker.domain.integration import Conversation, Integration
 from worker.domain.markup import duration
+from worker.store.directory import Known
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
 
-PATIENCE_S = 300.0
-Listed = tuple[Integration, list[Conversation], float | None]
+Listed = tuple[Integration, list[Conversation], Known]
 
 
 @click.group()
@@ -39,7 +38,7 @@ def list_(integration: str | None, member: bool, as_json: bool) -> None:
     async def work(made: "Services") -> list[Listed]:
         one = [await made.integrations.find(integration)] if integration else await made.integrations.all()
         return [
-            (each, await made.directory.all(each.id), await made.directory.age_s(each.id)) for each in one
+            (each, await made.directory.all(each.id), await made.directory.known(each.id)) for each in one
         ]
 
     listed = run(work)
@@ -64,8 +63,8 @@ def list_(integration: str | None, member: bool, as_json: bool) -> None:
     ]
     empty = "No channel to show." if listed else "There is no integration yet."
     print_table(("Name", "Id", "Integration", "Kind", "Bot"), rows, empty=empty)
-    for each, channels, age_s in listed:
-        click.echo(_age(each, len(channels), age_s))
+    for each, channels, known in listed:
+        click.echo(_age(each, len(channels), known))
 
 
 @command.command()
@@ -74,12 +73,13 @@ def list_(integration: str | None, member: bool, as_json: bool) -> None:
 def refresh(integration: str | None, as_json: bool) -> None:
     """Read the channels of INTEGRATION from Slack now.
 
-    Slack allows about 20 pages of 999 channels a minute.
+    Slack allows about 20 pages of 999 channels a minute. While a worker reads, its reading is waited for.
+    After Ctrl-C the next reading goes on where this one stopped.
     """
 
     async def work(made: "Services") -> tuple[Integration, int, int]:
         chosen = await chosen_integration(made, integration)
-        pages = await _read(made, chosen)
+        pages = await read_now(made, chosen)
         return chosen, pages, len(await made.directory.all(chosen.id))
 
     chosen, pages, channels = run(work)
@@ -89,35 +89,14 @@ def refresh(integration: str | None, as_json: bool) -> None:
     click.echo(f"Read {count(channels, 'channel')} of {chosen.name} in {count(pages, 'page')}.")
 
 
-async def _read(made: "Services", integration: Integration) -> int:
-    """How many pages it took, after waiting for another worker that reads too."""
-    token = await made.integrations.token(integration.id)
-    seen: list[int] = []
-
-    def progress(page: Page) -> None:
-        seen.append(len(page.conversations))
-        click.echo(f"Page {len(seen)}: {count(sum(seen), 'channel')} so far", err=True)
-
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                try:
-                    return await made.resolver.read_directory(integration, token, progress=progress)
-                except NotYet as error:
-                    click.echo(f"Waiting: {error.reason}", err=True)
-                    seen.clear()
-                    await asyncio.sleep(error.wait_s)
-    except TimeoutError:
-        raise Problem(
-            f"The channels of {integration.name} were not read within {duration(PATIENCE_S)}."
-        ) from None
-
-
-def _age(integration: Integration, channels: int, age_s: float | None) -> str:
-    """How fresh a directory is."""
-    if age_s is None:
-        return f"{integration.name} was not read yet: `ik-slack channels refresh {integration.name}`."
-    return f"{integration.name}: {count(channels, 'channel')}, read {duration(age_s)} ago."
+def _age(integration: Integration, channels: int, known: Known) -> str:
+    """How fresh a directory is, and whether it is being read."""
+    name = integration.name
+    reading = "" if known.so_far is None else f"They are being read now: {known.so_far:,} so far."
+    if known.age_s is not None:
+        return f"{name}: {count(channels, 'channel')}, read {duration(known.age_s)} ago. {reading}".rstrip()
+    some = f"{name}: {count(channels, 'channel')} known; the others were" if channels else f"{name} was"
+    return f"{some} not read yet. {reading or f'Read them: `ik-slack channels refresh {name}`.'}"
 
 
 def _plain(integration: Integration, channel: Conversation) -> dict[str, object]:

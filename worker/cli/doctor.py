@@ -115,7 +115,7 @@ def _key_ring(settings: Settings) -> Finding:
     from worker.store.vault import Vault
 
     try:
-        Vault(settings.encryption_key.get_secret_value() if settings.encryption_key else "").require()
+        Vault(settings.key_ring).require()
     except Problem as error:
         return Finding("key ring", Level.FAILED, "no key to open tokens with", str(error))
     return Finding("key ring", Level.OK, "ENCRYPTION_KEY can be read")

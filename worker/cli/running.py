@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
+LONG_TABLE = 500  # rows: rich takes a second for some thousands, and nobody reads so many wrapped
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
 
 
@@ -47,6 +49,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, emp
     if not rows:
         click.echo(empty)
         return
+    if len(rows) > LONG_TABLE:
+        _print_long_table(columns, rows)
+        return
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -57,6 +62,23 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, emp
         table.add_row(*(Text(str(cell)) for cell in row))
     # Into a pipe a row is a line, however long.
     Console(width=None if sys.stdout.isatty() else 500).print(table)
+
+
+def _print_long_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """The same table, as wide as it is."""
+    from rich.cells import cell_len
+
+    cells = [columns, *([str(cell) for cell in row] for row in rows)]
+    sizes = [[cell_len(cell) for cell in row] for row in cells]
+    widths = [max(column) for column in zip(*sizes, strict=True)]
+    lines = [
+        "   ".join(
+            cell + " " * (width - size) for cell, size, width in zip(row, measured, widths, strict=True)
+        )
+        for row, measured in zip(cells, sizes, strict=True)
+    ]
+    lines.insert(1, "─" * len(lines[0]))
+    click.echo("\n".join(lines))
 
 
 def when(ms: int) -> str:

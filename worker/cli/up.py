@@ -40,7 +40,7 @@ def command(only: str | None) -> None:
     logging.config.dictConfig(log_config(settings))
     programs = chosen(procfile(), only)
     refuse_namesakes(Path.cwd())
-    Vault(settings.encryption_key.get_secret_value() if settings.encryption_key else "").require()
+    Vault(settings.key_ring).require()
     with only_one(settings.data_dir):
         programs = without_flower(programs, settings, asked=only is not None, say=lambda line: say("", line))
         web_has_its_port(programs, settings)

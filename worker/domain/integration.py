@@ -81,6 +81,15 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a reading of all channels goes on: which of the two lists, its cursor, and the pages before."""
+
+    private: bool = False
+    cursor: str = ""
+    pages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """A Slack user as a destination."""
 

@@ -26,8 +26,10 @@ class Gateway(Protocol):
     async def identify(self, token: Secret) -> Identity:
         """Who the token is and what it may do (`auth.test`)."""
 
-    async def list_conversations(self, token: Secret, *, private: bool, cursor: str = "") -> Page:
-        """One page of public or of private channels, archived ones included."""
+    async def list_conversations(
+        self, token: Secret, *, private: bool, cursor: str = "", joined: bool = False
+    ) -> Page:
+        """One page of public or of private channels, archived ones included; or of those the bot is in."""
 
     async def conversation(self, token: Secret, channel: str) -> Conversation:
         """One conversation by its id."""

@@ -1,21 +1,32 @@
-"""Listing: every channel of a workspace, page by page at Slack's pace; and the wait before any such call."""
+"""Listing: the channels of a workspace, page by page at Slack's pace; and the wait before any such call."""
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from enum import Enum
+from typing import TypeVar
 
 from worker.domain.errors import Blocked, NotYet, Throttled, Transient
-from worker.domain.integration import Conversation, Integration, Page, Secret
+from worker.domain.integration import Integration, Page, Place, Secret
 from worker.pipeline.gateway import Gateway, Sleep
 from worker.store.pace import Pace
 from worker.telemetry import COUNTERS, say
 
 log = logging.getLogger("worker.directory")
 
-METHOD, PER_MINUTE = "conversations.list", 20
 LONGEST_WAIT_S = 75.0
 RESTARTS = 2  # a cursor goes bad when the list changes under it
 
-Progress = Callable[[Page], None]
+Answer = TypeVar("Answer")
+Found = Callable[[Page, Place], Awaitable[None]]
+"""Told of each page, and of the place after it."""
+
+
+class Which(Enum):
+    """Which channels are listed: the method, and its tier's calls a minute."""
+
+    ALL = ("conversations.list", 20)
+    JOINED = ("users.conversations", 50)
 
 
 async def wait_to_call(
@@ -32,69 +43,66 @@ async def wait_to_call(
         await sleep(slot.wait_s)
 
 
+async def answer_of(
+    asked: Awaitable[Answer], allowances: Pace, integration: Integration, method: str
+) -> Answer:
+    """What Slack answers; NotYet when it asks to wait, which all workers then do."""
+    try:
+        return await asked
+    except Throttled as error:
+        COUNTERS.count("throttled", method)
+        await allowances.close_method(integration.workspace, method, error.retry_after_s)
+        raise NotYet(error.retry_after_s, f"Slack asks to wait before {method}") from None
+
+
 async def list_channels(
-    gateway: Gateway, allowances: Pace, integration: Integration, token: Secret, *,
-    sleep: Sleep, holding: Callable[[], Awaitable[None]], progress: Progress,
-) -> list[Conversation]:  # fmt: skip
-    """Public channels, then the private ones the bot is in; `holding` is awaited before each call."""
+    gateway: Gateway, allowances: Pace, integration: Integration, token: Secret, which: Which, *,
+    start: Place, found: Found, sleep: Sleep, holding: Callable[[], Awaitable[None]],
+) -> None:  # fmt: skip
+    """From a place to the end: public channels, then the private ones the bot is in.
 
-    async def page(cursor: str, *, private: bool) -> Page:
-        while True:
-            await holding()
-            try:
-                await wait_to_call(
-                    allowances, integration, METHOD, PER_MINUTE, longest_s=LONGEST_WAIT_S, sleep=sleep
-                )
-                return await gateway.list_conversations(token, private=private, cursor=cursor)
-            except Throttled as error:
-                COUNTERS.count("throttled", METHOD)
-                await allowances.close_method(integration.workspace, METHOD, error.retry_after_s)
-                await _wait_out(error.retry_after_s, sleep)
-            except NotYet as error:
-                await _wait_out(error.wait_s, sleep)
-            except Blocked as error:
-                if private and error.code == "missing_scope":
-                    return Page(())  # without groups:read there are no private ones
-                raise
+    `holding` is awaited before each call. The list begins again when Slack forgets its cursor: `found` is
+    then told again of what it was told before.
+    """
 
-    return [
-        *await _all_pages(lambda cursor: page(cursor, private=False), progress),
-        *await _all_pages(lambda cursor: page(cursor, private=True), progress),
-    ]
+    async def one(place: Place) -> Page:
+        await wait_to_call(allowances, integration, *which.value, longest_s=LONGEST_WAIT_S, sleep=sleep)
+        asked = gateway.list_conversations(
+            token, private=place.private, cursor=place.cursor, joined=which is Which.JOINED
+        )
+        return await answer_of(asked, allowances, integration, which.value[0])
 
-
-async def _wait_out(wait_s: float, sleep: Sleep) -> None:
-    if wait_s > LONGEST_WAIT_S:
-        raise NotYet(wait_s, f"Slack asks to wait before {METHOD}")
-    await sleep(wait_s)
-
-
-async def _all_pages(page: Callable[[str], Awaitable[Page]], progress: Progress) -> list[Conversation]:
-    """To the last page; from the beginning again when Slack forgets the cursor."""
-    restarts = 0
-    while True:
+    place: Place | None = start
+    restarts, met = 0, {(start.private, start.cursor)}
+    while place:
+        await holding()
         try:
-            return await _from_the_beginning(page, progress)
+            page = await one(place)
+        except NotYet as error:
+            if error.wait_s > LONGEST_WAIT_S:
+                raise
+            await sleep(error.wait_s)
         except Transient as error:
             restarts += 1
             if error.code != "invalid_cursor" or restarts > RESTARTS:
                 raise
+            place, met = replace(place, cursor=""), {(place.private, "")}
+        except Blocked as error:
+            if not place.private or error.code != "missing_scope":
+                raise
+            place = None  # without groups:read there are no private ones
+        else:
+            following = _following(place, page, met)
+            await found(page, following or Place(private=True, pages=place.pages + 1))
+            place = following
 
 
-async def _from_the_beginning(
-    page: Callable[[str], Awaitable[Page]], progress: Progress
-) -> list[Conversation]:
-    """Page after page until there is no cursor, or one that was met before."""
-    found: list[Conversation] = []
-    met: set[str] = set()
-    cursor = ""
-    while cursor not in met:
-        met.add(cursor)
-        one = await page(cursor)
-        progress(one)
-        found += one.conversations
-        if not one.cursor:
-            return found
-        cursor = one.cursor
-    say(log, logging.WARNING, "Slack's list of channels goes round in a circle", pages=len(met))
-    return found
+def _following(place: Place, page: Page, met: set[tuple[bool, str]]) -> Place | None:
+    """Where it goes on; the private channels come after the public ones, then nothing."""
+    pages, after = place.pages + 1, (place.private, page.cursor)
+    if page.cursor and after in met:
+        say(log, logging.WARNING, "Slack's list of channels goes round in a circle", pages=pages)
+    elif page.cursor:
+        met.add(after)
+        return Place(place.private, page.cursor, pages)
+    return None if place.private else Place(private=True, pages=pages)

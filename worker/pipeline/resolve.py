@@ -1,31 +1,25 @@
 """Resolve: a destination as a person wrote it becomes an address Slack knows, or the reason why it cannot."""
 
 import asyncio
-import secrets
-from collections.abc import Awaitable
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from worker.domain.delivery import Address, Destination, destination_form
-from worker.domain.errors import Blocked, NotYet, Refusal, Scope, Throttled, filled
-from worker.domain.integration import Conversation, Integration, Page, Person, Secret
+from worker.domain.errors import Blocked, NotYet, Refusal, Scope, filled
+from worker.domain.integration import Conversation, Integration, Person, Secret
 from worker.pipeline.connect import scopes_mend
+from worker.pipeline.directory import DirectoryReader
 from worker.pipeline.gateway import Gateway, Sleep
-from worker.pipeline.listing import Progress, list_channels, wait_to_call
+from worker.pipeline.listing import answer_of, wait_to_call
 from worker.store.directory import Directory
 from worker.store.lanes import Lanes
 from worker.store.pace import Pace
-from worker.store.upkeep import Upkeep
-from worker.telemetry import COUNTERS
-
-Answer = TypeVar("Answer")
 
 INFO_PER_MINUTE, LOOKUP_PER_MINUTE, PERSON_PER_MINUTE = 50, 50, 100
-FRESH_ENOUGH_S = 10.0  # a miss in a directory younger than this is a miss
-PROBED_ENOUGH_S = 1.0  # the same when probing: one read for all lanes probed together
 FEW_PAGES = 2
+FRESH_ENOUGH_S = 10.0  # a miss in a directory of few pages and younger than this is a miss
+PROBED_ENOUGH_S = 1.0  # the same when probing: one read for all lanes probed together
 ENOUGH_PER_PAGE_S = 12.0  # four times what a page costs: a name nobody has must not keep us reading
-READ_LOCK_MS = 90_000
 SEES_PRIVATE = "groups:read"
 
 
@@ -37,12 +31,9 @@ class Resolver:
     lanes: Lanes
     gateway: Gateway
     allowances: Pace
-    upkeep: Upkeep
-    people_life_s: int
-    who: str
+    reader: DirectoryReader
+    life_s: int
     sleep: Sleep = asyncio.sleep
-    reading: dict[str, asyncio.Task[int]] = field(default_factory=dict)
-    pages: dict[str, int] = field(default_factory=dict)
 
     async def resolve(
         self, lane: str, destination: str, pinned: Address | None, integration: Integration, token: Secret, *,
@@ -84,40 +75,6 @@ class Resolver:
             await self.lanes.pin(lane, address)
         return address
 
-    async def read_directory(
-        self, integration: Integration, token: Secret, *, progress: Progress = lambda _: None
-    ) -> int:
-        """Read every channel of the workspace, paced, one worker at a time: how many pages it took."""
-        lock, who, pages = f"directory:{integration.id}", f"{self.who}:{secrets.token_hex(4)}", 0
-
-        async def holding() -> None:
-            if not await self.upkeep.lock(lock, who, READ_LOCK_MS):
-                raise NotYet(1.0, "another worker reads the channel directory")
-
-        def counting(page: Page) -> None:
-            nonlocal pages
-            pages += 1
-            progress(page)
-
-        await holding()
-        try:
-            found = await list_channels(
-                self.gateway, self.allowances, integration, token,
-                sleep=self.sleep, holding=holding, progress=counting,
-            )  # fmt: skip
-            await self.directory.replace(integration.id, found)
-            self.pages[integration.id] = pages
-            return pages
-        finally:
-            await self.upkeep.unlock(lock, who)
-
-    async def leave(self) -> None:
-        """Give up what is being read; a worker that goes on reads it."""
-        reading = [task for task in self.reading.values() if not task.done()]
-        for task in reading:
-            task.cancel()
-        await asyncio.gather(*reading, return_exceptions=True)
-
     async def _by_name(
         self, name: str, pinned: Address | None, integration: Integration, token: Secret, budget_s: float, *,
         fresh: bool,
@@ -144,14 +101,37 @@ class Resolver:
         found = None
         if pinned is not None:
             found = await there(pinned.id, await self.directory.by_id(integration.id, pinned.id))
-        found = found or await named()
+        return found or await named() or await self._missed(named, integration, token, budget_s, fresh=fresh)
+
+    async def _missed(
+        self, named: Callable[[], Awaitable[Conversation | None]], integration: Integration, token: Secret,
+        budget_s: float, *, fresh: bool,
+    ) -> Conversation:  # fmt: skip
+        """What the directory does not have: it is read anew if it may be out of date.
+
+        Reading a large one takes minutes, but in which channels the bot is Slack tells at once: that is asked
+        meanwhile; and as it is asked, a miss is believed for as long as everything else in the directory.
+        """
+        known = await self.directory.known(integration.id)
+        enough_s = self.life_s if known.pages > FEW_PAGES else PROBED_ENOUGH_S if fresh else FRESH_ENOUGH_S
+        waits = found = None
+        if known.age_s is None or known.age_s > enough_s:
+            waits = await self.reader.begin(integration, token, unless_younger_s=enough_s, budget_s=budget_s)
+            found, known = await named(), await self.directory.known(integration.id)
+        if found is None and (waits or known.pages > FEW_PAGES):
+            try:
+                await self.reader.note_joined(integration, token, budget_s=budget_s)
+            except NotYet as error:
+                waits = waits or error
+            except Blocked:
+                raise
+            except Refusal:  # Slack does not tell: a whole reading must, though not again and again
+                waits = waits or await self.reader.begin(
+                    integration, token, unless_younger_s=ENOUGH_PER_PAGE_S * known.pages, budget_s=budget_s
+                )
+            found = await named()
         if found is None:
-            age_s = await self.directory.age_s(integration.id)
-            if age_s is None or age_s > self._fresh_enough_s(integration.id, fresh=fresh):
-                await self._reread(integration, token, budget_s)
-                found = await named()
-        if found is None:
-            raise _unseen(self.gateway.refusal("channel_not_found"), integration)
+            raise waits or _unseen(self.gateway.refusal("channel_not_found"), integration)
         return found
 
     async def _usable(
@@ -161,8 +141,8 @@ class Resolver:
         """A conversation the bot can post to; what stands against it is asked of Slack first."""
         if known is None or fresh or not known.is_member or known.is_archived:
             await self._wait_for(integration, "conversations.info", INFO_PER_MINUTE, budget_s)
-            known = await self._asking(
-                integration, "conversations.info", self.gateway.conversation(token, id_)
+            known = await answer_of(
+                self.gateway.conversation(token, id_), self.allowances, integration, "conversations.info"
             )
             await self.directory.note(integration.id, known)
         if known.is_archived:
@@ -177,11 +157,12 @@ class Resolver:
         person = None if fresh else await self.directory.person(integration.id, email)
         if person is None:
             await self._wait_for(integration, "users.lookupByEmail", LOOKUP_PER_MINUTE, budget_s)
-            person = await self._asking(
-                integration, "users.lookupByEmail", self.gateway.person_by_email(token, email)
-            )
+            person = await answer_of(
+                self.gateway.person_by_email(token, email), self.allowances, integration,
+                "users.lookupByEmail",
+            )  # fmt: skip
             if not person.deleted and not person.is_bot:
-                await self.directory.note_person(integration.id, email, person, life_s=self.people_life_s)
+                await self.directory.note_person(integration.id, email, person, life_s=self.life_s)
         self._can_be_told(person)
         return Address(person.id, email)
 
@@ -189,7 +170,9 @@ class Resolver:
         """Raises Blocked for what Slack says stands against telling a user; saying nothing does not."""
         await self._wait_for(integration, "users.info", PERSON_PER_MINUTE, budget_s)
         try:
-            person = await self._asking(integration, "users.info", self.gateway.person(token, user_id))
+            person = await answer_of(
+                self.gateway.person(token, user_id), self.allowances, integration, "users.info"
+            )
         except Blocked as error:
             if error.code == "missing_scope":
                 return
@@ -204,37 +187,12 @@ class Resolver:
         if person.is_bot:
             raise self.gateway.refusal("cannot_dm_bot")
 
-    def _fresh_enough_s(self, integration_id: str, *, fresh: bool) -> float:
-        """The longer it takes to read a directory, the longer a miss in it is believed."""
-        more_pages = max(self.pages.get(integration_id, 0) - FEW_PAGES, 0)
-        return max(PROBED_ENOUGH_S if fresh else FRESH_ENOUGH_S, ENOUGH_PER_PAGE_S * more_pages)
-
-    async def _reread(self, integration: Integration, token: Secret, budget_s: float) -> None:
-        """A fresh read, shared by all lanes of this process; a long one goes on while the lane lies down."""
-        reading = self.reading.get(integration.id)
-        if reading is None or reading.done():
-            reading = asyncio.create_task(self.read_directory(integration, token))
-            reading.add_done_callback(lambda task: task.cancelled() or task.exception())
-            self.reading[integration.id] = reading
-        done, _ = await asyncio.wait({reading}, timeout=max(budget_s, 0.0))
-        if not done:
-            raise NotYet(2.0, "the channel directory is being read")
-        reading.result()
-
     async def _wait_for(
         self, integration: Integration, method: str, per_minute: int, longest_s: float
     ) -> None:
         await wait_to_call(
             self.allowances, integration, method, per_minute, longest_s=longest_s, sleep=self.sleep
         )
-
-    async def _asking(self, integration: Integration, method: str, asked: Awaitable[Answer]) -> Answer:
-        try:
-            return await asked
-        except Throttled as error:
-            COUNTERS.count("throttled", method)
-            await self.allowances.close_method(integration.workspace, method, error.retry_after_s)
-            raise NotYet(error.retry_after_s, f"Slack asks to wait before {method}") from None
 
 
 def _named(error: Refusal, known: Conversation, integration: Integration) -> Refusal:

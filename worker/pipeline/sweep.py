@@ -23,7 +23,7 @@ TICK_S = 0.5
 LOCK_MS = 5_000
 WOKEN_AT_ONCE, PROBED_AT_ONCE = 512, 50
 METRICS_EVERY_S, TIDY_EVERY_S, LEDGER_EVERY_S = 1.0, 10.0, 30.0
-REFRESH_ASKED_MS = 120_000  # a directory is asked for once in this time, however busy the workers are
+REFRESH_ASKED_MS = 30_000  # a directory is asked for once in this time, however busy the workers are
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +135,12 @@ class Sweep:
     async def _refresh_directories(self) -> None:
         """Directories that were read before and are too old by now."""
         for integration in await self.integrations.all():
-            age_s = await self.directory.age_s(integration.id)
-            too_old = age_s is not None and age_s > self.ages.directory_s and integration.state == "active"
+            known = await self.directory.known(integration.id)
+            too_old = known.age_s is not None and known.age_s > self.ages.directory_s
+            if not too_old or known.so_far is not None or integration.state != "active":
+                continue
             asked = f"refresh:{integration.id}"
-            if too_old and await self.upkeep.lock(asked, secrets.token_hex(4), REFRESH_ASKED_MS):
+            if await self.upkeep.lock(asked, secrets.token_hex(4), REFRESH_ASKED_MS):
                 await self.refresh(integration.id)
 
     async def _throw_away(self) -> None:

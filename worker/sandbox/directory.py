@@ -112,19 +112,19 @@ def conversation(workspace: Workspace, channel: Channel) -> Json:
 
 
 def _page(call: Call, shown: Callable[[Channel], bool], told: Callable[[Workspace, Channel], Json]) -> Json:
-    """One page. What is left out of it makes it shorter, as Slack's pages may be before the last."""
+    """One page. Archived channels left out of it make it shorter, as Slack's pages may be before the last."""
     types = [part.strip() for part in (call.text("types") or "public_channel").split(",")]
     if unknown := set(types) - READ_SCOPES.keys():
         raise Refused("invalid_types", response_metadata={"messages": [f"[ERROR] {unknown}"]})
     for each in types:
         call.needs(READ_SCOPES[each])
-    limit = _limit(call.text("limit"))
-    there = [c for c in call.workspace.channels.values() if kind(c) in types and (c.visible or not c.private)]
+    limit = min(_limit(call.text("limit")), call.workspace.page_most)
+    there = [c for c in call.workspace.channels.values() if kind(c) in types and shown(c)]
     try:
         page, cursor = _page_of(there, call.text("cursor"), limit)
     except KeyError:
         raise Refused("invalid_cursor") from None
-    kept = [c for c in page if shown(c) and not (c.archived and call.flag("exclude_archived"))]
+    kept = [c for c in page if not (c.archived and call.flag("exclude_archived"))]
     channels = [told(call.workspace, channel) for channel in kept]
     return {"ok": True, "channels": channels, "response_metadata": {"next_cursor": cursor}}
 

@@ -72,7 +72,8 @@ class Channel:
 class Workspace:
     """A Slack workspace with one app installed.
 
-    Ids and tokens follow from the names, so that a restarted sandbox has the same ones.
+    Ids and tokens follow from the names, so that a restarted sandbox has the same ones. No page of a list has
+    more than `page_most` channels: "fewer than the requested number of items may be returned".
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Workspace:
         self.tokens: dict[str, Token] = {}
         self.users: dict[str, User] = {}
         self.channels: dict[str, Channel] = {}
+        self.page_most = 1000
         self.token = self.add_token()
 
     def add_token(self, scopes: Iterable[str] = REQUIRED_SCOPES) -> str:

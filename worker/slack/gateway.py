@@ -120,20 +120,26 @@ class SlackGateway:
             raise unreadable()
         return identity
 
-    async def list_conversations(self, token: Secret, *, private: bool, cursor: str = "") -> Page:
-        """One page of public or of private channels, archived ones included; an empty one may have a next."""
+    async def list_conversations(
+        self, token: Secret, *, private: bool, cursor: str = "", joined: bool = False
+    ) -> Page:
+        """One page of public or of private channels, archived ones included; an empty one may have a next.
+
+        `joined` lists those alone that the bot is in and that are not archived: often a single page.
+        """
         asked: JsonObject = {
             "types": "private_channel" if private else "public_channel",
-            "exclude_archived": False,
+            "exclude_archived": joined,
             "limit": PAGE_SIZE,
             "cursor": cursor or None,  # the SDK leaves out what is None
         }
-        body = (await self._call("conversations.list", token, params=asked)).body
+        method = "users.conversations" if joined else "conversations.list"
+        body = (await self._call(method, token, params=asked)).body
         channels = body.get("channels")
         if not isinstance(channels, list):
             raise unreadable()
         following = text_of(body, "response_metadata", "next_cursor")
-        return Page(tuple(_conversation(channel) for channel in channels), following)
+        return Page(tuple(_conversation(channel, joined=joined) for channel in channels), following)
 
     async def conversation(self, token: Secret, channel: str) -> Conversation:
         """One channel by its id; asking for direct messages (D…) takes a scope the guide does not list."""
@@ -188,14 +194,18 @@ def _bearer(token: Secret) -> dict[str, str]:
     return {"Authorization": f"Bearer {token.reveal()}"}
 
 
-def _conversation(channel: object) -> Conversation:
-    """A channel of an answer; direct messages have no name, and the bot is in all it can see."""
+def _conversation(channel: object, *, joined: bool = False) -> Conversation:
+    """A channel of an answer; direct messages have no name, and the bot is in all it can see.
+
+    `joined`: the answer leaves out `is_member`, as https://docs.slack.dev/reference/methods/users.conversations
+    lists nothing else.
+    """
     if not isinstance(channel, Mapping) or not text_of(channel, "id"):
         raise unreadable()
     return Conversation(
         id=text_of(channel, "id"),
         name=text_of(channel, "name"),
-        is_member=bool(channel.get("is_member") or channel.get("is_im")),
+        is_member=joined or bool(channel.get("is_member") or channel.get("is_im")),
         is_archived=bool(channel.get("is_archived")),
         is_private=bool(channel.get("is_private")),
     )

@@ -1,12 +1,24 @@
 """The directory: remembered channels and people of one integration's workspace, with its age."""
 
 import json
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 from worker.domain.integration import Conversation, Person
 from worker.store.server import Server, fields, text
 
-_BATCH = 500
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """How a directory stands: how old the last whole reading is (None before the first) and its pages.
+
+    `so_far` is how many channels a reading under way has found; None when nobody reads. `joined_age_s` is how
+    long ago Slack was asked for just those the bot is in.
+    """
+
+    age_s: float | None
+    pages: int = 0
+    so_far: int | None = None
+    joined_age_s: float | None = None
 
 
 class Directory:
@@ -16,12 +28,24 @@ class Directory:
         self._server = server
         self._keys = server.keys
 
-    async def age_s(self, integration_id: str) -> float | None:
-        """How old the last whole read is, by the server's clock; None before the first."""
-        read_at = await self._server.command("HGET", self._keys.directory(integration_id, "meta"), "read_at")
-        if read_at is None:
-            return None
-        return max(await self._server.now_ms() / 1000 - float(read_at), 0.0)
+    async def known(self, integration_id: str) -> Known:
+        """How it stands now, by the server's clock."""
+        keys = self._keys
+        meta = keys.directory(integration_id, "meta")
+        (s, us), (read_at_ms, pages, joined_at_ms), claimed, so_far = await self._server.each(
+            [
+                ("TIME",),
+                ("HMGET", meta, "read_at_ms", "pages", "joined_at_ms"),
+                ("EXISTS", keys.lock(f"directory:{integration_id}")),
+                ("HGET", keys.reading(integration_id, "place"), "channels"),
+            ]
+        )
+
+        def age_s(at_ms: bytes | None) -> float | None:
+            return None if at_ms is None else max(int(s) + int(us) / 1e6 - int(at_ms) / 1000, 0.0)
+
+        so_far = int(so_far or 0) if claimed else None
+        return Known(age_s(read_at_ms), int(pages or 0), so_far, age_s(joined_at_ms))
 
     async def by_name(self, integration_id: str, name: str) -> Conversation | None:
         """A channel by its name without `#`."""
@@ -39,41 +63,20 @@ class Directory:
         found = [_conversation(id_, packed) for id_, packed in fields(kept).items()]
         return sorted(found, key=lambda conversation: conversation.name)
 
-    async def replace(self, integration_id: str, conversations: Sequence[Conversation]) -> None:
-        """Put a whole new read in the place of the last one, in one step.
-
-        Of several channels of one name (shared ones keep theirs) the one we can post to has it.
-        """
+    async def note(self, integration_id: str, *conversations: Conversation) -> None:
+        """Correct some channels: Slack just told."""
+        if not conversations:
+            return
         channels, names = (self._keys.directory(integration_id, part) for part in ("channels", "names"))
-        await self._server.command("DEL", f"{channels}:new", f"{names}:new")
-        best_last = sorted(conversations, key=lambda one: (one.is_member, not one.is_archived))
-        for start in range(0, len(conversations), _BATCH):
-            some = best_last[start : start + _BATCH]
-            await self._server.command(
-                "HSET", f"{channels}:new", *(part for one in some for part in (one.id, _packed(one)))
-            )
-            await self._server.command(
-                "HSET", f"{names}:new", *(part for one in some for part in (one.name, one.id))
-            )
-        renames = (
-            (("RENAME", f"{channels}:new", channels), ("RENAME", f"{names}:new", names))
-            if conversations
-            else (("DEL", channels, names),)
-        )
-        meta = self._keys.directory(integration_id, "meta")
-        await self._server.together(*renames, ("HSET", meta, "read_at", await self._server.now_ms() // 1000))
-
-    async def note(self, integration_id: str, conversation: Conversation) -> None:
-        """Correct one channel: Slack just told."""
         await self._server.together(
-            (
-                "HSET",
-                self._keys.directory(integration_id, "channels"),
-                conversation.id,
-                _packed(conversation),
-            ),
-            ("HSET", self._keys.directory(integration_id, "names"), conversation.name, conversation.id),
+            ("HSET", channels, *(part for one in conversations for part in (one.id, packed(one)))),
+            ("HSET", names, *(part for one in conversations for part in (one.name, one.id))),
         )
+
+    async def note_joined_known(self, integration_id: str) -> None:
+        """All channels the bot is in were noted just now."""
+        meta = self._keys.directory(integration_id, "meta")
+        await self._server.command("HSET", meta, "joined_at_ms", await self._server.now_ms())
 
     async def person(self, integration_id: str, email: str) -> Person | None:
         """A person by email, if looked up before."""
@@ -89,12 +92,12 @@ class Directory:
             await self._server.command("EXPIRE", key, life_s)
 
     async def forget(self, integration_id: str) -> None:
-        """Everything of a workspace the integration no longer belongs to."""
-        parts = ("channels", "names", "people", "meta")
-        await self._server.command("DEL", *(self._keys.directory(integration_id, part) for part in parts))
+        """Everything of a workspace the integration no longer belongs to; whoever reads it is stopped."""
+        await self._server.command("DEL", *self._keys.whole_directory(integration_id))
 
 
-def _packed(conversation: Conversation) -> str:
+def packed(conversation: Conversation) -> str:
+    """A channel as it is kept: its flags, a space, its name."""
     flags = (
         ("m", conversation.is_member),
         ("a", conversation.is_archived),
@@ -103,6 +106,6 @@ def _packed(conversation: Conversation) -> str:
     return "".join(letter for letter, is_set in flags if is_set) + " " + conversation.name
 
 
-def _conversation(id_: str, packed: str) -> Conversation:
-    flags, _, name = packed.partition(" ")
+def _conversation(id_: str, kept: str) -> Conversation:
+    flags, _, name = kept.partition(" ")
     return Conversation(id_, name, is_member="m" in flags, is_archived="a" in flags, is_private="p" in flags)

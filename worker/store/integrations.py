@@ -118,11 +118,7 @@ class Integrations:
         await self._server.together(
             ("HDEL", keys.named("integrations"), integration_id),
             ("ZADD", keys.named("probes"), 0, f"integration:{integration_id}"),  # should we die here
-            (
-                "DEL",
-                keys.integration_parked_first(integration_id),
-                *(keys.directory(integration_id, part) for part in ("channels", "names", "people", "meta")),
-            ),
+            ("DEL", keys.integration_parked_first(integration_id), *keys.whole_directory(integration_id)),
             ("INCR", keys.version("integrations")),
         )
         await self.resume(integration_id, enable=True)

@@ -30,6 +30,7 @@ P:integration:I:parked:first string when it parked first: one warning, later pro
 P:subscriptions           hash    subscriptions as JSON                              for good
 P:version:NOUN            string  counts changes, so that caches know                for good
 P:directory:I:…           hash    channels by id, ids by name, people by email       until read anew
+P:directory:I:reading:…   hash    the same of a reading under way, and its place      HALF_READ_MS
 P:beat:ROLE               zset    processes alive, by last beat                      trimmed
 P:lock:NAME               string  one at a time                                      seconds
 """
@@ -95,8 +96,18 @@ class Keys:
         return f"{self.prefix}:version:{noun}"
 
     def directory(self, integration_id: str, part: str) -> str:
-        """channels, names, emails or meta of one integration's directory."""
+        """channels, names, people or meta of one integration's directory."""
         return f"{self.prefix}:directory:{integration_id}:{part}"
+
+    def reading(self, integration_id: str, part: str) -> str:
+        """channels, names or place of a reading under way."""
+        return self.directory(integration_id, f"reading:{part}")
+
+    def whole_directory(self, integration_id: str) -> tuple[str, ...]:
+        """All there is of a directory; without its claim, whoever reads it is stopped."""
+        kept = (self.directory(integration_id, part) for part in ("channels", "names", "people", "meta"))
+        read = (self.reading(integration_id, part) for part in ("channels", "names", "place"))
+        return (*kept, *read, self.lock(f"directory:{integration_id}"))
 
     def beat(self, role: str) -> str:
         """Which processes of a role are alive."""

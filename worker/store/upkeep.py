@@ -16,12 +16,11 @@ class Upkeep:
 
     async def lock(self, name: str, token: str, ms: int) -> bool:
         """One at a time: is it ours (now, or still)?"""
-        key = self._keys.lock(name)
-        return bool(await self._server.script("lock", (key,), (token, ms)))
+        return bool(await self._server.script("lock", (self._keys.lock(name),), (token, ms, 0)))
 
     async def unlock(self, name: str, token: str) -> None:
         """Give a lock back, if it is still ours."""
-        await self._server.script("lock", (self._keys.lock(name),), (token, 0))
+        await self._server.script("lock", (self._keys.lock(name),), (token, 0, 0))
 
     async def beat(self, role: str, who: str) -> None:
         """This process is alive."""

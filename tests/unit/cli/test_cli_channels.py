@@ -2,6 +2,8 @@
 
 from cli_shell import NOWHERE, Shell
 
+from worker.bootstrap import Services
+
 
 def test_before_the_first_read_it_is_said_how_to_read(shell: Shell) -> None:
     shell.connect()
@@ -14,7 +16,8 @@ def test_refresh_says_how_many_pages_and_shows_them_on_stderr(shell: Shell) -> N
     shell.connect()
     ended = shell("channels", "refresh")
     assert ended.out == "Read 2 channels of acme in 2 pages.\n"
-    assert ended.err == "Page 1: 2 channels so far\nPage 2: 2 channels so far\n"
+    pages = [line.rpartition(", ")[0] for line in ended.err.splitlines()]
+    assert pages == ["Page 1: 2 channels so far", "Page 2: 2 channels so far"]
     assert shell("channels", "refresh", "acme", "--json").json == {
         "integration": "acme", "pages": 2, "channels": 2
     }  # fmt: skip
@@ -62,7 +65,7 @@ def test_while_another_worker_reads_it_is_waited_for(shell: Shell) -> None:
     shell.store(lambda made: made.upkeep.lock("directory:acme", "another", 300))
     ended = shell("channels", "refresh")
     assert ended.code == 0
-    assert "another worker reads" in ended.err
+    assert ended.err.startswith("Waiting: the channels of the workspace are being read\n")
 
 
 def test_slack_out_of_reach_is_one_line(shell: Shell) -> None:
@@ -71,3 +74,60 @@ def test_slack_out_of_reach_is_one_line(shell: Shell) -> None:
     ended = shell("channels", "refresh")
     assert ended.code == 1
     assert ended.err.startswith("Error: Slack refused: Slack could not be reached")
+
+
+def test_a_long_list_looks_like_a_short_one(shell: Shell) -> None:
+    shell.connect()
+    shell.acme.add_channel("日本")
+    shell("channels", "refresh")
+    short = shell("channels", "list").out.splitlines()
+    shell.env.setattr("worker.cli.running.LONG_TABLE", 0)
+    assert shell("channels", "list").out.splitlines()[:-1] == short[:-1]
+
+
+def test_a_refresh_is_content_with_what_a_worker_reads_meanwhile(shell: Shell) -> None:
+    shell.connect()
+
+    async def read_in_a_moment(made: Services) -> None:
+        at_ms = await made.server.now_ms() + 60_000
+        key = made.server.keys.directory("acme", "meta")
+        await made.server.command("HSET", key, "read_at_ms", at_ms, "pages", 7)
+
+    shell.store(read_in_a_moment)
+    assert shell("channels", "refresh").out == "Read 0 channels of acme in 7 pages.\n"
+    assert shell.slack.calls["conversations.list"] == 0
+
+
+def test_a_refresh_knows_about_how_many_pages_there_are(shell: Shell) -> None:
+    shell.connect()
+    shell("channels", "refresh")
+    assert shell("channels", "refresh").err.startswith("Page 1 of about 2: 2 channels so far, ")
+
+
+def test_a_refresh_that_slack_puts_off_for_long_says_when_to_try_again(shell: Shell) -> None:
+    shell.connect()
+    shell.slack.fault("ratelimited", method="conversations.list", retry_after=600)
+    ended = shell("channels", "refresh")
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1] == (
+        "Error: The channels of acme were not read (Slack asks to wait before conversations.list): "
+        "try again in 10 min. What was known of them before stays in use."
+    )
+
+
+def test_a_refresh_does_not_wait_for_ever_for_a_reader_without_a_sign_of_life(shell: Shell) -> None:
+    shell.connect()
+    shell.store(lambda made: made.upkeep.lock("directory:acme", "another", 60_000))
+    shell.env.setattr("worker.cli.refreshing.PATIENCE_S", 3.5)
+    ended = shell("channels", "refresh")
+    assert ended.code == 1
+    assert "(the channels of the workspace are being read): try again in a minute" in ended.err
+
+
+def test_while_they_are_read_the_list_says_so(shell: Shell) -> None:
+    shell.connect()
+    shell("channels", "refresh")
+    shell.store(lambda made: made.upkeep.lock("directory:acme", "another", 60_000))
+    last = shell("channels", "list").out.splitlines()[-1]
+    assert last.startswith("acme: 2 channels, read ")
+    assert last.endswith(" ago. They are being read now: 0 so far.")

@@ -76,7 +76,7 @@ def test_a_slow_slack_is_not_waited_for(connected: Shell) -> None:
     connected.env.setattr("worker.cli.reaching.BUDGET_S", 0.1)
     ended = connected("subscriptions", "add", "--to", "ops")
     assert ended.code == 0
-    assert "It is not known yet (the channel directory is being read)" in ended.err
+    assert "It is not known yet (the channels of the workspace are being read)" in ended.err
     connected.slack.latency_s = 0.0
     assert connected("channels", "refresh").err.startswith("Page 1")
 

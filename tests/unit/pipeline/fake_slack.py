@@ -95,14 +95,18 @@ class FakeSlack:
         self._call("auth.test", token)
         return self.identities[token.reveal()]
 
-    async def list_conversations(self, token: Secret, *, private: bool, cursor: str = "") -> Page:
-        self._call("conversations.list", token, "groups:read" if private else "channels:read")
+    async def list_conversations(
+        self, token: Secret, *, private: bool, cursor: str = "", joined: bool = False
+    ) -> Page:
+        method = "users.conversations" if joined else "conversations.list"
+        self._call(method, token, "groups:read" if private else "channels:read")
         if (private, cursor) in self.pages:
             return self.pages[private, cursor]
         found = [
             one
             for one in self.channels.values()
-            if one.is_private == private and (one.is_member or not private)
+            if one.is_private == private and (one.is_member or not (private or joined))
+            if not (joined and one.is_archived)
         ]
         start = int(cursor or 0)
         more = str(start + PAGE) if len(found) > start + PAGE else ""

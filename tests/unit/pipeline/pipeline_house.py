@@ -231,7 +231,7 @@ async def house(
         async with services(
             settings(**changes), redis=redis, gateway=gateway or slack, wake=wake, clock=hand.monotonic
         ) as made:
-            made.resolver.sleep = made.drain.recorder.sleep = hand.sleep
+            made.resolver.sleep = made.reader.sleep = made.drain.recorder.sleep = hand.sleep
             made.ingest.sleep = made.sweep.sleep = hand.sleep
             yield House(made, slack, hand, luck, awake, redis)
 

@@ -68,6 +68,10 @@ async def test_channels_are_listed_with_what_stands_against_them(slack: tuple[Ga
         "old": (True, True),
     }
     assert not (await gateway.list_conversations(token, private=True)).conversations
+    joined = await gateway.list_conversations(token, private=False, joined=True)
+    assert [(one.name, one.is_member, one.is_archived) for one in joined.conversations] == [
+        ("ops", True, False)
+    ]
 
 
 async def test_a_post_goes_where_the_bot_is_and_nowhere_else(slack: tuple[Gateway, Secret]) -> None:

@@ -6,6 +6,8 @@ import pytest
 from pipeline_house import House, alert
 from pipeline_house import house as build
 
+from worker.domain.errors import Uncertain
+from worker.domain.integration import Secret
 from worker.sandbox.slack import SlackSandbox
 from worker.sandbox.state import Workspace
 from worker.slack.gateway import SlackGateway
@@ -123,3 +125,43 @@ async def test_a_thousand_channels_are_read_in_pages(slack: Slack) -> None:
     await house.ingest()
     assert (await house.drain("acme/#c1499")).posts == 1
     assert sandbox.calls["conversations.list"] == 3
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["http_500", "http_502_html", "slow", "hang", "reset_before", "close_after", "bad_json", "truncated_json",
+     "json_list", "internal_error", "ratelimited", "invalid_cursor"],
+)  # fmt: skip
+async def test_a_reading_spoilt_in_the_middle_leaves_the_old_channels_and_ends_with_the_new(
+    fault: str,
+) -> None:
+    sandbox = SlackSandbox()
+    workspace = sandbox.add_workspace("Acme")
+    workspace.add_channel("gone")
+    workspace.page_most = 2
+    async with (
+        sandbox.serving() as url,
+        SlackGateway(url, total_timeout_s=0.3) as gateway,
+        build(gateway) as house,
+    ):
+        sandbox._monotonic = house.hand.monotonic
+        acme, token = await house.connect("acme", workspace.token), Secret(workspace.token)
+
+        async def names() -> list[str]:
+            return [one.name for one in await house.made.directory.all("acme")]
+
+        await house.made.reader.read(acme, token)
+        sandbox.calls.clear()
+        workspace.delete("gone")
+        for number in range(5):
+            workspace.add_channel(f"c{number}")
+        sandbox.fault("slow", method="conversations.list", delay_s=0)
+        sandbox.fault(fault, method="conversations.list", delay_s=1, retry_after=30)
+        try:
+            await house.made.reader.read(acme, token)
+        except Uncertain:
+            assert await names() == ["gone"]
+            await house.made.reader.read(acme, token)
+        assert await names() == ["c0", "c1", "c2", "c3", "c4"]
+        again = 2 if fault == "invalid_cursor" else 1  # the list begins anew: one page more
+        assert sandbox.calls["conversations.list"] == 3 + 1 + again

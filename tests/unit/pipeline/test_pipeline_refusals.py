@@ -173,7 +173,7 @@ async def test_a_token_fault_parks_all_lanes_at_once_and_is_said_once(
     await house.ingest()
     house.slack.faults["xoxb-1"] = "token_revoked"
     house.slack.ends(SLACK_SAYS, "token_revoked", "token_revoked")
-    await house.made.directory.replace("acme", list(house.slack.channels.values()))
+    await house.made.directory.note("acme", *house.slack.channels.values())
     first, second = await house.drain(), await house.drain("acme/#dev")
     assert first.reason == "The token of acme was revoked"
     assert second.reason == "parked"

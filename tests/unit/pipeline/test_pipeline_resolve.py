@@ -11,8 +11,7 @@ from pipeline_house import House, alert
 
 from worker.domain.delivery import Address
 from worker.domain.errors import Blocked, NotYet, Refusal, Throttled
-from worker.domain.integration import Conversation, Page, Person, Secret
-from worker.pipeline.resolve import READ_LOCK_MS
+from worker.domain.integration import Conversation, Page, Person, Place, Secret
 
 INFO, LIST, LOOKUP = "conversations.info", "conversations.list", "users.lookupByEmail"
 
@@ -29,7 +28,7 @@ async def resolve(
 
 async def read(house: House, **more: Any) -> int:
     assert house.integration is not None
-    return await house.made.resolver.read_directory(house.integration, Secret("xoxb-1"), **more)
+    return await house.made.reader.read(house.integration, Secret("xoxb-1"), **more)
 
 
 async def ended(what: Awaitable[Any]) -> Refusal | NotYet:
@@ -175,17 +174,73 @@ async def test_a_miss_in_an_old_directory_reads_it_anew_and_in_a_fresh_one_is_a_
     assert await resolve(house, "#new") == Address("C0000002", "#new")
 
 
-async def test_a_miss_in_a_large_directory_is_believed_longer(house: House) -> None:
+async def test_a_miss_in_a_large_directory_is_believed_to_its_age_whoever_read_it(house: House) -> None:
     for n in range(10):
         house.slack.add_channel(f"C00001{n:02}", f"c{n}")
-    await ended(resolve(house, "#typo"))
+    await read(house)
     assert house.slack.calls[LIST] == 7  # six pages of public channels, one of private ones
-    house.pass_time(59)
-    await ended(resolve(house, "#typo", fresh=True))
+    for fresh in (False, True):
+        house.pass_time(450 - 10)
+        error = await ended(resolve(house, "#typo", fresh=fresh))
+        assert isinstance(error, Blocked)
+        assert error.code == "channel_not_found"
     assert house.slack.calls[LIST] == 7
-    house.pass_time(2)
+    house.pass_time(30)
     await ended(resolve(house, "#typo", fresh=True))
     assert house.slack.calls[LIST] == 14
+
+
+async def test_a_new_channel_of_a_large_workspace_is_found_once_the_bot_is_in_it(house: House) -> None:
+    for n in range(10):
+        house.slack.add_channel(f"C00001{n:02}", f"c{n}")
+    await read(house)
+    house.slack.calls.clear()
+    house.slack.add_channel("C0000002", "new", is_member=False)
+    assert isinstance(await ended(resolve(house, "#new")), Blocked)
+    house.slack.change("C0000002", is_member=True)
+    house.pass_time(16)
+    assert await resolve(house, "#new", fresh=True) == Address("C0000002", "#new")
+    assert house.slack.calls[LIST] == 0
+
+
+@pytest.mark.parametrize("code", ["unknown_method", "service_unavailable"])
+async def test_where_slack_does_not_say_where_the_bot_is_a_large_directory_is_read_now_and_then(
+    house: House, code: str
+) -> None:
+    for n in range(10):
+        house.slack.add_channel(f"C00001{n:02}", f"c{n}")
+    assert await read(house) == 7
+    house.slack.calls.clear()
+    house.slack.add_channel("C0000002", "new")
+    house.slack.ends("users.conversations", *[code] * 4)
+    house.pass_time(7 * 12 - 1)
+    error = await ended(resolve(house, "#new"))
+    assert isinstance(error, Blocked)
+    assert error.code == "channel_not_found"
+    assert house.slack.calls[LIST] == 0
+    house.pass_time(2)
+    assert await resolve(house, "#new") == Address("C0000002", "#new")
+    assert house.slack.calls[LIST] == 7
+
+
+async def test_what_stands_against_all_stands_against_asking_where_the_bot_is(house: House) -> None:
+    for n in range(10):
+        house.slack.add_channel(f"C00001{n:02}", f"c{n}")
+    await read(house)
+    house.slack.ends("users.conversations", "token_revoked")
+    error = await ended(resolve(house, "#new"))
+    assert isinstance(error, Blocked)
+    assert error.code == "token_revoked"
+
+
+async def test_a_miss_is_not_believed_while_slack_is_asked_where_the_bot_is(house: House) -> None:
+    for n in range(10):
+        house.slack.add_channel(f"C00001{n:02}", f"c{n}")
+    await read(house)
+    await house.made.upkeep.lock("joined:acme", "another worker", 30_000)
+    error = await ended(resolve(house, "#typo"))
+    assert isinstance(error, NotYet)
+    assert error.reason == "Slack is being asked which channels the bot is in"
 
 
 async def test_a_miss_reads_once_for_all_lanes(house: House) -> None:
@@ -299,58 +354,39 @@ async def test_lookups_keep_the_pace_of_their_method(house: House) -> None:
     assert error.reason == "waits to call conversations.info"
 
 
-async def test_without_groups_read_public_channels_are_still_listed(house: House) -> None:
-    house.slack.ends(LIST, lambda: None, "missing_scope")
-    assert await read(house) == 2
-    assert [one.name for one in await house.made.directory.all("acme")] == ["ops"]
-
-
-async def test_without_channels_read_the_integration_is_at_fault(house: House) -> None:
-    house.slack.ends(LIST, "missing_scope")
-    error = await ended(read(house))
-    assert isinstance(error, Blocked)
-    assert error.scope == "integration"
-
-
-async def test_public_and_private_channels_are_read_page_by_page(house: House) -> None:
-    for n in range(2, 6):
-        house.slack.add_channel(f"C000000{n}", f"c{n}", is_private=n > 3)
-    pages: list[Page] = []
-    assert await read(house, progress=pages.append) == 3
-    assert [len(page.conversations) for page in pages] == [2, 1, 2]
-    assert len(await house.made.directory.all("acme")) == 5
-
-
 async def test_while_another_worker_reads_the_lane_waits(house: House) -> None:
-    await house.made.upkeep.lock("directory:acme", "another worker", READ_LOCK_MS)
-    error = await ended(resolve(house))
+    await house.made.upkeep.lock("directory:acme", "another worker", 30_000)
+    error = await ended(resolve(house, "#typo"))
     assert isinstance(error, NotYet)
-    assert (error.wait_s, house.slack.calls[LIST]) == (1.0, 0)
+    assert (error.wait_s, house.slack.calls[LIST]) == (3.0, 0)
 
 
-async def test_a_reading_of_this_process_is_not_doubled(house: House) -> None:
-    first, second = await asyncio.gather(read(house), read(house), return_exceptions=True)
-    assert (first, type(second)) == (2, NotYet)
+@pytest.mark.parametrize("older_s", [None, 901])
+async def test_while_the_directory_is_read_whoever_can_be_told_is(
+    house: House, older_s: float | None
+) -> None:
+    if older_s:
+        await read(house)
+        house.pass_time(older_s)
+    for n in range(2, 7):
+        house.slack.add_channel(f"C000000{n}", f"c{n}")
+    await house.made.upkeep.lock("directory:acme", "another worker", 30_000)
+    assert await resolve(house, "#ops") == Address("C0000001", "#ops")
+    assert await resolve(house, "#c5") == Address("C0000005", "#c5")
+    assert await resolve(house, "C0000006") == Address("C0000006", "#c6")
+    assert house.slack.calls["users.conversations"] == (3 + 1 if older_s else 4)
+    assert house.slack.calls[INFO] == 0  # it was noted where the bot is
+    assert house.slack.calls[LIST] == (2 if older_s else 0)
 
 
-async def test_a_reader_that_lost_its_lock_stops(house: House) -> None:
-    async def stolen() -> None:
-        await house.redis.set("ik:lock:directory:acme", "another worker")
-
-    def stealing(_: Page) -> None:
-        waiting.append(asyncio.ensure_future(stolen()))
-
-    waiting: list[asyncio.Future[None]] = []
-    lock = house.made.upkeep.lock
-
-    async def slow_lock(*given: Any) -> bool:
-        await asyncio.gather(*waiting)
-        return await lock(*given)
-
-    house.made.upkeep.lock = slow_lock  # type: ignore[method-assign]
-    assert isinstance(await ended(read(house, progress=stealing)), NotYet)
-    assert await house.redis.get("ik:lock:directory:acme") == b"another worker"
-    assert await house.made.directory.age_s("acme") is None
+async def test_a_name_where_the_bot_is_not_waits_until_all_is_read(house: House) -> None:
+    house.slack.change("C0000001", is_member=False)
+    await house.made.upkeep.lock("directory:acme", "another worker", 30_000)
+    assert isinstance(await ended(resolve(house)), NotYet)
+    await house.made.upkeep.unlock("directory:acme", "another worker")
+    error = await ended(resolve(house))
+    assert isinstance(error, Blocked)
+    assert error.code == "not_in_channel"
 
 
 async def test_a_long_reading_goes_on_while_its_lanes_lie_down(house: House) -> None:
@@ -364,88 +400,46 @@ async def test_a_long_reading_goes_on_while_its_lanes_lie_down(house: House) -> 
     house.slack.list_conversations = slow  # type: ignore[method-assign]
     error = await ended(resolve(house, budget_s=0.0))
     assert isinstance(error, NotYet)
-    assert error.reason == "the channel directory is being read"
+    assert error.reason == "the channels of the workspace are being read"
     gate.set()
     assert await resolve(house) == Address("C0000001", "#ops")
     assert house.slack.calls[LIST] == 2
 
 
+async def test_a_long_reading_is_waited_for_in_its_first_moments_alone(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stuck(*given: Any, **named: Any) -> Page:
+        await asyncio.Event().wait()
+        return Page(())
+
+    house.slack.list_conversations = stuck  # type: ignore[method-assign]  # it does not answer
+    monkeypatch.setattr("worker.pipeline.directory.MOMENTS_S", 0.01)
+    async with asyncio.timeout(5):
+        for _ in range(2):
+            assert isinstance(await ended(resolve(house, budget_s=60)), NotYet)
+
+
 async def test_a_lane_tells_why_it_waits_for_the_directory(house: House) -> None:
-    await house.made.upkeep.lock("directory:acme", "another worker", READ_LOCK_MS)
+    readings = house.made.reader.readings
+    await readings.claim("acme", "another worker")
+    channels = [Conversation(f"C1{n:07}", f"c{n}") for n in range(1200)]
+    await readings.page("acme", "another worker", channels, Place(private=True, pages=3))
+    house.slack.change("C0000001", is_member=False)
     done = await house.tell(alert())
-    assert (done.posts, done.reason, done.retry_s) == (
-        0,
-        "another worker reads the channel directory",
-        0.0,
-    )
-    await house.made.upkeep.unlock("directory:acme", "another worker")
-    house.pass_time(1.1)
+    reason = "the channels of the workspace are being read, 1,200 so far"
+    assert (done.posts, done.reason, done.retry_s) == (0, reason, 0.0)
+    assert (await house.note())["snoozed"] == reason
+    await readings.give_up("acme", "another worker")
+    house.slack.change("C0000001", is_member=True)
+    house.pass_time(16)
     assert (await house.drain()).posts == 1
-
-
-async def test_a_throttled_page_is_waited_for(house: House) -> None:
-    house.slack.ends(LIST, Throttled(30))
-    assert await read(house) == 2
-    assert 30 in house.hand.slept
-
-
-async def test_a_page_throttled_by_another_worker_is_waited_for(house: House) -> None:
-    await house.made.allowances.close_method("T0000001", LIST, 20)
-    assert await read(house) == 2
-    assert house.hand.slept == [pytest.approx(20, abs=0.1)]
-
-
-async def test_a_page_throttled_for_long_ends_the_reading_but_no_posting(house: House) -> None:
-    house.slack.ends(LIST, Throttled(600))
-    error = await ended(read(house))
-    assert isinstance(error, NotYet)
-    assert error.wait_s == 600
-    assert (await house.made.allowances.slot_to_post("T0000001", "C1", longest_s=0)).booked
-    again = await ended(read(house))
-    assert isinstance(again, NotYet)
-    assert again.wait_s == pytest.approx(600, abs=0.1)
-    assert house.slack.calls[LIST] == 1
-
-
-async def test_a_cursor_that_slack_forgot_begins_the_list_again(house: House) -> None:
-    for n in range(2, 5):
-        house.slack.add_channel(f"C000000{n}", f"c{n}")
-    house.slack.ends(LIST, lambda: None, "invalid_cursor")
-    await read(house)
-    assert len(await house.made.directory.all("acme")) == 4
-
-
-async def test_cursors_that_are_always_forgotten_end_the_reading(house: House) -> None:
-    house.slack.ends(LIST, *["invalid_cursor"] * 10)
-    error = await ended(read(house))
-    assert isinstance(error, Refusal)
-    assert error.code == "invalid_cursor"
-    assert house.slack.calls[LIST] == 3
-
-
-async def test_another_transient_failure_is_not_tried_again_at_once(house: House) -> None:
-    house.slack.ends(LIST, "service_unavailable")
-    await ended(read(house))
-    assert house.slack.calls[LIST] == 1
-
-
-async def test_a_list_that_goes_round_in_a_circle_ends(house: House) -> None:
-    a, b = Conversation("C1", "a", is_member=True), Conversation("C2", "b", is_member=True)
-    house.slack.pages = {(False, ""): Page((a,), "x"), (False, "x"): Page((b,), "x")}
-    assert await read(house) == 3
-    assert [one.name for one in await house.made.directory.all("acme")] == ["a", "b"]
 
 
 async def test_a_failed_reading_is_told_to_every_lane_that_waits(house: House) -> None:
     house.slack.ends(LIST, "service_unavailable")
     results = await asyncio.gather(resolve(house), resolve(house, "#x"), return_exceptions=True)
     assert [getattr(one, "code", "") for one in results] == ["service_unavailable"] * 2
-
-
-async def test_a_directory_without_any_channel_is_read_too(house: House) -> None:
-    house.slack.channels.clear()
-    await read(house)
-    assert await house.made.directory.age_s("acme") == 0
 
 
 async def test_a_scope_that_only_a_look_up_lacks_stops_that_lane_alone(house: House) -> None:

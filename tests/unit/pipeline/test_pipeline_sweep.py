@@ -166,6 +166,15 @@ async def test_a_directory_that_is_too_old_is_read_anew(house: House) -> None:
     assert await asked_for(house) == ["acme"]
 
 
+async def test_a_directory_that_is_being_read_is_not_asked_for(house: House) -> None:
+    await house.tell(alert())
+    house.pass_time(900)
+    await house.made.reader.readings.claim("acme", "another worker")
+    assert await asked_for(house) == []
+    house.pass_time(31)  # which has died
+    assert await asked_for(house) == ["acme"]
+
+
 async def test_the_directory_of_a_parked_integration_is_not_asked_for(house: House) -> None:
     await house.tell(alert())
     house.slack.faults["xoxb-1"] = "token_revoked"
@@ -240,7 +249,7 @@ async def test_of_many_that_stay_parked_none_keeps_another_from_being_looked_at(
     for n, id_ in enumerate(lanes):
         house.slack.add_channel(id_, f"c{n}")
         await house.subscribe(id_)
-    await house.made.resolver.read_directory(house.integration, Secret("xoxb-1"))
+    await house.made.reader.read(house.integration, Secret("xoxb-1"))
     await house.publish(alert())
     await house.ingest()
     for id_ in lanes:  # kicked out of all of them at once

@@ -27,6 +27,13 @@ async def test_a_page_may_be_shorter_before_the_last_one(slack):
     assert [len(page) for page in await pages(slack, limit="5", exclude_archived="true")] == [1, 3]
 
 
+async def test_a_page_may_be_shorter_than_was_asked_for(slack):
+    for number in range(4):
+        slack.workspace.add_channel(f"team-{number}")
+    slack.workspace.page_most = 3
+    assert [len(page) for page in await pages(slack, limit="999")] == [3, 2]
+
+
 async def test_private_channels_are_listed_only_when_asked_for_and_joined(slack):
     slack.workspace.add_channel("inner", private=True)
     slack.workspace.add_channel("secret", private=True, member=False)
@@ -48,8 +55,9 @@ async def test_odd_arguments_are_refused(slack):
 
 async def test_memberships_are_listed_without_saying_so(slack):
     slack.workspace.add_channel("other", member=False)
-    answer = await slack("users.conversations")
+    answer = await slack("users.conversations", limit="1")
     assert [channel["name"] for channel in answer["channels"]] == ["ops"]
+    assert answer["response_metadata"]["next_cursor"] == ""
     assert "is_member" not in answer["channels"][0]
 
 

@@ -66,6 +66,19 @@ async def test_a_page_is_asked_for_with_archived_channels_and_one_kind_alone(
     } | ({"cursor": [cursor]} if cursor else {})
 
 
+async def test_the_channels_the_bot_is_in_are_asked_for_by_themselves(
+    open_wire: Opener, gateway_to: Maker
+) -> None:
+    wire = await open_wire(told(ok=True, channels=[{"id": "C01", "name": "ops"}]))
+    page = await gateway_to(wire.url).list_conversations(TOKEN, private=True, joined=True)
+    assert page == Page((Conversation("C01", "ops", is_member=True),))  # which the answer leaves out
+    target = urlsplit(wire.line.split()[1])
+    assert target.path == "/api/users.conversations"
+    assert parse_qs(target.query) == {
+        "types": ["private_channel"], "exclude_archived": ["1"], "limit": ["999"],
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("metadata", [{"next_cursor": ""}, {"next_cursor": None}, {}, None, []])
 async def test_a_page_without_a_cursor_is_the_last(
     open_wire: Opener, gateway_to: Maker, metadata: object

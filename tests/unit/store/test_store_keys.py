@@ -22,7 +22,7 @@ def all_keys(keys: Keys) -> list[str]:
         keys.pace("T1", "C1"),
         keys.closed("T1", "C1"),
         keys.version("integrations"),
-        keys.directory("ops", "names"),
+        *keys.whole_directory("ops"),
         keys.beat("worker"),
         keys.lock("sweep"),
         keys.named("due"),
