@@ -98,6 +98,8 @@ def _broker(url: str, key_prefix: str) -> dict[str, object]:
         "broker_transport_options": options,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # What Redis refuses (no memory, a replica since a failover) must not end a worker: it connects anew.
+        "broker_channel_error_retry": True,
         "broker_pool_acquire_timeout": 10,
     }
     if url.startswith(SCHEME):

@@ -15,10 +15,16 @@ _TOKEN = re.compile(r"([xX](?:[oO][xX][a-zA-Z]|[aA][pP]{2}(?=-\d)|[wW][fF][pP]))
 _LOGIN = re.compile(r"((?:rediss?|sentinel)://)[^\s/@]*@")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "exc_text"}
 
+RECONNECTING, AGAIN_S = "celery.worker.consumer", 10.0
+
 QUIET = {
     # One line a task says less than our one line an attempt.
     "celery.worker.strategy": "WARNING",
     "celery.app.trace": "WARNING",
+    # A stack a second while Redis refuses writes, which our own lines say with the mend.
+    "kombu.transport.redis": "ERROR",
+    # What developers are warned of; Celery warns of its own settings with each new connection.
+    "py.warnings": "ERROR",
     "aiohttp.access": "WARNING",
     # It would tell its own start and end in five lines.
     "uvicorn": "WARNING",
@@ -34,12 +40,37 @@ def log_config(settings: Settings) -> dict[str, object]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": JsonLines if as_json else TextLines}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "filters": {"repeats": {"()": LessOften}},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["repeats"]}
+        },
         "root": {"level": settings.log_level, "handlers": ["stderr"]},
         "loggers": {
             name: {"level": max(level, settings.log_level, key=_rank)} for name, level in QUIET.items()
         },
     }
+
+
+class LessOften(logging.Filter):
+    """Lets what Celery says of its connection pass once in `AGAIN_S`, which else is many times a second.
+
+    Without the stack: where in Celery it noticed that Redis is away helps nobody.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Everything else passes as it is."""
+        if not record.name.startswith(RECONNECTING):
+            return True
+        record.exc_info = None
+        what, now = f"{record.name} {record.msg}", time.monotonic()
+        again = now - self._said.get(what, -AGAIN_S) >= AGAIN_S
+        if again:
+            self._said[what] = now
+        return again
 
 
 def redact(text: str) -> str:

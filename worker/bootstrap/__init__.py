@@ -37,6 +37,7 @@ from worker.store.integrations import Integrations
 from worker.store.keys import Keys
 from worker.store.lanes import Lanes
 from worker.store.metrics import Metrics
+from worker.store.origin import Origin
 from worker.store.pace import Pace, Rate
 from worker.store.readings import Readings
 from worker.store.server import Server
@@ -77,6 +78,7 @@ class Services:
     ingest: Ingest
     sweep: Sweep
     metrics: Metrics
+    origin: Origin
 
 
 class Stopping:
@@ -149,8 +151,8 @@ def _compose(
     stopping: Stopping, celery: Celery | None, wake: Wake | None, clock: Callable[[], float], who: str,
 ) -> Services:  # fmt: skip
     ages, wake = _ages(settings), wake or (wake_by(celery) if celery else wake_nobody)
-    vault, allowances = Vault(settings.key_ring), _allowances(settings, server)
-    upkeep, metrics = Upkeep(server), Metrics(server)
+    vault, allowances, sleep = Vault(settings.key_ring), _allowances(settings, server), stopping.sleep
+    upkeep, metrics, origin = Upkeep(server), Metrics(server), Origin(server)
     events = Events(server, life_s=ages.event_life_s, retention_s=ages.retention_s)
     lanes = Lanes(server, retention_s=ages.retention_s, longest=settings.lane_max_length)
     deliveries, directory = Deliveries(server), Directory(server)
@@ -158,31 +160,31 @@ def _compose(
     dead_queue = DeadQueue(broker, f"{settings.key_prefix}:celery:dead_letters")
     integrations, subscriptions = Integrations(server, vault), Subscriptions(server)
     reader = DirectoryReader(
-        directory, Readings(server), gateway, allowances, upkeep, who, stopping, stopping.sleep, clock
+        directory, Readings(server), gateway, allowances, upkeep, who, stopping, sleep, clock
     )
     resolver = Resolver(directory, lanes, gateway, allowances, reader, life_s=settings.directory_ttl_s)
     tools = Tools(
         lanes, events, integrations, subscriptions, allowances, resolver,
         Recorder(lanes, integrations, allowances, probe_s=ages.probe_s, sleep=asyncio.sleep), gateway,
         asyncio.Semaphore(settings.worker_concurrency), stopping,
-        infrakitchen_url=settings.infrakitchen_url or "", sleep=stopping.sleep, clock=clock,
+        infrakitchen_url=settings.infrakitchen_url or "", sleep=sleep, clock=clock,
         edits_per_minute=settings.update_rate_per_workspace,
     )  # fmt: skip
     stream = EventStream(
         server, blocking.redis, stream=settings.events_stream, group=settings.events_group, consumer=who
     )
-    mirror = Mirror(dead_letters, dead_queue, publisher(celery, events), clock)
     sweep = Sweep(
         server, upkeep, lanes, integrations, directory, dead_letters,
-        Prober(integrations, lanes, resolver, gateway, upkeep), wake, refresher(celery), mirror.look,
+        Prober(integrations, lanes, resolver, gateway, upkeep), wake, refresher(celery),
+        Mirror(dead_letters, dead_queue, publisher(celery, events), clock).look,
         Warner(upkeep, integrations, events, lanes, _operations(settings)).look,
-        partial(metrics.write_down, COUNTERS), ages, who, stopping, clock, stopping.sleep,
+        partial(metrics.write_down, COUNTERS), origin, ages, who, stopping, clock, sleep,
     )  # fmt: skip
-    ingest = Ingest(stream, events, lanes, subscriptions, upkeep, wake, who, stopping, clock, stopping.sleep)
+    ingest = Ingest(stream, events, lanes, subscriptions, upkeep, origin, wake, who, stopping, clock, sleep)
     return Services(
         settings, server, broker, gateway, vault, upkeep, stream, events, lanes, deliveries, dead_letters,
         dead_queue, integrations, subscriptions, directory, allowances, reader, resolver, tools, ingest,
-        sweep, metrics,
+        sweep, metrics, origin,
     )  # fmt: skip
 
 

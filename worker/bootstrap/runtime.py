@@ -13,6 +13,7 @@ from worker.bootstrap import Services, Stopping, services
 from worker.domain.errors import Problem, Refusal
 from worker.domain.integration import Secret
 from worker.pipeline.connect import ensure_default
+from worker.store.outage import say_outage
 from worker.store.server import Unavailable
 from worker.telemetry import say
 
@@ -78,6 +79,7 @@ class Runtime:
         self._stopping, self._ended = Stopping(), asyncio.Event()
         async with services(self._settings, celery=self._celery, stopping=self._stopping) as made:
             made.vault.require()
+            await made.origin.require()
             self._services = made
             background = [asyncio.create_task(made.sweep.run()), asyncio.create_task(self._default(made))]
             self._ready.set()
@@ -86,7 +88,7 @@ class Runtime:
             try:
                 await made.sweep.leave()
             except Unavailable as error:
-                say(log, logging.ERROR, "Redis does not answer", error=str(error))
+                say_outage(log, error)
 
     async def _default(self, made: Services) -> None:
         """The integration of SLACK_BOT_TOKEN; tried until Slack and Redis have answered."""

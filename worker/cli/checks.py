@@ -6,14 +6,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from worker.cli.running import when
 from worker.cli.showing import count
+from worker.domain.errors import Problem
 from worker.store.ledger import take_census
+from worker.store.origin import LOST, MEND
+from worker.store.outage import AWAY, outage_of
 from worker.store.server import Unavailable
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
 
 LOOK_S = 4.0
+NEARLY_FULL = 0.8
 OLDEST = (6, 2)
 MUCH_UNREAD = 1_000
 START_OR_CORRECT = "Start it, or correct its address and password in the settings."
@@ -56,7 +61,9 @@ async def looked(
     except TimeoutError:
         reason = f"no answer within {most_s:g} s"
     except Unavailable as error:
-        reason = f"does not answer ({error})"
+        outage = outage_of(error)
+        reason = f"{outage.reason.removeprefix('Redis ')} ({error})"
+        mend = mend if outage is AWAY else outage.mend
     return [Finding(check, Level.FAILED, reason, mend)]
 
 
@@ -70,7 +77,7 @@ async def redis(made: "Services") -> Sequence[Finding]:
         return [
             Finding("Redis", Level.NOTE, f"answers; its version and settings could not be read ({error})")
         ]
-    return [_version(said), _persistence(said), _eviction(said)]
+    return [_version(said), _persistence(said), _eviction(said), *_memory(said), await _data(made)]
 
 
 async def broker(made: "Services") -> Sequence[Finding]:
@@ -159,6 +166,29 @@ def _persistence(said: dict[str, str]) -> Finding:
     is_on = said["aof_enabled"] == "1"
     mend = "Set `appendonly yes`: without it, a restart of Redis loses events."
     return judged("persistence", is_on, f"append-only file {'on' if is_on else 'off'}", mend)
+
+
+def _memory(said: dict[str, str]) -> list[Finding]:
+    """How full it is; nothing when it has no limit, or does not say."""
+    used, most = (int(said.get(name, 0)) for name in ("used_memory", "maxmemory"))
+    if not most:
+        return []
+    detail = f"{used / most:.0%} of maxmemory ({most / 2**20:,.0f} MiB) in use"
+    mend = "Raise maxmemory: when it is reached, Redis refuses what is published."
+    level = Level.FAILED if used >= most else Level.NOTE
+    return [judged("memory", used < NEARLY_FULL * most, detail, mend, otherwise=level)]
+
+
+async def _data(made: "Services") -> Finding:
+    """Since when they are there, and whether there were others before."""
+    try:
+        data = await made.origin.look()
+    except Problem as error:
+        return Finding("data", Level.FAILED, "written by a newer version", str(error))
+    lost_s = (await made.server.now_ms() - data.lost_ms) / 1000
+    if data.lost_ms and lost_s < made.settings.retention_s:
+        return Finding("data", Level.NOTE, f"{LOST} at {when(data.lost_ms)}", MEND)
+    return Finding("data", Level.OK, f"there since {when(data.began_ms)}")
 
 
 def _eviction(said: dict[str, str]) -> Finding:

@@ -12,6 +12,7 @@ import click
 from config.logs import redact
 from config.settings import SettingsError
 from worker.domain.errors import Problem, Refusal
+from worker.store.outage import outage_of
 from worker.store.server import Unavailable
 
 
@@ -38,7 +39,8 @@ def told_in_one_line(command: click.Command, arguments: Sequence[str] | None) ->
     except Refusal as error:
         return _say(f"Slack refused: {error.reason}")
     except Unavailable as error:
-        return _say(f"Redis does not answer ({error}): start it, or correct REDIS_URL.")
+        outage = outage_of(error)
+        return _say(f"{outage.reason} ({error}). {outage.mend}")
     except Exception:  # noqa: BLE001  # a fault of ours: told whole
         click.echo(redact(traceback.format_exc()), err=True, nl=False)
         return 1

@@ -34,6 +34,7 @@ def run(work: "Callable[[Services], Coroutine[Any, Any, Answer]]", *, waking: bo
     async def main() -> Answer:
         celery = make_celery(settings) if waking else None
         async with services(settings, celery=celery) as made:
+            await made.origin.require()
             return await work(made)
 
     return asyncio.run(main())

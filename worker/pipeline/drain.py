@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from worker.domain.errors import Fenced
 from worker.pipeline.telling import Teller, Tools
 from worker.store.held import NotHeld
+from worker.store.outage import outage_of, say_outage
 from worker.store.server import Unavailable
 from worker.telemetry import say
 
@@ -51,5 +52,5 @@ async def drain(lane: str, tools: Tools) -> Drained:
         say(log, logging.WARNING, "lane lost to another worker", lane=lane)
         return Drained(lane, posts, told, reason="held by another worker by now")
     except Unavailable as error:
-        say(log, logging.ERROR, "Redis does not answer", lane=lane, error=str(error))
-        return Drained(lane, posts, told, reason="Redis does not answer", retry_s=REDIS_AWAY_S)
+        say_outage(log, error, lane=lane)
+        return Drained(lane, posts, told, reason=outage_of(error).reason, retry_s=REDIS_AWAY_S)

@@ -18,6 +18,8 @@ from worker.pipeline.route import Index, index, route, why_suppressed
 from worker.store.events import Accepted, Events
 from worker.store.held import Entry
 from worker.store.lanes import Lanes
+from worker.store.origin import Origin
+from worker.store.outage import say_outage
 from worker.store.server import Unavailable
 from worker.store.stream import EventStream, StreamEntry
 from worker.store.subscriptions import Subscriptions
@@ -45,6 +47,7 @@ class Ingest:
     lanes: Lanes
     subscriptions: Subscriptions
     upkeep: Upkeep
+    origin: Origin
     wake: Wake
     who: str
     stopping: Callable[[], bool]
@@ -58,6 +61,7 @@ class Ingest:
         away_s = 0.0
         while not self.stopping():
             try:
+                await self.origin.look()
                 await self.stream.join()
                 if away_s:
                     log.info("Redis answers again")
@@ -66,7 +70,7 @@ class Ingest:
                 await self._follow()
             except Unavailable as error:
                 away_s = min(max(away_s * 2, AWAY_S), AWAY_MOST_S)
-                say(log, logging.ERROR, "Redis does not answer", error=str(error), next_try_s=away_s)
+                say_outage(log, error, next_try_s=away_s)
                 await self.sleep(away_s)
         with suppress(Unavailable):  # its last sign of life is forgotten soon anyway
             await self.upkeep.leave("ingest", self.who)

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from worker.domain.errors import Problem
 from worker.pipeline.gateway import Sleep
 from worker.pipeline.probe import Prober
 from worker.store.dead_letters import DeadLetters
@@ -13,6 +14,8 @@ from worker.store.directory import Directory
 from worker.store.integrations import Integrations
 from worker.store.lanes import HORIZON_MS, Lanes
 from worker.store.ledger import take_census
+from worker.store.origin import Origin
+from worker.store.outage import say_outage
 from worker.store.server import Server, Unavailable
 from worker.store.upkeep import Upkeep
 from worker.telemetry import say
@@ -22,6 +25,7 @@ log = logging.getLogger("worker.sweep")
 TICK_S = 0.5
 LOCK_MS = 5_000
 WOKEN_AT_ONCE, PROBED_AT_ONCE = 512, 50
+REFUSED_S = 10.0
 METRICS_EVERY_S, TIDY_EVERY_S, LEDGER_EVERY_S = 1.0, 10.0, 30.0
 REFRESH_ASKED_MS = 30_000  # a directory is asked for once in this time, however busy the workers are
 
@@ -54,6 +58,7 @@ class Sweep:
     mirror: Callable[[], Awaitable[None]]
     warn: Callable[[], Awaitable[Sequence[str]]]
     write_down: Callable[[], Awaitable[None]]
+    origin: Origin
     ages: Ages
     who: str
     stopping: Callable[[], bool]
@@ -67,14 +72,19 @@ class Sweep:
         while not self.stopping():
             try:
                 if self._is_time("beat", 3.0):
+                    await self.origin.look()
                     await self.upkeep.beat("worker", self.who)
                 if self._is_time("metrics", METRICS_EVERY_S):
                     await self.write_down()
                 if await self.upkeep.lock("sweep", self.who, LOCK_MS):
                     await self.tick()
             except Unavailable as error:
-                say(log, logging.ERROR, "Redis does not answer", error=str(error))
+                say_outage(log, error)
                 await self.sleep(1.0)
+            except Problem as error:
+                say(log, logging.CRITICAL, str(error))
+                self._next.clear()  # that is looked at first again
+                await self.sleep(REFUSED_S)
             except Exception:
                 log.exception("a fault of this program")
             await self.sleep(TICK_S)
@@ -126,7 +136,7 @@ class Sweep:
             if lanes:
                 await self.wake(lanes)
         except Unavailable as error:
-            say(log, logging.ERROR, "Redis does not answer", error=str(error))
+            say_outage(log, error)
         except Exception:  # its next look is planned already
             log.exception("a fault of this program")
         finally:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -49,7 +50,7 @@ def test_a_healthy_installation_passes_every_check(healthy: Shell) -> None:
     one = healthy("doctor", "--json").json[0]
     assert set(one) == {"check", "ok", "detail", "mend", "level"}
     assert list(found(healthy("doctor", "--json"))) == [
-        "Redis", "persistence", "eviction", "broker", "key ring", "acme: token", "acme: connection",
+        "Redis", "persistence", "eviction", "data", "broker", "key ring", "acme: token", "acme: connection",
         "acme: scopes", "acme: #ops", "subscriptions", "worker", "ingest", "stream", "dead letters", "parked",
         "ledger",
     ]  # fmt: skip
@@ -240,6 +241,9 @@ def test_eviction_and_a_missing_append_only_file_fail(healthy: Shell) -> None:
         ({}, "persistence", "note"),
         ({}, "eviction", "note"),
         ({"aof_enabled": "1", "aof_last_write_status": "err"}, "persistence", "failed"),
+        ({"used_memory": "799", "maxmemory": "1000"}, "memory", "ok"),
+        ({"used_memory": "800", "maxmemory": "1000"}, "memory", "note"),
+        ({"used_memory": "1000", "maxmemory": "1000"}, "memory", "failed"),
     ],
 )
 def test_what_a_server_says_of_itself(healthy: Shell, said: dict[str, str], check: str, level: str) -> None:
@@ -262,6 +266,18 @@ def test_a_server_that_does_not_let_us_read_its_settings_is_no_fault(healthy: Sh
         assert found(healthy("doctor", "--json"))["Redis"]["level"] == "note"
     finally:
         healthy.store(lambda made: made.server.command("ACL", "SETUSER", "limited", "+info"))
+
+
+def test_data_that_were_lost_or_are_of_a_newer_version_are_said(healthy: Shell) -> None:
+    def note(**fields: int) -> None:
+        healthy.store(lambda made: made.server.redis.hset("ik:origin", mapping=fields))
+
+    note(lost=int(time.time() * 1000))
+    assert found(healthy("doctor", "--json"))["data"]["level"] == "note"
+    note(lost=1)
+    assert found(healthy("doctor", "--json"))["data"]["level"] == "ok"
+    note(layout=99)
+    assert "install the newer version again" in failed(healthy)["data"]
 
 
 def test_with_redis_down_the_rest_is_looked_at(healthy: Shell) -> None:

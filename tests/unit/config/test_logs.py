@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from config import logs
 from config.logs import QUIET, log_config, redact
 from config.settings import Settings
 
@@ -120,3 +121,27 @@ def test_quieter_than_asked_is_not_louder(logging_to: Lines) -> None:
     out = logging_to("json", log_level="ERROR")
     logging.getLogger("celery.app.trace").warning("x")
     assert out.getvalue() == ""
+
+
+def test_what_celery_says_of_its_connection_over_and_over_is_said_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = {"s": 100.0}
+    monkeypatch.setattr(logs.time, "monotonic", lambda: clock["s"])
+    less_often = logs.LessOften()
+
+    def passes(name: str, what: str) -> bool:
+        record = logging.LogRecord(name, logging.WARNING, "", 0, what, (), (ValueError, ValueError(), None))
+        passed = less_often.filter(record)
+        assert (record.exc_info is None) == name.startswith("celery")
+        return passed
+
+    consumer = "celery.worker.consumer.consumer"
+    assert [passes(consumer, "lost"), passes(consumer, "lost"), passes(consumer, "found")] == [
+        True,
+        False,
+        True,
+    ]
+    assert [passes("worker.sweep", "lost"), passes("worker.sweep", "lost")] == [True, True]
+    clock["s"] += 10
+    assert passes(consumer, "lost")

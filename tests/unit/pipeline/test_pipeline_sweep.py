@@ -312,6 +312,21 @@ async def test_redis_away_or_a_fault_does_not_end_the_sweep(
     assert endings == []
 
 
+async def test_what_a_newer_version_of_ours_wrote_is_left_alone_until_it_is_gone(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    await waiting(house)
+    await house.redis.hset("ik:origin", mapping={"id": "a", "layout": 99, "began": 1, "lost": ""})
+    await run(house, rounds=2)
+    assert [line.message.partition(" under ")[0] for line in caplog.records] == [
+        "Redis holds data of a newer version of infrakitchen-slack"
+    ] * 2
+    assert (house.awake, house.hand.slept) == ([], [10.0, 0.5] * 2)
+    await house.redis.delete("ik:origin")
+    await run(house)
+    assert house.awake == ["acme/#ops"]
+
+
 async def test_a_sweep_that_stops_leaves_no_probe_behind(house: House) -> None:
     house.slack.change("C0000001", is_member=False)
     await house.tell(alert())
