@@ -11,6 +11,7 @@ ELLIPSIS = "…"
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
+_CODE = re.compile(r"```[^`]+```|`[^`\n]+`")
 
 
 def clean(text: str) -> str:
@@ -40,17 +41,17 @@ def units(text: str) -> int:
 
 def escape(text: str, limit: int) -> str:
     """A text of an event as markup that shows it and mentions nobody; at most `limit` units as sent."""
-    return _within(clean(_ends(text, limit)), limit, cut)
+    return _closed(_within(clean(_ends(text, limit)), limit, cut))
 
 
 def line(text: str, limit: int) -> str:
     """Like `escape`, on one line."""
-    return _within(_flat(text, limit), limit, cut)
+    return _closed(_within(_flat(text, limit).replace("```", "ʹʹʹ"), limit, cut))
 
 
 def bold(text: str, limit: int) -> str:
-    """One bold line; stars in it become look-alikes, since they would end it."""
-    inner = _flat(text, limit).replace("*", "∗")
+    """One bold line; stars and back-ticks in it become look-alikes, since they would end it."""
+    inner = _flat(text, limit).replace("*", "∗").replace("`", "ʹ")
     return f"*{_within(inner, limit - 2, cut)}*" if inner else ""
 
 
@@ -70,7 +71,7 @@ def link(url: str, label: str) -> str:
     """`<url|label>`; the label is markup already. An address Slack cannot link gives the label alone."""
     if not re.fullmatch(r"https?://[^\s<>|\x00-\x1f]{1,2500}", url):
         return label
-    return f"<{url.replace('&', '&amp;')}|{label.replace('|', '¦')}>"
+    return f"<{url.replace('&', '&amp;').replace('`', '%60')}|{label.replace('|', '¦')}>"
 
 
 def date(at_s: float, form: str = "{date_short_pretty} {time}") -> str:
@@ -91,6 +92,11 @@ def duration(seconds: float) -> str:
             rest = whole % size // smaller
             return f"{whole // size} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
     return f"{whole} s"
+
+
+def _closed(text: str) -> str:
+    """A text whose code ends where it does: a back-tick left open would swallow what stands behind it."""
+    return text.replace("`", "ʹ") if "`" in _CODE.sub("", text) else text
 
 
 def _flat(text: str, limit: int) -> str:

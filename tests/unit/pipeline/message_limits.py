@@ -100,3 +100,6 @@ def _broken(text: str, mentions: tuple[str, ...]) -> Iterator[str]:
         yield f"an open bracket: {text[:80]!r}"
     if re.search(r"&(?!amp;|lt;|gt;)", text):
         yield f"a broken entity: {text[:80]!r}"
+    outside = re.sub(r"```.+?```", "", text, flags=re.DOTALL)
+    if any(line.count("`") % 2 for line in outside.split("\n")):
+        yield f"code that does not end: {text[:80]!r}"
