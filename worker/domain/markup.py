@@ -8,10 +8,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 ELLIPSIS = "…"
+HEAD_ROWS, TAIL_ROWS = 3, 9  # of a long error: Slack folds away what is much longer
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
-_CODE = re.compile(r"```[^`]+```|`[^`\n]+`")
+_CODE = re.compile(r"(?<!`)(?:```[^`]+```|`[^`\n]+`)(?!`)")
 
 
 def clean(text: str) -> str:
@@ -49,10 +50,17 @@ def line(text: str, limit: int) -> str:
     return _closed(_within(_flat(text, limit).replace("```", "ʹʹʹ"), limit, cut))
 
 
+def line_ends(text: str, limit: int) -> str:
+    """Like `line`; of a long text the start and the end."""
+    return _closed(_within(_flat(text, limit).replace("```", "ʹʹʹ"), limit, cut_middle))
+
+
 def bold(text: str, limit: int) -> str:
-    """One bold line; stars and back-ticks in it become look-alikes, since they would end it."""
+    """One bold line, of a long text the start and the end; stars and back-ticks in it become look-alikes,
+    since they would end it.
+    """
     inner = _flat(text, limit).replace("*", "∗").replace("`", "ʹ")
-    return f"*{_within(inner, limit - 2, cut)}*" if inner else ""
+    return f"*{_within(inner, limit - 2, cut_middle)}*" if inner else ""
 
 
 def code(text: str, limit: int) -> str:
@@ -62,8 +70,11 @@ def code(text: str, limit: int) -> str:
 
 
 def code_block(text: str, limit: int) -> str:
-    """Several lines in code style; a long one keeps its start and its end."""
-    inner = _within(clean(_ends(text, limit)).replace("`", "ʹ").strip(), limit - 6, cut_middle)
+    """Several lines in code style; of many, and of long ones, the start and, above all, the end."""
+    rows = clean(_ends(text, limit)).replace("`", "ʹ").strip().split("\n")
+    if len(rows) > HEAD_ROWS + TAIL_ROWS + 1:
+        rows[HEAD_ROWS:-TAIL_ROWS] = [ELLIPSIS]
+    inner = _within("\n".join(rows), limit - 6, cut_middle)
     return f"```{inner}```" if inner else ""
 
 
