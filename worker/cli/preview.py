@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import click
@@ -40,8 +41,12 @@ class Unmatched:
 @click.command()
 @file_argument
 @click.option("--subscription", "subscription_id", metavar="ID", help="What this subscription makes of them.")
+@click.option(
+    "--png", type=click.Path(dir_okay=False, path_type=Path), metavar="OUT.png",
+    help="Draw the message as Slack would, with Chromium, into this file.",
+)  # fmt: skip
 @as_json
-def command(file: IO[bytes], subscription_id: str | None, as_json: bool) -> None:
+def command(file: IO[bytes], subscription_id: str | None, png: Path | None, as_json: bool) -> None:
     """Show what would be posted for events, and post nothing.
 
     FILE holds events as `publish` takes them; several become one message, as if all had waited together.
@@ -53,6 +58,7 @@ def command(file: IO[bytes], subscription_id: str | None, as_json: bool) -> None
     \b
     ik-slack preview event.json
     ik-slack preview events.json --subscription sub-1a2b3c4d
+    ik-slack preview event.json --png message.png
     jq '.events[0]' export.json | ik-slack preview -
 
     \b
@@ -65,8 +71,12 @@ def command(file: IO[bytes], subscription_id: str | None, as_json: bool) -> None
     told, unmatched = sort_out(events, subscription)
     sent = sent_of(told, base)
     _say_unmatched(unmatched, subscription)
+    if png and sent:
+        draw(sent, png)
     if as_json:
         print_json(plain(sent, unmatched))
+    elif sent and png:
+        click.echo(f"Drawn in {png}.")
     elif sent:
         _print(sent, subscription)
     else:
@@ -124,6 +134,16 @@ def plain(sent: "JsonObject | None", unmatched: Sequence[Unmatched]) -> Row:
         "limits": [{"name": use.name, "used": use.used, "limit": use.limit} for use in near(sent or {})],
         "unmatched": [asdict(one) for one in unmatched],
     }
+
+
+def draw(sent: "JsonObject", out: Path) -> None:
+    """A preview as a picture; Problem when there is no browser to draw it."""
+    from worker.cli.camera import photograph
+    from worker.sandbox.page import picture
+    from worker.sandbox.state import Post
+
+    now = datetime.now(UTC).astimezone()
+    photograph(picture([Post("", f"{now.timestamp():.6f}", sent)], now), out)
 
 
 def sheet(sent: "JsonObject", where: str, now: datetime, *, linking: bool) -> "RenderableType":

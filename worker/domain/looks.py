@@ -1,6 +1,8 @@
 """How a state looks: its sign, its colour, and how urgent it is for the one who reads."""
 
-from worker.domain.event import Event, Kind, Severity
+from collections.abc import Mapping
+
+from worker.domain.event import Event, Kind, Severity, Step
 from worker.domain.message import Colour
 
 Look = tuple[str, Colour]
@@ -29,6 +31,12 @@ _BY_SEVERITY: dict[Severity, Look] = {
     Severity.INFO: _INFO,
 }
 
+WORDS: Mapping[str, str] = {
+    "🔴": "critical", "❌": "failed", "🟠": "error", "🟡": "warning", "🔵": "info", "⏳": "in progress",
+    "✅": "done", "🟢": "resolved", "⚪": "cancelled",
+}  # fmt: skip
+"""What a sign means, for those who count them."""
+
 
 def look(event: Event) -> Look:
     """Sign and colour of an event."""
@@ -44,9 +52,28 @@ def headline(event: Event) -> str:
     if event.kind is Kind.ALERT and event.type.endswith(".resolved"):
         return f"{event.title} resolved"
     if event.kind is Kind.WORKFLOW and has_failed(event):
-        failed = next((step.name for step in event.steps if step.status in ("error", "failed")), "")
-        return f"{event.title} at {failed}" if failed else event.title
+        failed = _failed_step(event)
+        return f"{event.title} at {failed.name}" if failed and failed.name else event.title
     return event.title
+
+
+def why(event: Event) -> str:
+    """The reason of a failure in full: the error, else that of the step that failed, else what is said."""
+    if event.error or not has_failed(event):
+        return event.error
+    failed = _failed_step(event)
+    return (failed.error if failed else "") or event.text
+
+
+def gist(event: Event) -> str:
+    """Why, or what is said, for a place with room for a line.
+
+    Of a Python traceback it is what it ends with, of all else the first paragraph: what follows is where.
+    """
+    told = (why(event) or event.text).strip()
+    if told.startswith("Traceback (most recent call last)"):
+        return told.rsplit("\n", 1)[-1]
+    return told.partition("\n\n")[0]
 
 
 def urgency(event: Event) -> int:
@@ -66,4 +93,13 @@ def is_over(event: Event) -> bool:
 
 def step_sign(status: str) -> str:
     """The sign of one step of a workflow."""
-    return _BY_STATUS.get(status, _QUIET)[0] if status not in ("pending", "queued", "") else "▫️"
+    return _BY_STATUS.get(status, _QUIET)[0] if status not in ("pending", "queued", "") else "⬜"
+
+
+def is_done(step: Step) -> bool:
+    """Whether a step ended well."""
+    return step_sign(step.status) == _GOOD[0]
+
+
+def _failed_step(event: Event) -> Step | None:
+    return next((step for step in event.steps if step_sign(step.status) == _BAD[0]), None)

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 ELLIPSIS = "…"
+HEAD_ROWS, TAIL_ROWS = 3, 9  # of a long error: Slack folds away what is much longer
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
+_CODE = re.compile(r"(?<!`)(?:```[^`]+```|`[^`\n]+`)(?!`)")
 
 
 def clean(text: str) -> str:
@@ -40,18 +42,25 @@ def units(text: str) -> int:
 
 def escape(text: str, limit: int) -> str:
     """A text of an event as markup that shows it and mentions nobody; at most `limit` units as sent."""
-    return _within(clean(_ends(text, limit)), limit, cut)
+    return _closed(_within(clean(_ends(text, limit)), limit, cut))
 
 
 def line(text: str, limit: int) -> str:
     """Like `escape`, on one line."""
-    return _within(_flat(text, limit), limit, cut)
+    return _closed(_within(_flat(text, limit).replace("```", "ʹʹʹ"), limit, cut))
+
+
+def line_ends(text: str, limit: int) -> str:
+    """Like `line`; of a long text the start and the end."""
+    return _closed(_within(_flat(text, limit).replace("```", "ʹʹʹ"), limit, cut_middle))
 
 
 def bold(text: str, limit: int) -> str:
-    """One bold line; stars in it become look-alikes, since they would end it."""
-    inner = _flat(text, limit).replace("*", "∗")
-    return f"*{_within(inner, limit - 2, cut)}*" if inner else ""
+    """One bold line, of a long text the start and the end; stars and back-ticks in it become look-alikes,
+    since they would end it.
+    """
+    inner = _flat(text, limit).replace("*", "∗").replace("`", "ʹ")
+    return f"*{_within(inner, limit - 2, cut_middle)}*" if inner else ""
 
 
 def code(text: str, limit: int) -> str:
@@ -61,8 +70,11 @@ def code(text: str, limit: int) -> str:
 
 
 def code_block(text: str, limit: int) -> str:
-    """Several lines in code style; a long one keeps its start and its end."""
-    inner = _within(clean(_ends(text, limit)).replace("`", "ʹ").strip(), limit - 6, cut_middle)
+    """Several lines in code style; of many, and of long ones, the start and, above all, the end."""
+    rows = clean(_ends(text, limit)).replace("`", "ʹ").strip().split("\n")
+    if len(rows) > HEAD_ROWS + TAIL_ROWS + 1:
+        rows[HEAD_ROWS:-TAIL_ROWS] = [ELLIPSIS]
+    inner = _within("\n".join(rows), limit - 6, cut_middle)
     return f"```{inner}```" if inner else ""
 
 
@@ -70,7 +82,7 @@ def link(url: str, label: str) -> str:
     """`<url|label>`; the label is markup already. An address Slack cannot link gives the label alone."""
     if not re.fullmatch(r"https?://[^\s<>|\x00-\x1f]{1,2500}", url):
         return label
-    return f"<{url.replace('&', '&amp;')}|{label.replace('|', '¦')}>"
+    return f"<{url.replace('&', '&amp;').replace('`', '%60')}|{label.replace('|', '¦')}>"
 
 
 def date(at_s: float, form: str = "{date_short_pretty} {time}") -> str:
@@ -91,6 +103,11 @@ def duration(seconds: float) -> str:
             rest = whole % size // smaller
             return f"{whole // size} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
     return f"{whole} s"
+
+
+def _closed(text: str) -> str:
+    """A text whose code ends where it does: a back-tick left open would swallow what stands behind it."""
+    return text.replace("`", "ʹ") if "`" in _CODE.sub("", text) else text
 
 
 def _flat(text: str, limit: int) -> str:

@@ -1,11 +1,16 @@
-"""Digest: several entities in one message, worst first, a line each; what does not fit is counted."""
+"""Digest: several entities in one message, worst first, a line each; what does not fit is counted.
+
+Many of the same name share a line, which names and links the first of them.
+"""
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from worker.domain.event import Event, Kind
 from worker.domain.folding import Folding, Line
-from worker.domain.looks import headline, look
-from worker.domain.markup import bold, code, date, line, link, units
+from worker.domain.looks import WORDS, gist, headline, look, why
+from worker.domain.markup import bold, code, date, line, line_ends, link, units
 from worker.domain.message import Block, Colour, Context, Message, Section
 
 LINES_MOST = 40
@@ -15,40 +20,97 @@ SECTION = 2_800
 GROUPS_MOST = 8
 LABELS = 3
 FEW = 5  # so many entities are told with their details
+MANY = 3  # so many that read the same share a line
+NAMED_MOST = 3  # of those that share a line
+HALF_A_DAY_S = 43_200.0
+TITLE = 120
+# Prometheus repeats in them what the title and the sign say.
+SAID_ALREADY = ("alertname", "severity")
 REPEAT_NOTE = "↻ Slack did not confirm an earlier try: some of this may repeat a message you have seen."
+
+Linked = tuple[Line, str]
+"""A line of a folding and its address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How the lines of one digest are written: with how much detail, and which times without their day."""
+
+    detail_most: int
+    newest_s: float
+
+    def detail(self, event: Event) -> str:
+        """Why it failed; of all else what is said first."""
+        told = gist(event)
+        return line_ends(told if why(event) else told.partition("\n")[0], self.detail_most)
+
+    def when(self, at_s: float) -> str:
+        """A time; its day too, where that may be another one."""
+        return date(at_s, "{time}") if self.newest_s - at_s < HALF_A_DAY_S else date(at_s)
 
 
 def digest(folding: Folding, urls: tuple[str, ...], *, may_repeat: bool = False) -> Message:
     """One message for several entities; `urls` are the links of the lines, in their order."""
-    shown = _shown(folding, urls)
-    rest = folding.lines[len(shown) :]
+    groups = _groups(folding, urls)
+    shown = _shown(folding, groups)
+    rest = [told for group in groups[len(shown) :] for told, _ in group]
     signs = Counter(look(told.event)[0] for told in folding.lines)
     count = f"{folding.events:,} updates"
-    tally = "  ".join(f"{sign} {number:,}" for sign, number in signs.most_common())
-    told = " ".join((*folding.mentions, f"*{count}*", f"  {tally}"))
+    things = f" of {len(folding.lines):,} things" if folding.events > len(folding.lines) else ""
+    tally = "  ".join(f"{sign} {number:,} {WORDS[sign]}" for sign, number in signs.items())
+    told = " ".join((*folding.mentions, f"*{count}*{things}", f"  {tally}"))
     blocks: list[Block] = list(_sections(shown))
     if rest:
         blocks.append(Section(_more(rest)))
     if may_repeat:
         blocks.append(Context((REPEAT_NOTE,)))
     return Message(
-        text=_plain(folding, count),
+        text=_plain(folding, groups, count),
         headline=(Section(told),),
         blocks=tuple(blocks),
         colour=look(folding.lines[0].event)[1] if folding.lines else Colour.QUIET,
     )
 
 
-def _shown(folding: Folding, urls: tuple[str, ...]) -> list[str]:
+def labels(event: Event, most: int) -> list[str]:
+    """The labels that say something new."""
+    told = [(name, value) for name, value in event.labels.items() if name not in SAID_ALREADY]
+    return [code(f"{name}={value}", 80) for name, value in told[:most]]
+
+
+def _groups(folding: Folding, urls: tuple[str, ...]) -> list[list[Linked]]:
+    """Lines that read the same together if they are many, each other one alone; in the order of the worst."""
+    alike: dict[tuple[str, str, str], list[Linked]] = {}
+    for told, url in zip(folding.lines, urls, strict=True):
+        alike.setdefault(_reads(told.event), []).append((told, url))
+    groups: list[list[Linked]] = []
+    for group in alike.values():
+        groups += [group] if len(group) >= MANY else [[one] for one in group]
+    return groups
+
+
+def _reads(event: Event) -> tuple[str, str, str]:
+    return look(event)[0], event.entity.type, headline(event)
+
+
+def _says(event: Event, writing: Writing) -> tuple[str, str]:
+    """What a line says without its labels."""
+    return headline(event), writing.detail(event)
+
+
+def _shown(folding: Folding, groups: Sequence[list[Linked]]) -> list[str]:
     """As many lines as there is room for."""
+    newest_s = max((told.event.at_s for told in folding.lines), default=0.0)
+    writing = Writing(240 if len(folding.lines) <= FEW else 120, newest_s)
+    said = Counter(_says(group[0][0].event, writing) for group in groups[:LINES_MOST])
     shown: list[str] = []
     room = ROOM
-    detail_most = 500 if len(folding.lines) <= FEW else 120
-    first = folding.lines[:LINES_MOST]
-    said = Counter(_said(told.event, detail_most) for told in first)
-    for told, url in zip(first, urls, strict=False):
-        alike = said[_said(told.event, detail_most)] > 1
-        text = _line(told, url, detail_most, alike=alike)
+    for group in groups[:LINES_MOST]:
+        told, url = group[0]
+        if len(group) > 1:
+            text = _together(group, writing)
+        else:
+            text = _line(told, url, writing, alike=said[_says(told.event, writing)] > 1)
         if units(text) > room:
             break
         shown.append(text)
@@ -56,21 +118,46 @@ def _shown(folding: Folding, urls: tuple[str, ...]) -> list[str]:
     return shown
 
 
-def _line(told: Line, url: str, detail_most: int, *, alike: bool) -> str:
+def _line(told: Line, url: str, writing: Writing, *, alike: bool) -> str:
     """One entity; where others read the same, with what tells them apart."""
     event = told.event
-    title, detail = _said(event, detail_most)
-    when = date(event.at_s, "{time}")
+    title = link(url, bold(headline(event), TITLE))
+    if alike:
+        title = " ".join((title, *labels(event, LABELS)))
+    what = " — ".join(filter(None, (title, writing.detail(event))))
     again = f"(+{told.older:,} earlier)" if told.older else ""
-    labels = " ".join(code(f"{name}={value}", 60) for name, value in list(event.labels.items())[:LABELS])
-    title = link(url, title) if url else title
-    what = " — ".join(part for part in (f"{title} {labels}" if alike and labels else title, detail) if part)
-    return " ".join(part for part in (look(event)[0], what, again, "·", when) if part)
+    return " ".join(filter(None, (look(event)[0], what, again, "·", writing.when(event.at_s))))
 
 
-def _said(event: Event, detail_most: int) -> tuple[str, str]:
-    """What a line says of an event: the title, and the detail if there is one."""
-    return bold(headline(event), 120), line(event.error or event.text, detail_most)
+def _together(group: Sequence[Linked], writing: Writing) -> str:
+    """Many that read the same: how many, the first by name, and from when to when."""
+    (told, url), *_ = group
+    event = told.event
+    title = f"{link(url, bold(headline(event), TITLE))} × *{len(group):,}*"
+    named = _names(group)
+    detail = " ".join(named) or writing.detail(event)
+    if named and len(group) > len(named):
+        detail += " …"
+    older = sum(told.older for told, _ in group)
+    again = f"(+{older:,} earlier)" if older else ""
+    times = [one.event.at_s for one, _ in group]
+    minutes = dict.fromkeys(at_s // 60 * 60 for at_s in (min(times), max(times)))
+    when = " – ".join(map(writing.when, minutes))
+    what = " — ".join(filter(None, (title, detail)))
+    return " ".join(filter(None, (look(event)[0], what, again, "·", when)))
+
+
+def _names(group: Sequence[Linked]) -> list[str]:
+    """The first few by the label in which they differ most, each with its link."""
+    values: dict[str, set[str]] = {}
+    for told, _ in group:
+        for name, value in told.event.labels.items():
+            values.setdefault(name, set()).add(value)
+    name = max(values, key=lambda one: len(values[one]), default="")
+    if not name or len(values[name]) < 2:
+        return []
+    first = [(told.event.labels.get(name, ""), url) for told, url in group[:NAMED_MOST]]
+    return [link(url, shown) for value, url in first if (shown := code(value, 40))]
 
 
 def _sections(lines: list[str]) -> list[Section]:
@@ -84,7 +171,7 @@ def _sections(lines: list[str]) -> list[Section]:
     return [Section(text) for text in sections]
 
 
-def _more(rest: tuple[Line, ...]) -> str:
+def _more(rest: Sequence[Line]) -> str:
     """What did not fit, counted by name, or where that says too little by kind."""
     groups = Counter(_group(told.event) for told in rest)
     if len(groups) > GROUPS_MOST:
@@ -98,9 +185,11 @@ def _group(event: Event) -> str:
     return f"{look(event)[0]} {line(name, 60) or event.kind}"
 
 
-def _plain(folding: Folding, count: str) -> str:
+def _plain(folding: Folding, groups: Sequence[list[Linked]], count: str) -> str:
     """The notification: the count and the worst few."""
     worst = "; ".join(
-        f"{look(told.event)[0]} {line(headline(told.event), 100)}" for told in folding.lines[:3]
+        f"{look(group[0][0].event)[0]} {line_ends(headline(group[0][0].event), 100)}"
+        + (f" × {len(group):,}" if len(group) > 1 else "")
+        for group in groups[:3]
     )
-    return " ".join((*folding.mentions, f"{count}: {worst}" + (" …" if len(folding.lines) > 3 else "")))
+    return " ".join((*folding.mentions, f"{count}: {worst}" + (" …" if len(groups) > 3 else "")))

@@ -5,13 +5,29 @@ from urllib.parse import quote
 
 from worker.domain.event import Event, Kind
 from worker.domain.folding import Folding, Line
-from worker.domain.looks import headline, look, step_sign
-from worker.domain.markup import bold, clean, code, code_block, cut, date, duration, escape, line, link, units
+from worker.domain.looks import gist, headline, look, why
+from worker.domain.markup import (
+    bold,
+    clean,
+    code,
+    code_block,
+    cut,
+    date,
+    duration,
+    escape,
+    line,
+    line_ends,
+    link,
+    units,
+)
 from worker.domain.message import Block, Context, Message, Section
-from worker.pipeline.digest import digest
+from worker.pipeline.digest import digest, labels
+from worker.pipeline.progress import progress
 
-TITLE, TEXT, ERROR, ADDRESS = 300, 1500, 1500, 1000
-STEPS_SHOWN = 15
+TITLE, TEXT, ERROR, ADDRESS, GIST = 200, 1000, 1000, 1000, 600
+LABELS = 5
+ID, LONG_ID, SHORT_ID = 40, 20, 9  # a long id is short where the link has all of it
+DOT = "  ·  "
 REPEAT_NOTE = "↻ Slack did not confirm an earlier try: this may repeat a message you have seen."
 
 
@@ -27,13 +43,15 @@ def render(folding: Folding, *, infrakitchen_url: str = "", may_repeat: bool = F
     """The message of one entity: what, how bad, since when, where to click."""
     told = folding.lines[0]
     url = event_url(told.event, infrakitchen_url)
-    return _message(folding, url, [*_body(told.event), _small_print(told, url)], may_repeat=may_repeat)
+    blocks = [*_body(told.event), _small_print(told, url, infrakitchen_url)]
+    return _message(folding, url, blocks, may_repeat=may_repeat)
 
 
 def reply(folding: Folding, *, may_repeat: bool = False) -> Message:
-    """What a card's thread tells, so that someone is told: what happened now, and the error."""
+    """What a card's thread tells, so that someone is told: what happened now, why, and after how long."""
     event = folding.lines[0].event
-    blocks = [_section(code_block(event.error, ERROR)), Context((date(event.at_s),))]
+    when = DOT.join(filter(None, (_time_span(event), date(event.at_s))))
+    blocks = [_why(event), _context(when)]
     return _message(folding, "", blocks, may_repeat=may_repeat)
 
 
@@ -54,19 +72,29 @@ def _message(folding: Folding, url: str, blocks: Sequence[Block | None], *, may_
 
 def event_url(event: Event, infrakitchen_url: str) -> str:
     """Where to click: the alert's own page, or the entity's in InfraKitchen; none Slack could not link."""
-    entity, own = event.entity, ""
-    if infrakitchen_url and entity.type and entity.id and entity.type != "alert":
-        own = f"{infrakitchen_url}/{_path(entity.type)}s/{_path(entity.id)}"
-    given = clean(event.url)
+    given, own = clean(event.url), own_url(event, infrakitchen_url)
     addresses = (given, own) if event.kind is Kind.ALERT else (own, given)
-    return next((one for one in addresses if 0 < units(link(one, "")) <= ADDRESS), "")
+    return next((one for one in addresses if _linkable(one)), "")
+
+
+def own_url(event: Event, infrakitchen_url: str) -> str:
+    """The entity's page in InfraKitchen."""
+    entity = event.entity
+    if not (infrakitchen_url and entity.type and entity.id) or entity.type == "alert":
+        return ""
+    own = f"{infrakitchen_url}/{_path(entity.type)}s/{_path(entity.id)}"
+    return own if _linkable(own) else ""
+
+
+def _linkable(address: str) -> bool:
+    return 0 < units(link(address, "")) <= ADDRESS
 
 
 def plain_line(event: Event, mentions: tuple[str, ...] = ()) -> str:
     """An event in a line or two: the notification on a phone, and the whole message in plain form."""
-    detail = event.error or event.text
-    shown = " ".join((look(event)[0], *mentions, line(headline(event), TITLE)))
-    return f"{shown}: {line(detail, 600)}" if detail else shown
+    detail = line_ends(gist(event), GIST)
+    shown = " ".join((look(event)[0], *mentions, line_ends(headline(event), TITLE)))
+    return f"{shown}: {detail}" if detail else shown
 
 
 def _path(part: str) -> str:
@@ -74,16 +102,17 @@ def _path(part: str) -> str:
     return quote(clean(part), safe="")
 
 
-def _lasted(event: Event) -> str:
-    return "lasted" if event.kind is Kind.ALERT else "took"
-
-
 def _body(event: Event) -> list[Block | None]:
-    return [
-        _section(code_block(event.error, ERROR)),
-        _section(escape(event.text, TEXT)) if event.text != event.title else None,
-        _steps(event),
-    ]
+    return [_why(event), _section(_said(event)), progress(event)]
+
+
+def _why(event: Event) -> Block | None:
+    return _section(code_block(why(event), ERROR))
+
+
+def _said(event: Event) -> str:
+    """The text of an event, where it says more than what is told already."""
+    return "" if event.text in (event.title, why(event)) else escape(event.text, TEXT)
 
 
 def _section(text: str) -> Block | None:
@@ -91,49 +120,57 @@ def _section(text: str) -> Block | None:
     return Section(text) if text.strip() else None
 
 
-def _steps(event: Event) -> Block | None:
-    """The steps of a workflow with their signs; of many, those around the one that matters."""
-    steps = event.steps
-    if not steps:
-        return None
-    done = sum(step.status in ("done", "success", "completed") for step in steps)
-    shown = steps
-    if len(steps) > STEPS_SHOWN:
-        first_open = next((i for i, step in enumerate(steps) if step.status not in ("done", "success")), 0)
-        start = max(min(first_open - STEPS_SHOWN // 2, len(steps) - STEPS_SHOWN), 0)
-        shown = steps[start : start + STEPS_SHOWN]
-    names = "  ".join(f"{step_sign(step.status)} {line(step.name, 60)}" for step in shown)
-    failed = [
-        f"\n> {bold(step.name, 60)}: {line(step.error, 200)}"
-        for step in shown
-        if step.error and step.error != event.error
-    ]
-    count = f"{done} of {len(steps)} steps done"
-    told = names if count in event.title else f"*{count}*\n{names}"
-    return Section(told + "".join(failed[:2]))
+def _context(*lines: str) -> Block | None:
+    """Small grey lines, those in which there is anything to see."""
+    text = "\n".join(filter(None, lines))
+    return Context((text,)) if text else None
 
 
-def _small_print(told: Line, url: str) -> Block | None:
-    """Who, where, how long, when; and the way to more."""
+def _small_print(told: Line, url: str, infrakitchen_url: str) -> Block | None:
+    """How bad, since when, where, who; below it what tells it apart, and the way to more."""
     event = told.event
-    parts = [
+    facts = (
+        bold(event.severity_word, 20) if event.kind is Kind.ALERT else "",
+        _on(event, infrakitchen_url) if event.kind is Kind.ALERT else "",
+        _time_span(event),
         f"*Project* {line(event.project, 60)}" if event.project else "",
         f"*Template* {line(event.template, 60)}" if event.template else "",
         f"*By* {line(event.requester, 80)}" if event.requester else "",
-        f"*Severity* {line(event.severity_word, 20)}"
-        if event.severity_word and event.kind is Kind.ALERT
-        else "",
-        f"*was* {line(event.previous.replace('_', ' '), 60)}" if event.previous else "",
-        f"*{_lasted(event)}* {duration(event.ended_at_s - event.started_at_s)}"
-        if event.started_at_s is not None and event.ended_at_s is not None
-        else f"*since* {date(event.started_at_s)}"
-        if event.started_at_s is not None
-        else "",
-        code(cut(event.entity.id, 40), 60) if event.entity.id else "",
-        *(f"{code(f'{name}={value}', 80)}" for name, value in list(event.labels.items())[:5]),
-        f"{told.older} earlier change{'s' if told.older > 1 else ''} told here too" if told.older else "",
+        f"*Was* {line(event.previous.replace('_', ' '), 60)}" if event.previous else "",
+    )
+    traces = (
+        *labels(event, LABELS),
+        _id(event, url),
+        f"{told.older:,} earlier change{'s' if told.older > 1 else ''} told here too" if told.older else "",
         date(event.at_s),
         link(url, "Open") if url else "",
-    ]
-    shown = tuple(part for part in parts if part)
-    return Context(("  ·  ".join(shown),)) if shown else None
+    )
+    return _context(DOT.join(filter(None, facts)), DOT.join(filter(None, traces)))
+
+
+def _time_span(event: Event) -> str:
+    """How long it took, or since when it is so."""
+    if event.started_at_s is None:
+        return ""
+    if event.ended_at_s is None:
+        return f"*Since* {date(event.started_at_s)}"
+    lasted = "Lasted" if event.kind is Kind.ALERT else "Took"
+    return f"*{lasted}* {duration(event.ended_at_s - event.started_at_s)}"
+
+
+def _on(event: Event, infrakitchen_url: str) -> str:
+    """The thing an alert is about, with the way to it."""
+    entity = event.entity
+    if entity.type == "alert" or not entity.id:
+        return ""
+    name = line(f"{entity.type} {entity.name or entity.id}", 80)
+    return f"*On* {link(own_url(event, infrakitchen_url), name)}"
+
+
+def _id(event: Event, url: str) -> str:
+    """The id of a thing where the title does not say it; a long one is whole in the link, if there is one."""
+    entity = event.entity
+    if event.kind is Kind.ALERT or not entity.id or entity.id in event.title.split():
+        return ""
+    is_linked = len(entity.id) > LONG_ID and _path(entity.id) in url
+    return code(cut(entity.id, SHORT_ID if is_linked else ID), 60)

@@ -1,6 +1,7 @@
 """The page that shows the sandbox's messages as Slack would; `/channel/<id>` is a channel's address."""
 
 import secrets
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
@@ -9,7 +10,8 @@ import jinja2
 from aiohttp import web
 
 from worker.sandbox import view
-from worker.sandbox.state import Channel, Json, Workspace
+from worker.sandbox.ids import Clock
+from worker.sandbox.state import Channel, Json, Post, Workspace
 
 if TYPE_CHECKING:
     from worker.sandbox.slack import SlackSandbox
@@ -26,6 +28,23 @@ def routes(sandbox: "SlackSandbox") -> list[web.RouteDef]:
         web.get("/channel/{channel}", page.channel),
         web.get("/archives/{channel}/{message}", page.permalink),
     ]
+
+
+def picture(posts: Iterable[Post], now: datetime, bot_name: str = "InfraKitchen") -> str:
+    """Messages and their threads alone, as a page of its own that loads nothing.
+
+    It writes its height in CSS pixels into `data-height` of its root, for whoever takes a picture of it.
+    """
+    channel = Channel("C0PICTURE", "picture", posts={post.ts: post for post in posts})
+    workspace = Workspace("", bot_name, Clock())
+    shown, _ = view.messages(channel, now, 0)
+    return _template().render(
+        nonce=secrets.token_urlsafe(12),
+        picture=True,
+        workspace=workspace,
+        messages=shown,
+        draw=view.Drawn(workspace, now),
+    )
 
 
 class Page:

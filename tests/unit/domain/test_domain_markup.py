@@ -34,7 +34,8 @@ def test_any_text_fits_and_mentions_nobody(shorten: Callable[[str, int], str], t
 
 @given(anything)
 def test_a_text_that_fits_is_shown_whole(text: str) -> None:
-    assert html.unescape(markup.escape(text, 10_000)) == html.unescape(html.escape(markup.clean(text)))
+    found = html.unescape(markup.escape(text, 10_000))
+    assert found.replace("`", "ʹ") == markup.clean(text).replace("`", "ʹ")
 
 
 @given(anything, limits)
@@ -50,6 +51,31 @@ def test_code_is_closed_and_holds_no_back_tick(text: str, limit: int) -> None:
             assert found.endswith(fence)
             assert "`" not in found[len(fence) : -len(fence)]
             assert len(found) > 2 * len(fence)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("run `make` and `ls`", "run `make` and `ls`"),
+        ("run `make", "run ʹmake"),
+        ("``` `make`", "ʹʹʹ `make`"),
+        ("`make` and `lsssssssssssssssssssssss`", "ʹmakeʹ and ʹlssssssss…"),
+    ],
+)
+def test_code_in_a_line_stays_where_it_is_closed(text: str, found: str) -> None:
+    assert markup.line(text, 22) == found
+
+
+@pytest.mark.parametrize("text", ["```a\nb``` and `c`", "`a\nb`", "`a```", "``````"])
+def test_code_in_a_text_stays_where_it_is_closed(text: str) -> None:
+    assert markup.escape(text, 22) == (text if "and" in text else text.replace("`", "ʹ"))
+
+
+@given(anything, limits)
+def test_no_text_leaves_code_open_behind_it(text: str, limit: int) -> None:
+    for found in (markup.line(text, limit), markup.escape(text, limit)):
+        assert "`" not in re.sub(r"(?<!`)(?:```[^`]+```|`[^`\n]+`)(?!`)", "", found)
+    assert "`" not in markup.bold(text, limit)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +113,7 @@ def test_lengths_are_counted_as_the_strictest_counter_does() -> None:
     [
         ("https://x.example/?a=1&b=2", "<https://x.example/?a=1&amp;b=2|a¦b>"),
         ("http://x", "<http://x|a¦b>"),
+        ("https://x/`y", "<https://x/%60y|a¦b>"),
         ("javascript:alert(1)", "a|b"),
         ("https://x>y", "a|b"),
         ("https://x|y", "a|b"),

@@ -1,11 +1,23 @@
-"""What Slack takes and what no event may do, checked on a whole message."""
+"""What Slack takes and what no event may do, checked on a whole message.
+
+Four judges, none of which knows another's limits: the ones written here, slack_sdk's own models, our own
+measuring (`worker/slack/limits.py`) and the sandbox, which refuses what Slack refuses.
+"""
 
 import re
 from collections.abc import Iterator
+from typing import Any
+
+from slack_sdk.errors import SlackObjectFormationError
+from slack_sdk.models.attachments import BlockAttachment
+from slack_sdk.models.blocks import Block as Model
 
 from worker.domain.markup import units
 from worker.domain.message import Block, Context, Message, Section
+from worker.sandbox.calls import Refused
+from worker.sandbox.limits import check_attachments, check_blocks
 from worker.slack.blocks import arguments
+from worker.slack.limits import near
 
 SECTION, TEXT, TOGETHER, BLOCKS = 3_000, 4_000, 11_000, 50
 _TAG = re.compile(r"<([^<>]*)>")
@@ -29,10 +41,9 @@ def _texts(block: Block) -> Iterator[str]:
 
 def faults(message: Message, mentions: tuple[str, ...] = ()) -> list[str]:
     """What is wrong with a message; only `mentions` may be live in it."""
-    arguments(message)
-    arguments(message, plain=True)
     found = list(texts(message))
-    wrong = [
+    wrong = [*_refused(arguments(message)), *_refused(arguments(message, plain=True))]
+    wrong += [
         f"{units(text)} units: {text[:80]!r}" for text in found if not text.strip() or units(text) > SECTION
     ]
     if units(message.text) > TEXT:
@@ -44,6 +55,34 @@ def faults(message: Message, mentions: tuple[str, ...] = ()) -> list[str]:
     for text in found:
         wrong += _broken(text, mentions)
     return wrong
+
+
+def _refused(sent: dict[str, Any]) -> Iterator[str]:
+    """What the other three say of what is sent."""
+    yield from (f"over a limit: {use}" for use in near(sent) if use.used > use.limit)
+    blocks, attachments = sent.get("blocks", []), sent.get("attachments", [])
+    try:
+        check_attachments(attachments)
+        check_blocks(blocks, attachments)
+    except Refused as refused:
+        yield f"the sandbox refuses it: {refused.answer}"
+    try:
+        if _modelled(blocks) != blocks:
+            yield "slack_sdk would send other blocks"
+        for one in attachments:
+            beside = BlockAttachment(
+                blocks=[Model.parse(block) for block in one["blocks"]],
+                color=one["color"],
+                fallback=one["fallback"],
+            )
+            if beside.to_dict() != one:
+                yield "slack_sdk would send another attachment"
+    except SlackObjectFormationError as error:
+        yield f"slack_sdk refuses it: {error}"
+
+
+def _modelled(blocks: list[Any]) -> list[Any]:
+    return [model.to_dict() for block in blocks if (model := Model.parse(block))]
 
 
 def _broken(text: str, mentions: tuple[str, ...]) -> Iterator[str]:
@@ -61,3 +100,6 @@ def _broken(text: str, mentions: tuple[str, ...]) -> Iterator[str]:
         yield f"an open bracket: {text[:80]!r}"
     if re.search(r"&(?!amp;|lt;|gt;)", text):
         yield f"a broken entity: {text[:80]!r}"
+    outside = re.sub(r"```.+?```", "", text, flags=re.DOTALL)
+    if any(line.count("`") % 2 for line in outside.split("\n")):
+        yield f"code that does not end: {text[:80]!r}"

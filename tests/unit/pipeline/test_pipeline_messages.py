@@ -1,5 +1,6 @@
 """Any event of any size and characters becomes a message Slack takes, in which nobody is mentioned by it."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from message_limits import faults
 
 from worker.domain.event import Entity, Event, Kind, Severity, Step
 from worker.domain.folding import Folding, Line
+from worker.domain.message import Section
 from worker.pipeline.digest import digest
 from worker.pipeline.render import event_url, render, reply
 
@@ -107,7 +109,7 @@ def test_the_largest_event_there_can_be_fits() -> None:
 def test_ten_thousand_things_are_one_digest(url: str) -> None:
     large = LARGE[:2_000]
     event = replace(LARGEST, title=large, error=large, entity=Entity(large, large, large), url=url)
-    some = tuple(Line(replace(event, id=str(n)), f"d{n}", n % 3) for n in range(10_000))
+    some = tuple(Line(replace(event, id=str(n), title=f"{n}{large}"), f"d{n}", n % 3) for n in range(10_000))
     message = digest(Folding(some), tuple(line.event.url for line in some), may_repeat=True)
     assert faults(message) == []
     assert "more" in str(message.blocks)
@@ -123,13 +125,69 @@ def simple(**changes: Any) -> Event:
 
 
 def test_what_does_not_fit_is_counted_so_that_nothing_is_left_out() -> None:
-    some = tuple(Line(simple(entity=Entity(f"type{n % 12}", str(n))), f"d{n}") for n in range(100))
+    some = tuple(
+        Line(simple(title=f"db{n}", entity=Entity(f"type{n % 12}", str(n))), f"d{n}") for n in range(100)
+    )
     message = digest(Folding(some), ("",) * 100)
     assert "*60 more*: 🔵 resource × 60" in str(message.blocks)
     few = digest(Folding(some[:50]), ("",) * 50)
     assert "*10 more*: 🔵 resource × 10" in str(few.blocks)
     named = digest(Folding(some[:48]), ("",) * 48)
     assert "*8 more*: 🔵 type4 × 1" in str(named.blocks)
+
+
+def pods(count: int) -> tuple[Line, ...]:
+    """An alert of so many pods, a minute apart."""
+    return tuple(
+        Line(
+            simple(
+                labels={"zone": "a", "pod": f"web-{n}"}, time_s=1e9 + 60 * n, entity=Entity("alert", str(n))
+            ),
+            f"d{n}",
+            older=n % 2,
+        )
+        for n in range(count)
+    )
+
+
+def test_many_that_read_the_same_share_a_line_that_names_and_links_the_first() -> None:
+    some = pods(7)
+    urls = tuple(f"https://a/{n}" for n in range(7))
+    message = digest(Folding(some), urls)
+    [section] = message.blocks
+    assert isinstance(section, Section)
+    title, named, when = re.split(" — | · ", re.sub(r"\|2001[^>]+", "", section.text))
+    assert title == "🔵 <https://a/0|*db*> × *7*"
+    assert named == "<https://a/0|`web-0`> <https://a/1|`web-1`> <https://a/2|`web-2`> … (+3 earlier)"
+    assert when == "<!date^999999960^{time}> – <!date^1000000320^{time}>"
+    assert message.text == "10 updates: 🔵 db × 7"
+    assert "*10 updates* of 7 things   🔵 7 info" in str(message.headline)
+
+
+def test_a_few_that_read_the_same_have_a_line_each() -> None:
+    text = str(digest(Folding(pods(2)), ("",) * 2).blocks)
+    assert text.count("*db*") == 2
+    assert "`pod=web-1`" in text
+
+
+def test_many_that_differ_in_nothing_say_once_what_they_say() -> None:
+    some = tuple(replace(line, event=replace(line.event, labels={}, text="disk full")) for line in pods(5))
+    assert "*db* × *5* — disk full (+2 earlier)" in str(digest(Folding(some), ("",) * 5).blocks)
+
+
+def test_a_line_of_an_alert_is_its_summary_and_of_a_failure_its_whole_error() -> None:
+    alert = simple(kind=Kind.ALERT, status="firing", text="5 % fail\nSince the last deployment.")
+    failed = simple(title="x", status="error", error="Error: a\n  on b")
+    text = str(digest(Folding((Line(failed, "d0"), Line(alert, "d1"))), ("", "")).blocks)
+    assert "— 5 % fail ·" in text
+    assert "— Error: a on b ·" in text
+
+
+def test_a_time_of_another_day_is_told_with_its_day() -> None:
+    some = (Line(simple(time_s=1e9), "d0"), Line(simple(title="x", time_s=1e9 - 86_400), "d1"))
+    text = str(digest(Folding(some), ("", "")).blocks)
+    assert "<!date^1000000000^{time}|" in text
+    assert "<!date^999913600^{date_short_pretty} {time}|" in text
 
 
 @pytest.mark.parametrize(
@@ -151,12 +209,98 @@ def test_where_to_click(event: Event, address: str) -> None:
     assert event_url(replace(event, url=""), "") == ""
 
 
-def test_of_many_steps_those_around_the_open_one_are_shown() -> None:
-    some = tuple(Step(f"s{n}", n, "done" if n < 30 else "pending") for n in range(40))
-    text = str(render(Folding((Line(simple(steps=some), "d"),))).blocks)
-    assert "30 of 40 steps done" in text
-    assert " s30" in text
-    assert " s1 " not in text
+def shown(event: Event, url: str = "") -> str:
+    """What stands beside the bar."""
+    message = render(Folding((Line(event, "d"),)), infrakitchen_url=url)
+    return "\n".join(block.text if isinstance(block, Section) else str(block) for block in message.blocks)
+
+
+def run(*statuses: str) -> tuple[Step, ...]:
+    return tuple(Step(f"s{n}", n, status) for n, status in enumerate(statuses))
+
+
+def test_few_steps_are_all_named() -> None:
+    assert shown(simple(steps=run("done", "error", "pending"))).startswith(
+        "*1 of 3 steps done*\n✅ s0  ❌ s1  ⬜ s2"
+    )
+
+
+def test_of_many_steps_there_is_a_bar_and_those_around_the_open_one() -> None:
+    text = shown(simple(steps=run(*["done"] * 5, "in_progress", *["pending"] * 4)))
+    assert text.startswith(
+        "🟩🟩🟩🟩🟩🟦⬜⬜⬜⬜\n*5 of 10 steps done*\n…  ✅ s3  ✅ s4  ⏳ s5  ⬜ s6  ⬜ s7  …"
+    )
+
+
+def test_the_step_that_failed_matters_more_than_the_first_open_one() -> None:
+    text = shown(simple(steps=run("in_progress", *["done"] * 7, "error", "pending")))
+    assert "…  ✅ s6  ✅ s7  ❌ s8  ⬜ s9\n" in text
+
+
+def test_of_very_many_steps_a_square_shows_the_worst_it_stands_for() -> None:
+    statuses = ["done"] * 100
+    statuses[7], statuses[50], statuses[99] = "error", "unknown", "pending"
+    text = shown(simple(steps=run(*statuses)))
+    assert text.startswith("🟩🟥🟩🟩🟩🟩🟩🟩🟩🟩🟨🟩🟩🟩🟩🟩🟩🟩🟩⬜\n*97 of 100 steps done*\n")
+
+
+def test_many_steps_that_are_all_done_are_only_counted() -> None:
+    assert shown(simple(steps=run(*["done"] * 40))).startswith("*40 of 40 steps done*\nContext")
+
+
+def test_a_failed_step_is_quoted_unless_its_error_is_told_already() -> None:
+    steps = (
+        Step("plan", 1, "done", "noise"),
+        Step("apply", 2, "error", "no quota"),
+        Step("b", 3, "error", "x"),
+    )
+    failed = simple(kind=Kind.WORKFLOW, status="error", steps=steps)
+    assert "```no quota```" in shown(failed)
+    assert "> *apply*" not in shown(failed)
+    other = shown(replace(failed, error="the run broke"))
+    assert "```the run broke```" in other
+    assert "\n> *apply*: no quota\n> *b*: x\n" in other
+    assert "noise" not in other
+
+
+def test_a_long_error_keeps_its_last_line() -> None:
+    text = "Traceback (most recent call last):\n" + "  File x\n" * 500 + "ValueError: no quota"
+    failed = simple(status="error", error=text)
+    message = render(Folding((Line(failed, "d"),)))
+    assert "\n…\n" in str(shown(failed))
+    assert "ValueError: no quota```" in shown(failed)
+    assert message.text == "❌ db: ValueError: no quota"
+
+
+def test_a_failure_that_only_has_a_text_tells_it_as_its_error() -> None:
+    failed = simple(status="error", text="no capacity")
+    assert shown(failed).startswith("```no capacity```")
+    assert shown(failed).count("no capacity") == 1
+    assert "no capacity" in str(reply(Folding((Line(failed, "d"),))).blocks)
+
+
+def test_a_long_id_is_short_where_the_link_has_all_of_it() -> None:
+    run_id = "5f0c8a1e-9d1b-4c52-8a57-0a6f7f0e1c17"
+    one = simple(entity=Entity("workflow", run_id))
+    assert "`5f0c8a1e…`" in shown(one, "https://ik")
+    assert f"`{run_id}`" in shown(one)
+    assert run_id not in shown(replace(one, title=f"Run {run_id}"))
+
+
+def test_an_alert_says_what_it_is_about_and_leads_there() -> None:
+    about = Entity("resource", "17", "db-main")
+    alert = simple(kind=Kind.ALERT, entity=about, url="https://alerts/1", severity_word="critical")
+    text = shown(alert, "https://ik")
+    assert "*critical*  ·  *On* <https://ik/resources/17|resource db-main>" in text
+    assert "*On* resource db-main" in shown(alert)
+    assert "*On*" not in shown(replace(alert, entity=Entity("alert", "f00", "db-main")))
+
+
+def test_labels_that_say_nothing_new_are_left_out() -> None:
+    text = shown(simple(labels={"alertname": "db", "severity": "page", "pod": "web-1"}))
+    assert "`pod=web-1`" in text
+    assert "alertname" not in text
+    assert "severity" not in text
 
 
 def test_what_has_the_same_title_is_told_apart_by_its_labels() -> None:

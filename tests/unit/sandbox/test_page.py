@@ -1,6 +1,10 @@
 """The page that shows the messages."""
 
 import re
+from datetime import UTC, datetime
+
+from worker.sandbox.page import picture
+from worker.sandbox.state import Post
 
 
 async def page(slack, path: str = "", status: int = 200, **headers):
@@ -164,3 +168,21 @@ async def test_an_odd_attachment_does_not_break_the_page(slack):
     }
     await say(slack, attachments=[odd, {}], text="x")
     assert "<strong>b</strong>" in (await page(slack))[0]
+
+
+def test_a_picture_is_messages_and_their_threads_alone():
+    posts = [
+        Post("", "1777888800.000001", {"text": "*parent* <https://x.example|here>"}),
+        Post("", "1777888805.000001", {"text": "the reply", "thread_ts": "1777888800.000001"}),
+    ]
+    text = picture(posts, datetime(2026, 5, 4, 12, tzinfo=UTC))
+    assert "<strong>parent</strong>" in text
+    assert "the reply" in text
+    assert "Search" not in text
+    assert "fetch(" not in text
+
+
+def test_a_picture_loads_nothing():
+    text = picture([], datetime(2026, 5, 4, 12, tzinfo=UTC))
+    assert "content=\"default-src 'none'; style-src 'nonce-" in text
+    assert 'http-equiv="refresh"' not in text
