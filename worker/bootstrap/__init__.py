@@ -168,9 +168,8 @@ def _compose(
         lanes, events, integrations, subscriptions, allowances, resolver,
         Recorder(lanes, integrations, allowances, probe_s=ages.probe_s, sleep=asyncio.sleep), gateway,
         asyncio.Semaphore(settings.worker_concurrency), stopping,
-        Writer(why_not, settings.infrakitchen_url or ""),
-        TemplateFaults(server, retention_s=ages.retention_s), sleep=stopping.sleep, clock=clock,
-        edits_per_minute=settings.update_rate_per_workspace,
+        Writer(why_not, settings.infrakitchen_url or ""), TemplateFaults(server, ages.retention_s),
+        sleep=stopping.sleep, clock=clock, edits_per_minute=settings.update_rate_per_workspace,
     )  # fmt: skip
     stream = EventStream(
         server, blocking.redis, stream=settings.events_stream, group=settings.events_group, consumer=who

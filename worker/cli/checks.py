@@ -19,8 +19,8 @@ MUCH_UNREAD = 1_000
 START_OR_CORRECT = "Start it, or correct its address and password in the settings."
 START = "Start it with `ik-slack up`."
 CORRECT_TEMPLATE = (
-    "The default message is posted instead. Correct it: `ik-slack subscriptions export > FILE`, change it there, "
-    "`ik-slack subscriptions apply FILE`."
+    "The default message is posted instead. Correct it: `ik-slack subscriptions export > FILE`, change it "
+    "there, `ik-slack subscriptions apply FILE`."
 )
 
 

@@ -119,7 +119,7 @@ def by_template(told: Sequence[Told], source: str) -> list[Told]:
         source = checked_template(source or "\n", {one.event.kind for one in told})
     except ValueError as error:
         raise Problem(f"The template cannot be used: {error}.") from None
-    tried = Subscription("being tried", "", "", template=source)
+    tried = Subscription("(not saved)", "", "", template=source)
     return [replace(one, templated=tried) for one in told]
 
 

@@ -9,7 +9,7 @@ from worker.store.server import Server, Value, fields, text
 class TemplateFaults:
     """Noted with each message of a template, written only when something changes."""
 
-    def __init__(self, server: Server, *, retention_s: float) -> None:
+    def __init__(self, server: Server, retention_s: float) -> None:
         self._server = server
         self._keys = server.keys
         self._retention_s = int(retention_s)
