@@ -25,8 +25,10 @@ from worker.pipeline.record import Recorder
 from worker.pipeline.resolve import Resolver
 from worker.pipeline.sweep import Ages, Sweep
 from worker.pipeline.telling import Tools
+from worker.pipeline.template import Writer
 from worker.pipeline.warn import Warner
 from worker.slack.gateway import SlackGateway
+from worker.slack.given import why_not
 from worker.store.connection import Client
 from worker.store.dead_letters import DeadLetters
 from worker.store.dead_queue import DeadQueue
@@ -43,6 +45,7 @@ from worker.store.readings import Readings
 from worker.store.server import Server
 from worker.store.stream import EventStream
 from worker.store.subscriptions import Subscriptions
+from worker.store.template_faults import TemplateFaults
 from worker.store.upkeep import Upkeep
 from worker.store.vault import Vault
 from worker.telemetry import COUNTERS
@@ -167,8 +170,8 @@ def _compose(
         lanes, events, integrations, subscriptions, allowances, resolver,
         Recorder(lanes, integrations, allowances, probe_s=ages.probe_s, sleep=asyncio.sleep), gateway,
         asyncio.Semaphore(settings.worker_concurrency), stopping,
-        infrakitchen_url=settings.infrakitchen_url or "", sleep=sleep, clock=clock,
-        edits_per_minute=settings.update_rate_per_workspace,
+        Writer(why_not, settings.infrakitchen_url or ""), TemplateFaults(server, ages.retention_s),
+        sleep=sleep, clock=clock, edits_per_minute=settings.update_rate_per_workspace,
     )  # fmt: skip
     stream = EventStream(
         server, blocking.redis, stream=settings.events_stream, group=settings.events_group, consumer=who

@@ -2,12 +2,13 @@
 
 import re
 import secrets
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
 from worker.cli.changing import change_subscriptions
 from worker.cli.choosing import chosen_integration, every_rule, with_integration
+from worker.cli.files import template_option, text_of
 from worker.cli.reaching import warnings
 from worker.cli.rules import FORMS, LEVELS, MENTIONS, SORTS, STYLES, Rule, read_rule, subscription_of
 from worker.cli.running import as_json, print_json, run
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
     help="This bad, or worse.",
 )
 @click.option("--style", type=click.Choice(STYLES), default="card", show_default=True, help="How it looks.")
+@template_option
 @as_json
-def add(as_json: bool, integration: str | None, **written: object) -> None:
+def add(as_json: bool, integration: str | None, template_file: IO[bytes] | None, **written: object) -> None:
     """Send events to a channel or a person.
 
     Without filters, every event. Filters may be repeated: all must match, several values of one are
@@ -50,7 +52,10 @@ def add(as_json: bool, integration: str | None, **written: object) -> None:
     ik-slack subscriptions add --to '#ops'
     ik-slack subscriptions add --to oncall@example.com --kind alert --min-severity critical
     ik-slack subscriptions add --to '#prod' --name 'prod-*' --status error --status cancelled
+    ik-slack subscriptions add --to '#deploys' --kind workflow --template deploys.j2
     """
+    if template_file:
+        written["template"] = text_of(template_file) or "\n"  # an empty file is a mistake
     try:
         rule = read_rule(written)
     except ValueError as error:

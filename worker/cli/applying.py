@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
 
 HEAD = "# All subscriptions. Change them here, then: ik-slack subscriptions apply FILE --prune\n"
+OTHER_BREAKS = frozenset("\x85\u2028\u2029")  # YAML would read a line's end
 
 
 @click.command()
@@ -69,8 +70,6 @@ def export(as_json: bool) -> None:
     \b
     ik-slack subscriptions export > subscriptions.yaml
     """
-    import yaml
-
     found = run(every_rule)
     if as_json:
         print_json([rule.model_dump() for rule in found])
@@ -79,7 +78,22 @@ def export(as_json: bool) -> None:
         {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
         for kept in (rule.model_dump(exclude_defaults=True) for rule in found)
     ]
-    click.echo(HEAD + yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=110), nl=False)
+    click.echo(HEAD + _yaml(written), nl=False)
+
+
+def _yaml(value: object) -> str:
+    """As people write it: a text of several lines, a template, stands below its name as it is."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def text(dumper: yaml.SafeDumper, found: str) -> yaml.ScalarNode:
+        stands = "\n" in found and OTHER_BREAKS.isdisjoint(found)
+        return dumper.represent_scalar("tag:yaml.org,2002:str", found, "|" if stands else None)
+
+    Dumper.add_representer(str, text)
+    return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 async def _carry_out(made: "Services", planned: Plan, *, prune: bool) -> int:
@@ -111,7 +125,7 @@ def _tell(planned: Plan, lost: int, *, prune: bool, dry_run: bool) -> None:
         click.echo(f"+ {'new' if dry_run else rule.id}: {rule.filters} to {rule.destination}")
     for before, after in planned.changed:
         differences = before.differences(after).items()
-        words = "; ".join(f"{name}: {_word(old)} → {_word(new)}" for name, (old, new) in differences)
+        words = "; ".join(_difference(name, old, new) for name, (old, new) in differences)
         click.echo(f"~ {after.id}: {words}")
     removed = planned.left if prune else ()
     for rule in removed:
@@ -146,6 +160,12 @@ def _plain(planned: Plan, lost: int, *, prune: bool, dry_run: bool) -> dict[str,
         "unchanged": planned.unchanged,
         "discarded": lost,
     }
+
+
+def _difference(name: str, old: object, new: object) -> str:
+    if name == "template":
+        return f"{name}: {'changed' if old and new else 'added' if new else 'removed'}"
+    return f"{name}: {_word(old)} → {_word(new)}"
 
 
 def _word(value: object) -> str:

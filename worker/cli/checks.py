@@ -23,6 +23,10 @@ OLDEST = (6, 2)
 MUCH_UNREAD = 1_000
 START_OR_CORRECT = "Start it, or correct its address and password in the settings."
 START = "Start it with `ik-slack up`."
+CORRECT_TEMPLATE = (
+    "The default message is posted instead. Correct it: `ik-slack subscriptions export > FILE`, change it "
+    "there, `ik-slack subscriptions apply FILE`."
+)
 
 
 class Level(StrEnum):
@@ -102,11 +106,17 @@ async def key_ring(made: "Services") -> Sequence[Finding]:
 
 
 async def subscriptions(made: "Services") -> Sequence[Finding]:
-    """There are some that tell something."""
-    active = [one for one in await made.subscriptions.all() if not one.paused]
+    """There are some that tell something, and their templates work."""
+    everyone, faults = await made.subscriptions.all(), await made.drain.template_faults.all()
+    active = [one for one in everyone if not one.paused]
     mend = "Add one with `ik-slack subscriptions add --to '#channel'`."
     detail = f"{len(active)} active" if active else "none is active: nothing is told"
-    return [judged("subscriptions", bool(active), detail, mend, otherwise=Level.NOTE)]
+    failing = [
+        Finding(f"{one.id}: template", Level.FAILED, f"failed: {faults[one.id]}", CORRECT_TEMPLATE)
+        for one in everyone
+        if one.id in faults
+    ]
+    return [judged("subscriptions", bool(active), detail, mend, otherwise=Level.NOTE), *failing]
 
 
 async def running(made: "Services") -> Sequence[Finding]:

@@ -53,7 +53,7 @@ def plain_story(story: Story) -> Row:
 
 def plain_way(way: Way, event_id: str) -> Row:
     """A delivery with all there is to know of it, as JSON."""
-    more = {"waits": way.waits, "hint": way.hint, "permalink": way.permalink}
+    more = {name: getattr(way, name) for name in ("waits", "hint", "permalink", "template_fault")}
     calls = [plain_attempt(attempt) for attempt in way.attempts]
     return {**plain_delivery(way.delivery, event_id), "attempts": calls, **more}
 
@@ -99,7 +99,8 @@ def print_way(way: Way) -> None:
     for at_ms, step in sorted(steps, key=lambda step: step[0]):  # a replay queues it anew
         click.echo(f"    {when(at_ms)}  {step}")
     click.echo(f"    {when(delivery.finished_at_ms) or 'now':<19}  {_outcome(way)}")
-    for line in (way.hint, way.permalink):
+    failed = f"its template failed, the default message was used: {way.template_fault}"
+    for line in (failed if way.template_fault else "", way.hint, way.permalink):
         if line:
             click.echo(f"    {'':<19}  {shown(line, 1000)}")
 

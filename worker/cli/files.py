@@ -9,6 +9,15 @@ from worker.domain.errors import Problem
 file_argument = click.argument("file", type=click.File("rb"), metavar="FILE|-")
 
 
+template_option = click.option(
+    "--template",
+    "template_file",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="Jinja2 text or Block Kit JSON.",
+)
+
+
 def text_of(file: IO[bytes]) -> str:
     """All of its text; Problem when it is none."""
     try:

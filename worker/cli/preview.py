@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -10,10 +10,11 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from config.settings import Settings
-from worker.cli.files import events_of, file_argument
+from worker.cli.files import events_of, file_argument, template_option, text_of
 from worker.cli.rows import Row, shown
 from worker.cli.running import as_json, print_json, run
 from worker.cli.showing import count
+from worker.cli.templating import checked_template
 from worker.domain.errors import Problem
 from worker.domain.event import Event
 from worker.domain.folding import Told
@@ -45,20 +46,26 @@ class Unmatched:
     "--png", type=click.Path(dir_okay=False, path_type=Path), metavar="OUT.png",
     help="Draw the message as Slack would, with Chromium, into this file.",
 )  # fmt: skip
+@template_option
 @as_json
-def command(file: IO[bytes], subscription_id: str | None, png: Path | None, as_json: bool) -> None:
+def command(
+    file: IO[bytes], subscription_id: str | None, png: Path | None, template_file: IO[bytes] | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Show what would be posted for events, and post nothing.
 
     FILE holds events as `publish` takes them; several become one message, as if all had waited together.
     Shown are the message, its plain text (the line on a phone), and every limit of Slack's it comes near.
 
     Nothing has to run for this. Links lead to INFRAKITCHEN_URL. Only --subscription reads Redis: it adds the
-    subscription's mention and leaves out events it does not match.
+    subscription's mention and template, and leaves out events it does not match. --template tries a template
+    without saving it.
 
     \b
     ik-slack preview event.json
     ik-slack preview events.json --subscription sub-1a2b3c4d
     ik-slack preview event.json --png message.png
+    ik-slack preview event.json --template deploys.j2
     jq '.events[0]' export.json | ik-slack preview -
 
     \b
@@ -69,18 +76,18 @@ def command(file: IO[bytes], subscription_id: str | None, png: Path | None, as_j
     events = read(events_of(file, "There is nothing to preview"), time.time_ns() // 1_000_000)
     subscription = run(lambda made: made.subscriptions.find(subscription_id)) if subscription_id else None
     told, unmatched = sort_out(events, subscription)
+    if template_file:
+        told = by_template(told, text_of(template_file))
     sent = sent_of(told, base)
     _say_unmatched(unmatched, subscription)
-    if png and sent:
-        draw(sent, png)
     if as_json:
         print_json(plain(sent, unmatched))
-    elif sent and png:
-        click.echo(f"Drawn in {png}.")
-    elif sent:
-        _print(sent, subscription)
-    else:
+    elif not sent:
         click.echo("Nothing would be posted.")
+    elif not png:
+        _print(sent, subscription)
+    if png and sent:
+        draw(sent, png)
 
 
 def read(encoded: Sequence[bytes], now_ms: int) -> dict[int, Event]:
@@ -110,17 +117,34 @@ def sort_out(
             unmatched.append(Unmatched(place, own_id, shown(reason)))
         else:
             mention = subscription.mention_of(event) if subscription else ""
-            told.append(Told(str(place), event, mention))
+            templated = subscription if subscription and subscription.template else None
+            told.append(Told(str(place), event, mention, templated=templated))
     return told, unmatched
+
+
+def by_template(told: Sequence[Told], source: str) -> list[Told]:
+    """The same, told by a template nobody has saved; Problem when that is none."""
+    try:
+        source = checked_template(source or "\n", {one.event.kind for one in told})
+    except ValueError as error:
+        raise Problem(f"The template cannot be used: {error}.") from None
+    tried = Subscription("(not saved)", "", "", template=source)
+    return [replace(one, templated=tried) for one in told]
 
 
 def sent_of(told: Sequence[Told], infrakitchen_url: str) -> "JsonObject | None":
     """What `chat.postMessage` would be sent for what waits together; None when nothing does."""
     from worker.pipeline.fold import fold
-    from worker.pipeline.render import message_of
+    from worker.pipeline.template import Writer
     from worker.slack.blocks import arguments
+    from worker.slack.given import why_not
 
-    return arguments(message_of(fold(told), infrakitchen_url)) if told else None
+    if not told:
+        return None
+    written = Writer(why_not, infrakitchen_url).write(fold(told))
+    if written.fault:
+        click.echo(f"Note: the template fails, the default message is posted: {written.fault}.", err=True)
+    return arguments(written.message)
 
 
 def plain(sent: "JsonObject | None", unmatched: Sequence[Unmatched]) -> Row:
@@ -144,6 +168,7 @@ def draw(sent: "JsonObject", out: Path) -> None:
 
     now = datetime.now(UTC).astimezone()
     photograph(picture([Post("", f"{now.timestamp():.6f}", sent)], now), out)
+    click.echo(f"Drawn in {out}.", err=True)
 
 
 def sheet(sent: "JsonObject", where: str, now: datetime, *, linking: bool) -> "RenderableType":

@@ -4,9 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
+from worker.cli.templating import checked_template
 from worker.domain.delivery import canonical_destination
 from worker.domain.event import Kind, Severity
 from worker.domain.subscription import Filters, Subscription
@@ -64,6 +65,11 @@ def _several(value: object) -> object:
     )
 
 
+def _template(value: object, info: ValidationInfo) -> str:
+    """Tried on the kinds of events it is for."""
+    return checked_template(value, info.data.get("kind", ()))
+
+
 Text = Annotated[str, BeforeValidator(_text)]
 Level = Literal["info", "warning", "error", "critical"]
 Sort = Literal["workflow", "resource", "alert", "other"]
@@ -91,6 +97,7 @@ class Rule(BaseModel):
     mention: Annotated[str, BeforeValidator(_mention)] = ""
     mention_from: Level = "critical"
     style: Style = "card"
+    template: Annotated[str, BeforeValidator(_template)] = ""
 
     @property
     def told(self) -> tuple[object, ...]:
@@ -120,7 +127,8 @@ class Rule(BaseModel):
     def options(self) -> str:
         """How they are told, in words; nothing when as usual."""
         mention = f"mentions {self.mention} from {self.mention_from}" if self.mention else ""
-        return ", ".join(filter(None, (mention, "plain" if self.style == "plain" else "")))
+        template = "a template of its own" if self.template else ""
+        return ", ".join(filter(None, (mention, "plain" if self.style == "plain" else "", template)))
 
 
 LEVELS, SORTS, STYLES = get_args(Level), get_args(Sort), get_args(Style)
@@ -149,6 +157,7 @@ def rule_of(subscription: Subscription, integration: str) -> Rule:
         "mention": subscription.mention,
         "mention_from": subscription.mention_from.name.lower(),
         "style": subscription.style,
+        "template": subscription.template,
     }
     return Rule.model_construct(**kept)
 
@@ -167,6 +176,7 @@ def subscription_of(rule: Rule, id_: str, integration_id: str, created_at_ms: in
         mention=rule.mention,
         mention_from=Severity.ranked(rule.mention_from),
         style=rule.style,
+        template=rule.template,
         created_at_ms=created_at_ms,
     )
 

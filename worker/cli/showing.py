@@ -25,6 +25,13 @@ def print_checks(checks: Sequence[Check]) -> None:
             click.echo(f"  {'':<{width}}  {check.mend}")
 
 
+def print_indented(text: str) -> None:
+    """A text of several lines, which the terminal shows and does not obey."""
+    click.echo()
+    for line in text.splitlines():
+        click.echo(f"    {''.join(sign for sign in line.expandtabs(4) if sign.isprintable())}".rstrip())
+
+
 def warn(said: Sequence[str]) -> None:
     """Warnings, on stderr."""
     for line in said:

@@ -29,13 +29,17 @@ MOST_LOOKED_THROUGH = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One delivery of an event: its calls to Slack, what it waits for, and the step that frees it."""
+    """One delivery of an event: its calls to Slack, what it waits for, and the step that frees it.
+
+    `template_fault`: why it was told with the default message.
+    """
 
     delivery: Delivery
     attempts: Sequence[Attempt]
     waits: str = ""
     hint: str = ""
     permalink: str = ""
+    template_fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +82,15 @@ async def deliveries_of(made: "Services", event: Event) -> list[Delivery]:
 
 async def way_of(made: "Services", delivery: Delivery) -> Way:
     """What is to be known of one delivery."""
-    attempts, integrations = await asyncio.gather(made.deliveries.attempts(delivery), made.integrations.all())
+    attempts, integrations, fault = await asyncio.gather(
+        made.deliveries.attempts(delivery),
+        made.integrations.all(),
+        made.drain.template_faults.of(delivery.id),
+    )
     integration_id, _ = lane_parts(delivery.lane)
     integration = next((one for one in integrations if one.id == integration_id), None)
-    way = Way(delivery, attempts, permalink=permalink(integration, delivery.channel, delivery.ts))
+    link = permalink(integration, delivery.channel, delivery.ts)
+    way = Way(delivery, attempts, permalink=link, template_fault=str(fault or ""))
     match delivery.state:
         case State.PARKED:
             return await _parked(made, way, integration)

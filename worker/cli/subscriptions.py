@@ -11,7 +11,7 @@ from worker.cli.changing import change_subscriptions, discarded
 from worker.cli.choosing import every_rule
 from worker.cli.rules import Rule
 from worker.cli.running import as_json, print_json, print_table, run
-from worker.cli.showing import print_facts
+from worker.cli.showing import print_facts, print_indented
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -65,18 +65,22 @@ def list_(as_json: bool) -> None:
 def show(subscription_id: str, as_json: bool) -> None:
     """One subscription, and how its destination is."""
 
-    async def work(made: "Services") -> tuple[Rule, dict[str, str], str, int]:
+    async def work(made: "Services") -> tuple[Rule, dict[str, str], str, int, str]:
         lane = (await made.subscriptions.find(subscription_id)).lane
-        rules, note, waiting = await asyncio.gather(
-            every_rule(made), made.upkeep.lane_note(lane), made.deliveries.waiting(lane, most=10_000)
+        rules, note, waiting, faults = await asyncio.gather(
+            every_rule(made),
+            made.upkeep.lane_note(lane),
+            made.deliveries.waiting(lane, most=10_000),
+            made.drain.template_faults.all(),
         )
-        return next(one for one in rules if one.id == subscription_id), note, lane, len(waiting)
+        rule = next(one for one in rules if one.id == subscription_id)
+        return rule, note, lane, len(waiting), str(faults.get(subscription_id, ""))
 
-    rule, note, lane, waiting = run(work)
+    rule, note, lane, waiting, fault = run(work)
     if as_json:
         where = {"lane": lane, "address": note["address"], "waiting": waiting}
         parked = {"parked": note["parked"], "reason": note["reason"], "hint": note["hint"]}
-        print_json({**rule.model_dump(), **where, **parked})
+        print_json({**rule.model_dump(), **where, **parked, "template_fault": fault})
         return
     print_facts(
         (
@@ -90,8 +94,11 @@ def show(subscription_id: str, as_json: bool) -> None:
             ("Posts to", f"{note['name']} ({note['address']})" if note["address"] else ""),
             ("Waiting there", waiting),
             ("Parked", f"{note['reason']}. {note['hint']}" if note["parked"] else ""),
+            ("Template", f"failed: {fault}" if fault else ""),
         )
     )
+    if rule.template:
+        print_indented(rule.template)
 
 
 @command.command()

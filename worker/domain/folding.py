@@ -5,13 +5,15 @@ from enum import StrEnum
 
 from worker.domain.card import Card, has_card
 from worker.domain.event import Event
+from worker.domain.subscription import Subscription
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
     """A delivery with its event, and whom its subscription mentions for it.
 
-    `owed`: a digest has told it, and its card is still to come.
+    `owed`: a digest has told it, and its card is still to come. `templated` is its subscription, when that
+    has a template.
     """
 
     delivery_id: str
@@ -19,6 +21,7 @@ class Told:
     mention: str = ""
     wants_card: bool = False
     owed: bool = False
+    templated: Subscription | None = None
 
     @property
     def gets_card(self) -> bool:
@@ -28,11 +31,12 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The newest state of one entity, and how many older states of it this message tells too."""
+    """The newest state of one entity, how many older ones this message tells too, and whose template."""
 
     event: Event
     delivery_id: str
     older: int = 0
+    templated: Subscription | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 
 ELLIPSIS = "…"
 HEAD_ROWS, TAIL_ROWS = 3, 9  # of a long error: Slack folds away what is much longer
-_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _CODE = re.compile(r"(?<!`)(?:```[^`]+```|`[^`\n]+`)(?!`)")
@@ -37,7 +36,7 @@ def cut_middle(text: str, limit: int) -> str:
 
 def units(text: str) -> int:
     """A length as the strictest counter would count it: characters beyond the BMP are two."""
-    return len(text) if text.isascii() else len(text) + sum(character > "\uffff" for character in text)
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def escape(text: str, limit: int) -> str:
@@ -120,9 +119,14 @@ def _ends(text: str, limit: int) -> str:
     return text if len(text) <= most else f"{text[: most // 2]} {text[len(text) - most // 2 :]}"
 
 
+def _entities(text: str) -> str:
+    """The three signs as they are written; `str.translate` takes ten times as long."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
 def _within(text: str, limit: int, shorten: Callable[[str, int], str]) -> str:
     """Shortened before it is escaped, so that no entity is ever cut, until the escaped form fits."""
     room = limit = max(limit, 0)
-    while units(escaped := shorten(text, room).translate(_ENTITIES)) > limit:
+    while units(escaped := _entities(shorten(text, room))) > limit:
         room = min(room, len(text)) - max((units(escaped) - limit) // 5, 1)
     return escaped

@@ -1,5 +1,6 @@
 """A message: rendered blocks and fallback text, without an address. All its text is escaped markup."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -34,7 +35,14 @@ class Divider:
     """A thin rule between parts."""
 
 
-Block = Section | Context | Divider
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A block a person's template wrote, as Slack takes it; its texts show an event's words escaped."""
+
+    plain: Mapping[str, object]
+
+
+Block = Section | Context | Divider | Given
 
 
 @dataclass(frozen=True, slots=True)

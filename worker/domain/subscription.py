@@ -55,7 +55,7 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A rule as stored. `destination` is canonical (`#ops`, an id, an email)."""
+    """A rule as stored. `destination` is canonical (`#ops`, an id, an email), `template` Jinja2 text."""
 
     id: str
     integration_id: str
@@ -65,6 +65,7 @@ class Subscription:
     mention: str = ""
     mention_from: Severity = Severity.CRITICAL
     style: str = "card"
+    template: str = ""
     created_at_ms: int = 0
 
     @property

@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 
-from worker.domain.card import Card, has_card
+from worker.domain.card import Card, Order, has_card
 from worker.domain.folding import Call, Choice, Folding, Line, Told
 from worker.domain.looks import is_over, urgency
 from worker.pipeline.digest import LINES_MOST
@@ -18,10 +18,17 @@ def fold(told: Sequence[Told]) -> Folding:
     for one in told:
         about = one.event.about
         seen.setdefault(about, set()).add((one.event.source, one.event.id))
-        if about not in newest or one.event.order > newest[about].event.order:
+        if about not in newest or _rank(one) > _rank(newest[about]):
             newest[about] = one
-    lines = [Line(one.event, one.delivery_id, len(seen[about]) - 1) for about, one in newest.items()]
+    lines = [
+        Line(one.event, one.delivery_id, len(seen[about]) - 1, one.templated) for about, one in newest.items()
+    ]
     return _worst_first(lines, (one.mention for one in told if one.mention))
+
+
+def _rank(one: Told) -> tuple[Order, bool]:
+    """What is told of several: the newest; of the same event, the one somebody wrote a template for."""
+    return one.event.order, one.templated is not None
 
 
 def _worst_first(lines: Iterable[Line], mentions: Iterable[str]) -> Folding:

@@ -18,9 +18,10 @@ async def read_told(
     taken: Sequence[Taken],
     mentioning: Mapping[str, Subscription],
     plain: Container[str],
+    templated: Mapping[str, Subscription],
     sleep: Sleep,
 ) -> list[Told]:
-    """Each delivery with its event; `plain` are subscriptions that want no cards.
+    """Each delivery with its event; `plain` subscriptions want no cards, `templated` ones have a template.
 
     One whose body is no longer kept is still told, as what it is.
     """
@@ -33,7 +34,8 @@ async def read_told(
             event = _event(one, one.kept or read.get(one.event_ref))
             mention = _mention(event, mentioning.get(one.subscription_id))
             wants_card = one.subscription_id not in plain
-            told.append(Told(one.delivery_id, event, mention, wants_card=wants_card, owed=one.owed))
+            by = templated.get(one.subscription_id)
+            told.append(Told(one.delivery_id, event, mention, wants_card, one.owed, by))
         if len(taken) > AT_ONCE:
             await sleep(0)
     return told

@@ -20,8 +20,9 @@ from worker.pipeline.pace import pace
 from worker.pipeline.post import Send, post
 from worker.pipeline.reading import read_told
 from worker.pipeline.record import FAULT, Recorder
-from worker.pipeline.render import message_of, reply
+from worker.pipeline.render import reply
 from worker.pipeline.resolve import Resolver
+from worker.pipeline.template import Writer
 from worker.store.events import Events
 from worker.store.held import Closed, Held
 from worker.store.integrations import Connection, Integrations
@@ -29,6 +30,7 @@ from worker.store.lanes import MOST_TAKEN, Lanes
 from worker.store.pace import Pace
 from worker.store.server import Unavailable
 from worker.store.subscriptions import Subscriptions
+from worker.store.template_faults import TemplateFaults
 from worker.telemetry import say
 
 log = logging.getLogger("worker.drain")
@@ -51,7 +53,8 @@ class Tools:
     gateway: Gateway
     permits: asyncio.Semaphore
     stopping: Callable[[], bool]
-    infrakitchen_url: str = ""
+    writer: Writer
+    template_faults: TemplateFaults
     edits_per_minute: float = 50.0
     sleep: Sleep = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
@@ -128,7 +131,9 @@ class Teller:
         """What the next call tells; the rest goes back."""
         tools, lanes = self.tools, self.tools.lanes
         known = tools.subscriptions
-        told = await read_told(tools.events, one.taken, known.mentioning, known.plain, tools.sleep)
+        told = await read_told(
+            tools.events, one.taken, known.mentioning, known.plain, known.templated, tools.sleep
+        )
         abouts = sorted({each.event.about for each in told if each.gets_card})
         cards = await lanes.cards(self.held.lane, abouts)
         choices = choose(told, cards, address.id, after_digest=self.after_digest)
@@ -158,21 +163,31 @@ class Teller:
 
     async def _told(self, token: Secret, one: Round, choice: Choice) -> Receipt:
         """Slack's proof that it is told; of what a card shows already, that card."""
-        gateway, base = self.tools.gateway, self.tools.infrakitchen_url
+        gateway = self.tools.gateway
         at = choice.card.at if choice.card else Receipt("", "")
         may_repeat = any(each.doubt for each in one.taken)
         match choice.call:
             case Call.NONE:
                 return at
             case Call.EDIT:
-                message = message_of(choice.folding, base)
+                message = await self._written(choice)
                 return await self._post(one, partial(gateway.edit, token, at, message))
             case Call.REPLY:
                 message = reply(choice.folding, may_repeat=may_repeat)
                 await self._post(one, partial(gateway.post, token, at.channel, message, thread_ts=at.ts))
                 return at
             case Call.POST:  # pragma: no branch  (mypy sees to it that no call is left out)
-                return await self._posted(token, one, message_of(choice.folding, base, may_repeat=may_repeat))
+                return await self._posted(token, one, await self._written(choice, may_repeat=may_repeat))
+
+    async def _written(self, choice: Choice, *, may_repeat: bool = False) -> Message:
+        """The message; how a template went is noted before it is told."""
+        written = self.tools.writer.write(choice.folding, may_repeat=may_repeat)
+        if by := written.templated:
+            delivery_id = choice.folding.lines[0].delivery_id
+            await self.tools.template_faults.note(by.id, delivery_id, written.fault)
+            if written.fault:
+                say(log, logging.WARNING, "template failed", subscription=by.id, reason=str(written.fault))
+        return written.message
 
     async def _posted(self, token: Secret, one: Round, message: Message) -> Receipt:
         """Posted as blocks; if Slack refuses the blocks, once more as plain text, in a slot of its own."""

@@ -7,7 +7,7 @@ equal to theirs.
 
 from collections.abc import Sequence
 
-from worker.domain.message import Block, Context, Divider, Message, Section
+from worker.domain.message import Block, Context, Divider, Given, Message, Section
 from worker.slack.codes import refusal
 
 BLOCKS_MAX = 50
@@ -51,8 +51,10 @@ def _block(block: Block) -> JsonObject:
             if not texts:
                 raise refusal("invalid_blocks", detail="a context without text")
             return {"type": "context", "elements": [_text(text, SECTION_TEXT_MAX) for text in texts]}
-        case Divider():  # pragma: no branch  (mypy sees to it that no kind of block is left out)
+        case Divider():
             return {"type": "divider"}
+        case Given(plain=plain):  # pragma: no branch  (mypy sees to it that no kind of block is left out)
+            return dict(plain)
 
 
 def _section(text: str, fields: Sequence[str]) -> JsonObject:

@@ -29,6 +29,8 @@ P:integrations            hash    integrations as JSON, tokens sealed           
 P:integration:I:parked    hash    why nothing of it is posted                        until it works again
 P:integration:I:parked:first string when it parked first: one warning, later probes  until something is told
 P:subscriptions           hash    subscriptions as JSON                              for good
+P:template_faults         hash    why templates fail, by subscription                until it works or changes
+P:template_fault:D        string  why the template failed for a delivery             RETENTION_S
 P:version:NOUN            string  counts changes, so that caches know                for good
 P:directory:I:…           hash    channels by id, ids by name, people by email       until read anew
 P:directory:I:reading:…   hash    the same of a reading under way, and its place      HALF_READ_MS
@@ -54,6 +56,10 @@ class Keys:
     def delivery(self, delivery_id: str) -> str:
         """One delivery's record."""
         return f"{self.prefix}:delivery:{delivery_id}"
+
+    def template_fault(self, delivery_id: str) -> str:
+        """Why a delivery was told without its subscription's template."""
+        return f"{self.prefix}:template_fault:{delivery_id}"
 
     def event(self, ref: str) -> tuple[str, str]:
         """An event's key and its source's field, from `<hash of id>.<hash of source>`."""

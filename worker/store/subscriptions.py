@@ -15,7 +15,8 @@ from worker.store.server import Server, fields
 class Subscriptions:
     """Find, save, remove; a change is seen by every process with its next batch.
 
-    As of the last `all()`: `mentioning` are those that mention people, by id, `plain` those without cards.
+    As of the last `all()`: `mentioning` are those that mention people, by id, `plain` those without cards,
+    `templated` those with a template, by id.
     """
 
     def __init__(self, server: Server) -> None:
@@ -25,6 +26,7 @@ class Subscriptions:
         self._known: tuple[Subscription, ...] = ()
         self.mentioning: dict[str, Subscription] = {}
         self.plain: frozenset[str] = frozenset()
+        self.templated: dict[str, Subscription] = {}
         self._reading = asyncio.Lock()
 
     async def all(self, version: int | None = None) -> tuple[Subscription, ...]:
@@ -40,6 +42,7 @@ class Subscriptions:
                 found = (from_plain(json.loads(kept)) for kept in stored.values())
                 self._known = tuple(sorted(found, key=lambda one: (one.created_at_ms, one.id)))
                 self.mentioning = {one.id: one for one in self._known if one.mention}
+                self.templated = {one.id: one for one in self._known if one.template}
                 self.plain = frozenset(one.id for one in self._known if one.style == "plain")
                 self._version = version
             return self._known
@@ -52,11 +55,13 @@ class Subscriptions:
         raise Problem(f"There is no subscription {subscription_id!r}: see `ik-slack subscriptions list`.")
 
     async def change(self, *, save: Iterable[Subscription] = (), remove: Iterable[str] = ()) -> None:
-        """Write and remove several in one step."""
-        name = self._keys.named("subscriptions")
+        """Write and remove several in one step; what their templates failed at is forgotten."""
+        name, faults = self._keys.named("subscriptions"), self._keys.named("template_faults")
+        saved, removed = list(save), list(remove)
         await self._server.together(
-            *(("HSET", name, one.id, json.dumps(to_plain(one))) for one in save),
-            *(("HDEL", name, one) for one in remove),
+            *(("HSET", name, one.id, json.dumps(to_plain(one))) for one in saved),
+            *(("HDEL", name, one) for one in removed),
+            *(("HDEL", faults, one) for one in (*(one.id for one in saved), *removed)),
             ("INCR", self._keys.version("subscriptions")),
         )
 

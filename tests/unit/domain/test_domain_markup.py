@@ -106,6 +106,7 @@ def test_code_of_nothing_is_nothing() -> None:
 
 def test_lengths_are_counted_as_the_strictest_counter_does() -> None:
     assert (markup.units("abc"), markup.units("äbc"), markup.units("\U0001f600bc")) == (3, 3, 4)
+    assert markup.units("\ud800é") == 2
 
 
 @pytest.mark.parametrize(

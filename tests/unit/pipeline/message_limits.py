@@ -13,7 +13,7 @@ from slack_sdk.models.attachments import BlockAttachment
 from slack_sdk.models.blocks import Block as Model
 
 from worker.domain.markup import units
-from worker.domain.message import Block, Context, Message, Section
+from worker.domain.message import Block, Context, Given, Message, Section
 from worker.sandbox.calls import Refused
 from worker.sandbox.limits import check_attachments, check_blocks
 from worker.slack.blocks import arguments
@@ -37,6 +37,19 @@ def _texts(block: Block) -> Iterator[str]:
         yield from block.fields
     elif isinstance(block, Context):
         yield from block.texts
+    elif isinstance(block, Given):
+        yield from _given(block.plain)
+
+
+def _given(value: object, name: str = "") -> Iterator[str]:
+    if isinstance(value, str) and name == "text":
+        yield value
+    elif isinstance(value, list):
+        for one in value:
+            yield from _given(one)
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield from _given(one, key)
 
 
 def faults(message: Message, mentions: tuple[str, ...] = ()) -> list[str]:
