@@ -48,7 +48,7 @@ def _quote(value: object) -> Markup:
 
 def _date(value: float | str | None, form: str = "{date_short_pretty} {time}") -> str:
     """In the reader's own zone; `form` is Slack's."""
-    if re.search(r"[<>|^]", form):
+    if re.search(r"[<>|^\n]", form):
         raise TemplateFault(f"{form!r} is no form of a date")
     return "" if value is None or value == "" else Markup(date(float(value), form))
 

@@ -108,6 +108,8 @@ def test_a_text_that_begins_with_a_bracket_is_a_text() -> None:
     ("template", "shown"),
     [
         ("<{{ url }}|{{ title }}>", "<https://x/?a=1&amp;b=2|a &lt;b&gt;>"),
+        ("<{{ url }}|{{ title ~ '\n' ~ title }}>", "<https://x/?a=1&amp;b=2|a &lt;b&gt; a &lt;b&gt;>"),
+        ("<{{ url }}|{{ error }}>", "<https://x/?a=1&amp;b=2|https://x/?a=1&amp;b=2>"),
         ("<{{ url }}>", "<https://x/?a=1&amp;b=2|https://x/?a=1&amp;b=2>"),
         ("<https://y/{{ entity_id }}?c&amp;d|{{ title|bold }}>", "<https://y/17?c&amp;d|*a &lt;b&gt;*>"),
         ("<https://y/{{ title }}|no link>", "no link"),
