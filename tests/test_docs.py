@@ -14,6 +14,8 @@ import pytest
 
 from config.settings import Settings
 from worker.cli import cli
+from worker.pipeline.filters import OURS
+from worker.pipeline.variables import NAMES
 from worker.store.ledger import Balance, LaneCount
 from worker.store.metrics import Counted
 from worker.web.exposition import Figures, exposition
@@ -90,6 +92,12 @@ def test_every_metric_is_explained_with_its_labels_and_no_other() -> None:
         for name, labels in re.findall(r"`(ikslack_\w+)(?:{(.*?)})?`", section("Metrics"))
     }
     assert explained == {name: labels - {"le"} for name, labels in told.items()}
+
+
+def test_every_variable_and_filter_of_templates_is_named() -> None:
+    text = section("Templates")
+    assert {name for name in {*NAMES, "event.NAME"} - {"event"} if f"`{name}`" not in text} == set()
+    assert {name for name in OURS if not re.search(rf"`{name}[`(]", text)} == set()
 
 
 def test_every_path_exists() -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
 
 HEAD = "# All subscriptions. Change them here, then: ik-slack subscriptions apply FILE --prune\n"
-OTHER_BREAKS = frozenset("\x85\u2028\u2029")  # YAML would read a line's end
+OTHER_BREAKS = frozenset("\x85\u2028\u2029")  # as they are, YAML would read the end of a line
 
 
 @click.command()
@@ -89,8 +89,10 @@ def _yaml(value: object) -> str:
         pass
 
     def text(dumper: yaml.SafeDumper, found: str) -> yaml.ScalarNode:
-        stands = "\n" in found and OTHER_BREAKS.isdisjoint(found)
-        return dumper.represent_scalar("tag:yaml.org,2002:str", found, "|" if stands else None)
+        style = "|" if "\n" in found else None
+        return dumper.represent_scalar(
+            "tag:yaml.org,2002:str", found, style if OTHER_BREAKS.isdisjoint(found) else '"'
+        )
 
     Dumper.add_representer(str, text)
     return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110)

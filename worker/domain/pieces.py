@@ -1,10 +1,10 @@
-"""Markup in pieces: cut between lines where that can be, and nowhere inside a tag or an entity."""
+"""Markup in pieces: cut between lines where that can be, and nowhere inside a tag, an entity or code."""
 
 import re
 
 from worker.domain.markup import ELLIPSIS, units
 
-_ATOM = re.compile(r"<[^<>]*>|&(?:amp|lt|gt);|.", re.DOTALL)
+_ATOM = re.compile(r"```|`[^`\n]+`|<[^<>]*>|&(?:amp|lt|gt);|.", re.DOTALL)
 _FENCE = "```"
 
 

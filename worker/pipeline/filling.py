@@ -111,12 +111,12 @@ class Values:
         """
         if not _MARK.search(tag[1]):
             return tag[0]
-        address, bar, label = tag[1].partition("|")
+        address, _, label = tag[1].partition("|")
         if not address.startswith((OPEN, "https://", "http://")):
             return f"&lt;{self._escaped(tag[1])}&gt;"
         url = self.plain(address).replace("&amp;", "&")
         shown = _TAG.sub(lambda inner: inner[1].rpartition("|")[2], self._escaped(label))
-        return link(url, shown if bar else line(url, SHOWN_MOST))
+        return link(url, " ".join(shown.split()) or line(url, SHOWN_MOST))
 
 
 def shown_as(value: object) -> str:

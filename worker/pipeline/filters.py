@@ -10,6 +10,7 @@ from worker.domain.markup import cut as cut_text
 from worker.domain.template import TemplateFault
 from worker.pipeline.filling import SHOWN_MOST, VALUE_MOST, Markup, as_markup, joined, shown_as
 
+CODE_MOST = 1_000
 SIZE_MOST = 20_000
 """Characters of a text, or elements of a list, that a template may make."""
 
@@ -33,7 +34,7 @@ def _bold(value: object) -> Markup:
 
 def _code(value: object) -> Markup:
     """On one line."""
-    return Markup(code(shown_as(value), VALUE_MOST))
+    return Markup(code(shown_as(value), CODE_MOST))
 
 
 def _code_block(value: object) -> Markup:
@@ -48,7 +49,7 @@ def _quote(value: object) -> Markup:
 
 def _date(value: float | str | None, form: str = "{date_short_pretty} {time}") -> str:
     """In the reader's own zone; `form` is Slack's."""
-    if re.search(r"[<>|^]", form):
+    if re.search(r"[<>|^\n]", form):
         raise TemplateFault(f"{form!r} is no form of a date")
     return "" if value is None or value == "" else Markup(date(float(value), form))
 

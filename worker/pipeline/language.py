@@ -84,7 +84,7 @@ def compiled(source: str) -> Template:
 
 
 def run(
-    template: Template, variables: Mapping[str, object], values: Values, *, clock: Clock = time.thread_time
+    template: Template, variables: Mapping[str, object], values: Values, clock: Clock = time.thread_time
 ) -> str:
     """What it writes, a mark for each value, no more than a little over WRITTEN_MOST; or TemplateFault."""
     budget = Budget(values, clock, clock() + TIME_MOST_S)

@@ -1,5 +1,6 @@
 """Template: what a subscription's own template makes of an event; the default message where it fails."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ from worker.domain.pieces import fenced, pieces, shortened
 from worker.domain.subscription import Subscription
 from worker.domain.template import TemplateFault
 from worker.pipeline.filling import Values, are_blocks
-from worker.pipeline.language import WRITTEN_MOST, compiled, run
+from worker.pipeline.language import WRITTEN_MOST, Clock, compiled, run
 from worker.pipeline.render import REPEAT_NOTE, event_url, message_of, plain_line
 from worker.pipeline.variables import variables_of
 
@@ -34,9 +35,10 @@ class Written:
 class Writer:
     """Writes messages, by the template of a subscription that has one."""
 
-    def __init__(self, why_not: WhyNot, infrakitchen_url: str = "") -> None:
+    def __init__(self, why_not: WhyNot, infrakitchen_url: str = "", clock: Clock = time.thread_time) -> None:
         self._why_not = why_not
         self._url = infrakitchen_url
+        self._clock = clock
 
     def write(self, folding: Folding, *, may_repeat: bool = False) -> Written:
         """What is posted of one entity, or of several together: those have no template."""
@@ -60,14 +62,14 @@ class Writer:
         event = folding.lines[0].event
         values = Values()
         known = variables_of(event, event_url(event, self._url), self._url)
-        written = run(compiled(source), known, values).strip()
+        written = run(compiled(source), known, values, self._clock).strip()
         if are_blocks(written):
             above, beside = _of_blocks(written, values, folding.mentions)
         else:
             above, beside = _of_text(written, values, folding.mentions, strict=strict)
         repeat = (Context((REPEAT_NOTE,)),) if may_repeat else ()
-        time = () if beside else (Context((date(event.at_s),)),)  # the bar stands beside something
-        blocks = (*beside, *time, *repeat)
+        when = () if beside else (Context((date(event.at_s),)),)  # the bar stands beside something
+        blocks = (*beside, *when, *repeat)
         message = Message(plain_line(event, folding.mentions), above, blocks, look(event)[1])
         if reason := self._why_not(message):
             raise TemplateFault(reason)

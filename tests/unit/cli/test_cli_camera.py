@@ -55,7 +55,7 @@ def test_a_preview_is_drawn_into_the_file(shell: Shell, tmp_path: Path) -> None:
         out = tmp_path / f"{lines}.png"
         event = EVENT | {"data": {**EVENT["data"], "description": "It fills up.\n" * lines}}
         ended = shell("preview", "-", "--png", str(out), stdin=json.dumps(event))
-        assert (ended.code, ended.out) == (0, f"Drawn in {out}.\n")
+        assert (ended.code, ended.err) == (0, f"Drawn in {out}.\n")
         sizes.append(size(out))
     (width, short), (_, tall) = sizes
     assert width == WIDTH * SHARPNESS

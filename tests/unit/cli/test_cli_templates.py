@@ -7,7 +7,7 @@ import inspecting
 import pytest
 import yaml
 from cli_shell import Shell
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from worker.cli.applying import _yaml
@@ -50,6 +50,9 @@ lines = st.text(st.characters(codec="utf-8") | st.sampled_from(" \t\n'\"|:#{}%-\
 
 
 @given(st.lists(lines).map("\n".join))
+@example("a\nb\x85c")
+@example("a\u2028b")
+@example("a\n  b \n\tc\n\n")
 def test_any_text_comes_back_from_yaml_as_it_was(text: str) -> None:
     assert yaml.safe_load(_yaml([{"template": text}])) == [{"template": text}]
 

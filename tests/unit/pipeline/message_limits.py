@@ -103,7 +103,7 @@ def _broken(text: str, mentions: tuple[str, ...]) -> Iterator[str]:
         text.encode()
     except UnicodeEncodeError:
         yield f"a lone surrogate: {text[:80]!r}"
-    text = re.sub(r"(?m)^> ", "", text)  # a quotation
+    text = re.sub(r"(?m)^(?:```)?> ?", "", text)  # a quotation
     for mention in mentions:
         text = text.replace(mention, "")
     for tag in _TAG.findall(text):

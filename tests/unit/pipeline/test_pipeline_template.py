@@ -29,16 +29,21 @@ def folding(template: str, event: Event | None = None, *mentioned: str) -> Foldi
     return Folding((Line(event or simple(title="db", project="shop"), "d1", 0, by),), mentioned)
 
 
+def writer(base: str = "") -> Writer:
+    """One for which no time passes: that is not to depend on the machine."""
+    return Writer(why_not, base, lambda: 0.0)
+
+
 def made(template: str, event: Event | None = None, *mentioned: str, base: str = "") -> Message:
     """What it makes, when it does not fail."""
-    written = Writer(why_not, base).write(folding(template, event, *mentioned))
+    written = writer(base).write(folding(template, event, *mentioned))
     assert written.fault is None
     return written.message
 
 
 def fault(template: str, event: Event | None = None) -> str:
     with pytest.raises(TemplateFault) as found:
-        Writer(why_not).fill(template, folding(template, event))
+        writer().fill(template, folding(template, event))
     return str(found.value)
 
 
@@ -65,7 +70,7 @@ def test_beside_the_bar_of_a_single_line_is_the_time() -> None:
 
 BLOCKS = """
 [
-  {"type": "header", "text": {"type": "plain_text", "text": "{{ title }}"}},
+  {"type": "header", "text": {"type": "plain_text", "text": "{{ title }}", "emoji": true}},
   {% for step in steps %}
   {"type": "section", "text": {"type": "mrkdwn", "text": "*{{ step.name }}* <!here> {{ step.error }}"}},
   {% endfor %}
@@ -80,7 +85,7 @@ BLOCKS = """
 def test_blocks_are_taken_as_they_are_with_the_values_in_their_strings() -> None:
     event = simple(title=EVIL, steps=(Step('"}]', 1, "error", EVIL),))
     message = made(BLOCKS, event, HERE)
-    escaped = 'a "quoted" \\ &lt;!channel&gt;\nb &amp; &lt;@U0000001&gt; `c` *d*'
+    escaped = 'a "quoted" \\ &lt;!channel&gt;\nb &amp; &lt;@U0000001&gt; ʹcʹ *d*'
     above, header, step, context, actions = texts(message)
     assert above == HERE
     assert header["text"]["text"] == escaped
@@ -103,6 +108,8 @@ def test_a_text_that_begins_with_a_bracket_is_a_text() -> None:
     ("template", "shown"),
     [
         ("<{{ url }}|{{ title }}>", "<https://x/?a=1&amp;b=2|a &lt;b&gt;>"),
+        ("<{{ url }}|{{ title ~ '\n' ~ title }}>", "<https://x/?a=1&amp;b=2|a &lt;b&gt; a &lt;b&gt;>"),
+        ("<{{ url }}|{{ error }}>", "<https://x/?a=1&amp;b=2|https://x/?a=1&amp;b=2>"),
         ("<{{ url }}>", "<https://x/?a=1&amp;b=2|https://x/?a=1&amp;b=2>"),
         ("<https://y/{{ entity_id }}?c&amp;d|{{ title|bold }}>", "<https://y/17?c&amp;d|*a &lt;b&gt;*>"),
         ("<https://y/{{ title }}|no link>", "no link"),
@@ -164,16 +171,15 @@ def test_any_event_in_a_template_of_everything_is_a_message_slack_takes(
 ) -> None:
     by = Subscription("sub-1", "acme", "#ops", template=template)
     told = Folding((replace(line, templated=by),), mentioned)
-    written = Writer(why_not, base).write(told, may_repeat=may_repeat)
+    written = writer(base).write(told, may_repeat=may_repeat)
     assert faults(written.message, mentioned) == []
     assert written.fault is None or "characters" in str(written.fault)
 
 
 def test_the_largest_event_fits_with_a_template_and_with_the_note_that_it_failed() -> None:
-    writer = Writer(why_not)
-    whole = writer.write(folding(EVERYTHING, LARGEST, HERE), may_repeat=True)
+    whole = writer().write(folding(EVERYTHING, LARGEST, HERE), may_repeat=True)
     assert (whole.fault, faults(whole.message, (HERE,))) == (None, [])
-    failed = writer.write(folding("{{ steps[0]." + "x" * 900 + " }}", LARGEST, HERE), may_repeat=True)
+    failed = writer().write(folding("{{ steps[0]." + "x" * 900 + " }}", LARGEST, HERE), may_repeat=True)
     assert failed.fault
     assert faults(failed.message, (HERE,)) == []
 
@@ -185,7 +191,7 @@ def test_a_text_that_is_too_long_is_cut_or_refused_where_that_is_asked_for() -> 
     assert texts(message)[-1].endswith("…")
     assert faults(message) == []
     with pytest.raises(TemplateFault, match="writes more than 9,500 characters"):
-        Writer(why_not).fill(template, folding(template), strict=True)
+        writer().fill(template, folding(template), strict=True)
 
 
 LONG_HEADER = '{"type": "header", "text": {"type": "plain_text", "text": "' + "x" * 151 + '"}}'
@@ -214,7 +220,7 @@ def test_what_is_no_message_is_a_fault_of_the_template(template: str, reason: st
 
 def test_where_a_template_fails_the_default_message_stands_with_a_note() -> None:
     told = folding("\n{{ steps[0].name }}", None, HERE)
-    written = Writer(why_not).write(told)
+    written = writer().write(told)
     default = render(told)
     assert written.message.headline == default.headline
     assert written.message.blocks[:-1] == default.blocks
@@ -228,11 +234,11 @@ def test_where_a_template_fails_the_default_message_stands_with_a_note() -> None
 
 def test_several_things_are_told_without_a_template() -> None:
     one, other = folding("{{ title }}"), folding("{{ title }}", simple(title="x"))
-    written = Writer(why_not).write(Folding((*one.lines, *other.lines)))
+    written = writer().write(Folding((*one.lines, *other.lines)))
     assert (written.templated, written.fault) == (None, None)
     assert "2 updates" in written.message.text
 
 
 def test_a_message_that_may_repeat_one_says_so() -> None:
-    message = Writer(why_not).write(folding("{{ title }}"), may_repeat=True).message
+    message = writer().write(folding("{{ title }}"), may_repeat=True).message
     assert "this may repeat" in str(message.blocks[-1])

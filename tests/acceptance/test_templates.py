@@ -1,0 +1,115 @@
+"""A template from a file to the channel, and what people are told when it fails, by the command line."""
+
+import json
+from typing import Any
+
+import pytest
+from asking import red_lines, told
+from installation import Installation, alert, until
+
+CARD = """\
+*{{ title }}* at step {{ steps|length }} <!here>
+{% for step in steps if step.error %}
+> {{ step.error }}
+{% endfor %}
+<https://wiki.example.com/{{ project }}|Runbook of {{ project }}>
+"""
+BLOCKS = """\
+[
+  {"type": "header", "text": {"type": "plain_text", "text": "{{ title }}"}},
+  {"type": "section", "text": {"type": "mrkdwn", "text": "{{ labels.team }}: {{ text or 'all well' }}"}}
+  {% if severity == "critical" %},
+  {"type": "section", "text": {"type": "mrkdwn", "text": "{{ steps[0].name }}"}}
+  {% endif %}
+]
+"""
+EVIL = 'no "quota" for <!channel>'
+
+
+def run(what: str, number: int, *steps: dict[str, object]) -> dict[str, Any]:
+    """A workflow's event."""
+    about = {"workflow_id": "w1", "name": "deploy", "project": "ops"}
+    return {
+        "specversion": "1.0", "id": f"run-{number}", "source": "/tests",
+        "time": f"2026-01-01T00:00:0{number}Z",
+        "type": f"io.infrakitchen.workflow.{what}", "data": {**about, "steps": list(steps)},
+    }  # fmt: skip
+
+
+def tops(one: Installation) -> list[dict[str, Any]]:
+    return [message for message in one.messages("#ops") if "thread_ts" not in message]
+
+
+@pytest.mark.slow
+async def test_a_template_makes_the_card_and_edits_it_and_an_event_mentions_nobody(fast: Installation):
+    fast.workspace.add_channel("ops")
+    await fast.connect()
+    (fast.directory / "card.j2").write_text(CARD)
+    (fast.directory / "wrong.j2").write_text("fine\n{{ titel }}\n")
+    refused = await fast.cli("subscriptions", "add", "--to", "#ops", "--template", "wrong.j2")
+    assert refused.code == 2
+    assert "line 2: there is no variable 'titel'" in " ".join(refused.err.split())
+    added = await told(
+        fast, "subscriptions", "add", "--to", "#ops", "--kind", "workflow", "--template", "card.j2"
+    )
+    assert added.code == 0
+    exported = (await told(fast, "subscriptions", "export")).out
+    again = await told(fast, "subscriptions", "apply", "-", given=exported)
+    assert again.out == "Nothing to change, 1 as before.\n"
+    fast.ingest(), fast.worker()
+    await fast.publish(run("started", 1, {"name": "plan", "status": "in_progress"}))
+    await fast.settled(1)
+    failed = {"name": "apply", "status": "error", "error_message": EVIL}
+    await fast.publish(run("failed", 2, {"name": "plan", "status": "done"}, failed))
+    await fast.settled(2)
+    (card,) = tops(fast)
+    above, beside = card["blocks"][0]["text"]["text"], card["attachments"][0]["blocks"][0]["text"]["text"]
+    assert above == "*Workflow deploy failed* at step 2 <!here>"
+    assert beside == ('> no "quota" for &lt;!channel&gt;\n<https://wiki.example.com/ops|Runbook of ops>')
+    assert fast.sandbox.calls["chat.update"] == 1
+    assert fast.sandbox.violations.total() == 0
+
+
+@pytest.mark.slow
+async def test_a_template_that_fails_for_an_event_loses_nothing_and_is_said_where_people_look(
+    fast: Installation,
+):
+    fast.workspace.add_channel("ops")
+    rule = {"destination": "#ops", "kind": "alert"}
+    refused = await _connected(fast, {**rule, "template": BLOCKS})
+    assert "line 5: list object has no element 0 (tried on an alert event)" in refused
+    odd = BLOCKS.replace('severity == "critical"', "labels.odd")
+    assert await _connected(fast, {**rule, "template": odd}) == ""
+    (rule_id,) = [one["id"] for one in await fast.asked("subscriptions", "list")]
+    await fast.running(fast.ingest(), fast.worker())
+    await fast.publish(alert(1, labels={"team": EVIL}))
+    await fast.settled(1)
+    (first,) = tops(fast)
+    assert first["blocks"][0] == {"type": "header", "text": {"type": "plain_text", "text": "evt-1"}} | {
+        name: value for name, value in first["blocks"][0].items() if name == "block_id"
+    }
+    assert "&lt;!channel&gt;: all well" in str(first["attachments"])
+
+    await fast.publish(alert(2, labels={"odd": "yes"}))
+    await fast.settled(2)
+    default = tops(fast)[1]
+    assert "*evt-2*" in str(default["blocks"])
+    assert f"The template of subscription {rule_id} failed: list object has no element" in str(default)
+    explained = await fast.asked("explain", "evt-2")
+    assert explained["matched"][0]["delivery"]["template_fault"].endswith(", line 5")
+    assert list(await red_lines(fast)) == [f"{rule_id}: template"]
+    await fast.publish(alert(3))
+    await fast.settled(3)
+    await until(lambda: _is_well(fast), "doctor is content again")
+
+
+async def _connected(one: Installation, rule: dict[str, object]) -> str:
+    """What `subscriptions apply` has against a rule."""
+    if not await one.asked("integrations", "list"):
+        await one.connect()
+    said = await told(one, "subscriptions", "apply", "-", given=json.dumps([rule]))
+    return said.err
+
+
+async def _is_well(one: Installation) -> bool:
+    return not await red_lines(one)
