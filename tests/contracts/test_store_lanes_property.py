@@ -21,6 +21,7 @@ from store_world import OPEN, RECEIPT, World
 from worker.domain.card import Card
 from worker.domain.delivery import Outcome
 from worker.domain.errors import Fenced
+from worker.domain.folding import Already
 from worker.store.held import Held, NotHeld, Taken
 from worker.store.server import texts
 
@@ -28,7 +29,7 @@ Answer = TypeVar("Answer")
 LANES = ("ops/#a", "ops/#b")
 LONGEST = 6
 FAR_MS = 600_000
-CARD = Card("C1", "C1", "1.0", "d0", "", None, (1.0, 1000, 0), (1.0, 1000, 0), over=False, said="open")
+CARD = Card("C1", "C1", "1.0", "another", "", None, (1.0, 1000, 0), (1.0, 1000, 0), over=False, said="open")
 
 
 @dataclass
@@ -127,9 +128,7 @@ class SmallWorld(RuleBasedStateMachine):
             self.states[id_], self.home[id_] = "pending", lane
             self.number(lane, id_)
         line.pending += ids
-        over = line.pending[:-LONGEST] if len(line.pending) > LONGEST else []
-        line.pending = line.pending[len(over) :]
-        self.end(over, "dead")
+        over = self.overflow(lane)
         created, overflowed, wake = self.run(self.world.append(*ids, lane=lane, subscription=sub))
         assert (created, overflowed) == (count, len(over))
         assert not (wake and (line.holder or line.is_parked))
@@ -138,7 +137,15 @@ class SmallWorld(RuleBasedStateMachine):
     @rule(data=st.data())
     def append_again(self, data: st.DataObject) -> None:
         id_ = data.draw(st.sampled_from(sorted(self.states)))
-        assert self.run(self.world.append(id_, lane=self.home[id_]))[:2] == (0, 0)
+        over = self.overflow(self.home[id_])  # what was taken went back meanwhile
+        assert self.run(self.world.append(id_, lane=self.home[id_]))[:2] == (0, len(over))
+
+    def overflow(self, lane: str) -> list[str]:
+        line = self.lines[lane]
+        over = line.pending[:-LONGEST] if len(line.pending) > LONGEST else []
+        line.pending = line.pending[len(over) :]
+        self.end(over, "dead")
+        return over
 
     @rule(lane=lanes, hand=hands_, is_new=st.booleans())
     def acquire(self, lane: str, hand: str, is_new: bool) -> None:
@@ -254,6 +261,26 @@ class SmallWorld(RuleBasedStateMachine):
             line.holder = ""
         if twice:
             self.step(lane, hand, self.world.lanes.settle(held, RECEIPT, lead))
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data(), leave=st.booleans())
+    def merge(self, data: st.DataObject, leave: bool) -> None:
+        lane, hand = data.draw(self.some_hand)
+        line, held = self.lines[lane], self.hands[lane, hand]
+        some = data.draw(st.lists(st.sampled_from(line.taken), unique=True)) if line.taken else []
+        left = self.step(
+            lane, hand, self.world.lanes.merge(held, [Already("it", tuple(some), CARD)], leave=leave)
+        )
+        if left is None:
+            return
+        done = [id_ for id_ in line.taken if id_ in some]
+        self.repeated += bool(line.doubt & set(done))
+        self.end(done, "merged")
+        line.taken = [id_ for id_ in line.taken if id_ not in some]
+        line.give_back()
+        assert (left.waiting, left.held) == (len(line.pending), bool(line.pending) and not leave)
+        if not left.held:
+            line.holder = ""
 
     @precondition(lambda self: self.hands)
     @rule(

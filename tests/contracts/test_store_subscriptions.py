@@ -17,7 +17,8 @@ FULL = Subscription(
         (Kind.ALERT, Kind.WORKFLOW), ("vpc",), ("1",), ("prod-*",), ("shop",), ("failed",),
         Severity.ERROR, ("a=b",),
     ),
-    paused=True, mention="<!here>", mention_from=Severity.WARNING, style="plain", created_at_ms=2,
+    paused=True, mention="<!here>", mention_from=Severity.WARNING, style="plain",
+    only_changes=True, created_at_ms=2,
 )  # fmt: skip
 PLAIN = Subscription("s1", "ops", "#all", created_at_ms=3)
 
@@ -55,3 +56,10 @@ async def test_those_that_mention_someone_are_at_hand(world: World):
     await world.subscriptions.change(save=[PLAIN, FULL])
     await asyncio.gather(*(world.subscriptions.all() for _ in range(5)))
     assert world.subscriptions.mentioning == {"s2": FULL}
+
+
+async def test_those_that_want_no_repeats_are_at_hand_with_their_lanes(world: World):
+    await world.subscriptions.change(save=[PLAIN, FULL])
+    await world.subscriptions.all()
+    assert world.subscriptions.only_changes == {"s2"}
+    assert world.subscriptions.lanes_of_changes == {"ops/#alerts"}

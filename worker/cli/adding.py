@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     help="This bad, or worse.",
 )
 @click.option("--style", type=click.Choice(STYLES), default="card", show_default=True, help="How it looks.")
+@click.option("--only-changes", is_flag=True, help="Nothing about what stands as it was last told.")
 @as_json
 def add(as_json: bool, integration: str | None, **written: object) -> None:
     """Send events to a channel or a person.

@@ -91,6 +91,7 @@ class Rule(BaseModel):
     mention: Annotated[str, BeforeValidator(_mention)] = ""
     mention_from: Level = "critical"
     style: Style = "card"
+    only_changes: bool = False
 
     @property
     def told(self) -> tuple[object, ...]:
@@ -120,7 +121,9 @@ class Rule(BaseModel):
     def options(self) -> str:
         """How they are told, in words; nothing when as usual."""
         mention = f"mentions {self.mention} from {self.mention_from}" if self.mention else ""
-        return ", ".join(filter(None, (mention, "plain" if self.style == "plain" else "")))
+        plain = "plain" if self.style == "plain" else ""
+        changes = "only changes" if self.only_changes else ""
+        return ", ".join(filter(None, (mention, plain, changes)))
 
 
 LEVELS, SORTS, STYLES = get_args(Level), get_args(Sort), get_args(Style)
@@ -149,6 +152,7 @@ def rule_of(subscription: Subscription, integration: str) -> Rule:
         "mention": subscription.mention,
         "mention_from": subscription.mention_from.name.lower(),
         "style": subscription.style,
+        "only_changes": subscription.only_changes,
     }
     return Rule.model_construct(**kept)
 
@@ -167,6 +171,7 @@ def subscription_of(rule: Rule, id_: str, integration_id: str, created_at_ms: in
         mention=rule.mention,
         mention_from=Severity.ranked(rule.mention_from),
         style=rule.style,
+        only_changes=rule.only_changes,
         created_at_ms=created_at_ms,
     )
 

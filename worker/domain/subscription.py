@@ -65,6 +65,7 @@ class Subscription:
     mention: str = ""
     mention_from: Severity = Severity.CRITICAL
     style: str = "card"
+    only_changes: bool = False
     created_at_ms: int = 0
 
     @property

@@ -19,8 +19,9 @@ async def read_told(
     mentioning: Mapping[str, Subscription],
     plain: Container[str],
     sleep: Sleep,
+    only_changes: Container[str] = (),
 ) -> list[Told]:
-    """Each delivery with its event; `plain` are subscriptions that want no cards.
+    """Each delivery with its event; `plain` subscriptions want no cards, `only_changes` no repeats.
 
     One whose body is no longer kept is still told, as what it is.
     """
@@ -33,7 +34,16 @@ async def read_told(
             event = _event(one, one.kept or read.get(one.event_ref))
             mention = _mention(event, mentioning.get(one.subscription_id))
             wants_card = one.subscription_id not in plain
-            told.append(Told(one.delivery_id, event, mention, wants_card=wants_card, owed=one.owed))
+            told.append(
+                Told(
+                    one.delivery_id,
+                    event,
+                    mention,
+                    wants_card=wants_card,
+                    owed=one.owed,
+                    only_changes=one.subscription_id in only_changes,
+                )
+            )
         if len(taken) > AT_ONCE:
             await sleep(0)
     return told

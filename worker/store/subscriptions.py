@@ -15,7 +15,8 @@ from worker.store.server import Server, fields
 class Subscriptions:
     """Find, save, remove; a change is seen by every process with its next batch.
 
-    As of the last `all()`: `mentioning` are those that mention people, by id, `plain` those without cards.
+    As of the last `all()`: `mentioning` are those that mention people, by id, `plain` those without cards,
+    `only_changes` those that want no repeats, in `lanes_of_changes`.
     """
 
     def __init__(self, server: Server) -> None:
@@ -25,6 +26,8 @@ class Subscriptions:
         self._known: tuple[Subscription, ...] = ()
         self.mentioning: dict[str, Subscription] = {}
         self.plain: frozenset[str] = frozenset()
+        self.only_changes: frozenset[str] = frozenset()
+        self.lanes_of_changes: frozenset[str] = frozenset()
         self._reading = asyncio.Lock()
 
     async def all(self, version: int | None = None) -> tuple[Subscription, ...]:
@@ -41,6 +44,9 @@ class Subscriptions:
                 self._known = tuple(sorted(found, key=lambda one: (one.created_at_ms, one.id)))
                 self.mentioning = {one.id: one for one in self._known if one.mention}
                 self.plain = frozenset(one.id for one in self._known if one.style == "plain")
+                wary = [one for one in self._known if one.only_changes]
+                self.only_changes = frozenset(one.id for one in wary)
+                self.lanes_of_changes = frozenset(one.lane for one in wary)
                 self._version = version
             return self._known
 

@@ -109,6 +109,20 @@ local function keep_card(key, card)
   if card == '' then redis.call('DEL', key) else redis.call('SET', key, card, 'PX', retention_ms) end
 end
 
+-- It is told: by a message it leads itself, or by the one that `lead` led. 1 when it may have been told twice.
+local function finish(id, lead, channel, ts)
+  local key, merged = record .. id, id ~= lead
+  seq_of(id)
+  redis.call('HSET', key, 'state', merged and 'merged' or 'delivered', 'finished', now, 'channel', channel, 'ts', ts)
+  if merged then redis.call('HSET', key, 'into', lead) end
+  redis.call('HDEL', key, 'error', 'detail')
+  redis.call('PEXPIRE', key, retention_ms)
+  redis.call('HINCRBY', ledger, merged and 'merged' or 'delivered', 1)
+  if redis.call('HDEL', key, 'doubt') == 0 then return 0 end
+  redis.call('HSET', key, 'repeated', 1)
+  return 1
+end
+
 -- What a dead holder left goes back to the front, its open call counted as one of unknown outcome.
 local function recover()
   close_attempt('unknown', 'worker_lost', 0)
@@ -131,6 +145,19 @@ local function end_singly(ids)
   if until_seq > 0 and #ids > 0 and seq_of(ids[#ids]) >= until_seq then
     redis.call('HDEL', meta, 'singly')
   end
+end
+
+-- After something was told: {'ok', what still waits, 1 when released, 1 when to wake}. Empty check, release and wake
+-- in one.
+local function go_on(leave, lease_ms, wake_ms)
+  local left = redis.call('LLEN', pending)
+  if left == 0 or leave then
+    redis.call('DEL', lease)
+    set_due(now)
+    return {'ok', left, 1, left > 0 and claim_wake(wake_ms) or 0}
+  end
+  renew(lease_ms)
+  return {'ok', left, 0, 0}
 end
 
 local function bury(id, reason, detail)
