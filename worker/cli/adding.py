@@ -74,7 +74,7 @@ async def _added(made: "Services", rule: Rule, integration_name: str | None) -> 
     integration = await chosen_integration(made, integration_name)
     rule = with_integration(rule, integration)
     existing = await every_rule(made)
-    found = next((one for one in existing if not one.differences(rule)), None)
+    found = next((one for one in existing if not one.differences(rule.beside(one))), None)
     said = [
         f"{one.id} sends the same events there too. Remove one of the two, unless both are wanted."
         for one in existing

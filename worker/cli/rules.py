@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from worker.cli.moments import moment_ms, written_moment
+from worker.cli.running import when
 from worker.domain.delivery import canonical_destination
 from worker.domain.event import Kind, Severity
 from worker.domain.subscription import Filters, Subscription
@@ -64,6 +67,12 @@ def _several(value: object) -> object:
     )
 
 
+def _moment(value: object) -> str:
+    """A moment in UTC; YAML makes one that stands without quotes a time itself."""
+    written = value.isoformat() if isinstance(value, date) else value
+    return "" if written in (None, "") else written_moment(moment_ms(_text(written)))
+
+
 Text = Annotated[str, BeforeValidator(_text)]
 Level = Literal["info", "warning", "error", "critical"]
 Sort = Literal["workflow", "resource", "alert", "other"]
@@ -92,6 +101,7 @@ class Rule(BaseModel):
     mention_from: Level = "critical"
     style: Style = "card"
     only_changes: bool = False
+    muted_until: Annotated[str, BeforeValidator(_moment)] = ""
 
     @property
     def told(self) -> tuple[object, ...]:
@@ -104,6 +114,17 @@ class Rule(BaseModel):
             (name, getattr(self, name), getattr(other, name)) for name in Rule.model_fields if name != "id"
         )
         return {name: (ours, theirs) for name, ours, theirs in both if ours != theirs}
+
+    def beside(self, stored: "Rule") -> "Rule":
+        """What becomes of a stored rule by this one: what is muted stays so, unless this one speaks of it."""
+        spoken_of = "muted_until" in self.model_fields_set
+        return self if spoken_of else self.model_copy(update={"muted_until": stored.muted_until})
+
+    @property
+    def state(self) -> str:
+        """Whether it tells anything, in words."""
+        muted = f"muted until {when(moment_ms(self.muted_until))}" if self.muted_until else ""
+        return "paused" if self.paused else muted or "active"
 
     @property
     def filters(self) -> str:
@@ -137,7 +158,7 @@ def read_rule(written: Mapping[str, object]) -> Rule:
         raise ValueError("; ".join(_in_words(fault) for fault in error.errors(include_url=False))) from None
 
 
-def rule_of(subscription: Subscription, integration: str) -> Rule:
+def rule_of(subscription: Subscription, integration: str, now_ms: int) -> Rule:
     """A subscription as people write it; what is stored is not judged anew."""
     filters = subscription.filters
     lowest = filters.min_severity
@@ -153,6 +174,9 @@ def rule_of(subscription: Subscription, integration: str) -> Rule:
         "mention_from": subscription.mention_from.name.lower(),
         "style": subscription.style,
         "only_changes": subscription.only_changes,
+        "muted_until": written_moment(subscription.muted_until_ms)
+        if subscription.muted_until_ms > now_ms
+        else "",
     }
     return Rule.model_construct(**kept)
 

@@ -109,7 +109,7 @@ class Ingest:
             routes = route(event, self._index)
             for subscription in routes:
                 by_lane.setdefault(subscription.lane, []).append(_entry(event, ref, subscription))
-            why = "" if routes else why_suppressed(self._index)
+            why = "" if routes else why_suppressed(event, self._index)
             accepted.append(Accepted(ref, event.entry_id, event.kind, is_repeat=False, suppressed=why))
         awake = await asyncio.gather(*(self._append(lane, some) for lane, some in by_lane.items()))
         await self.events.accept(self.stream.stream, self.stream.group, accepted)

@@ -30,6 +30,10 @@ def route(event: Event, subscriptions: Index) -> tuple[Subscription, ...]:
     return tuple(one for one in subscriptions.by_kind[event.kind] if not one.why_not(event))
 
 
-def why_suppressed(subscriptions: Index) -> str:
+def why_suppressed(event: Event, subscriptions: Index) -> str:
     """Why an event without a delivery has none."""
-    return "there is no active subscription" if subscriptions.empty else "no subscription matches"
+    if subscriptions.empty:
+        return "there is no active subscription"
+    matching = (one for one in subscriptions.by_kind[event.kind] if not one.filters.why_not(event))
+    muted = next(matching, None)
+    return f"every subscription it is for is {muted.why_muted(event)}" if muted else "no subscription matches"

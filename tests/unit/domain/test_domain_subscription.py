@@ -86,3 +86,16 @@ def test_it_mentions_from_its_severity_on_and_not_for_what_is_over(
 ) -> None:
     subscription = Subscription("s", "i", "#ops", mention="<!here>", mention_from=Severity.ERROR)
     assert subscription.mention_of(dataclasses.replace(EVENT, severity=severity, status=status)) == mention
+
+
+def test_a_mute_begins_once_and_the_same_again_changes_nothing() -> None:
+    muted = Subscription("s", "acme", "#ops").muted(500, 100)
+    assert (muted.muted_from_ms, muted.muted_until_ms) == (100, 500)
+    assert muted.muted(500, 200) == muted
+    assert muted.muted(900, 200) == dataclasses.replace(muted, muted_from_ms=200, muted_until_ms=900)
+
+
+def test_a_mute_that_is_ended_was_one_until_then() -> None:
+    muted = Subscription("s", "acme", "#ops").muted(500, 100)
+    assert muted.muted(0, 300).muted_until_ms == 300
+    assert muted.muted(0, 700) == muted
