@@ -2,7 +2,7 @@
 
 import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -64,3 +64,32 @@ async def explained(one: Installation, event_id: str, state: str) -> dict[str, A
     said = await one.cli("explain", event_id, "--json")
     story = json.loads(said.out) if said.code == 0 else {"state": ""}
     return story if story["state"] == state else None
+
+
+@pytest.mark.slow
+async def test_the_night_is_quiet_and_the_morning_tells_it_in_one_message(fast: Installation):
+    fast.workspace.add_channel("ops")
+    await fast.connect()
+    now = datetime.now(UTC)
+    hours = f"{now - timedelta(hours=2):%H:%M}-{now + timedelta(hours=2):%H:%M}"
+    quiet = ("--quiet-hours", hours, "--time-zone", "UTC")
+    assert (await fast.cli("subscriptions", "add", "--to", "#ops", *quiet)).code == 0
+    await fast.running(fast.ingest(), fast.worker())
+    await fast.publish(*(alert(number, severity="warning") for number in range(1, 6)))
+    await fast.publish(alert(6, severity="critical"))
+    await until(lambda: fast.marks("#ops") == ["evt-6"], "what is critical is told at once")
+    assert (await fast.balance()).pending == 5
+    assert f"held: quiet hours until {hours[6:]} (UTC)" in (await fast.cli("explain", "evt-1")).out
+    await morning(fast, "acme/#ops")
+    balance = await fast.settled(6)
+    assert (balance.delivered, balance.merged) == (2, 4)
+    assert fast.marks("#ops")[1:] == [f"evt-{number}" for number in range(1, 6)]
+    assert len(fast.messages("#ops")) == 2
+
+
+async def morning(one: Installation, lane: str) -> None:
+    """The quiet hours end now: nobody waits for two hours here."""
+    key = f"ik:lane:{lane}:quiet"
+    now_ms = await one.made.server.now_ms()
+    await one.redis.zadd(key, dict.fromkeys(await one.redis.zrange(key, 0, -1), now_ms))
+    await one.redis.zadd("ik:due", {lane: now_ms})

@@ -38,6 +38,7 @@ class Line:
 
     pending: list[str] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
+    quiet: list[tuple[int, int, str]] = field(default_factory=list)
     holder: str = ""
     is_parked: bool = False
     is_snoozed: bool = False
@@ -49,6 +50,25 @@ class Line:
     @property
     def waiting(self) -> list[str]:
         return self.taken + self.pending
+
+    @property
+    def quiet_is_over(self) -> bool:
+        """For the first of what is held."""
+        return bool(self.quiet) and self.quiet[0][0] == 1
+
+    def oldest(self, seqs: dict[str, int]) -> str:
+        """Taken out: the first of what waits and is not being posted."""
+        if self.quiet and (not self.pending or self.quiet[0][1] < seqs[self.pending[0]]):
+            return self.quiet.pop(0)[2]
+        return self.pending.pop(0)
+
+    def let_out(self, seqs: dict[str, int]) -> None:
+        """Once its quiet hours are over."""
+        out = [id_ for until_ms, _, id_ in self.quiet if until_ms == 1]
+        self.quiet = [one for one in self.quiet if one[0] != 1]
+        if out and self.pending and seqs[self.pending[0]] < max(seqs[id_] for id_ in out):
+            out, self.pending = out + self.pending, []
+        self.pending = sorted(out, key=lambda id_: seqs[id_]) + self.pending
 
     def give_back(self) -> None:
         self.pending, self.taken, self.open = self.waiting, [], False
@@ -100,8 +120,9 @@ class SmallWorld(RuleBasedStateMachine):
             self.states[id_] = state
 
     def rest_if_empty(self, lane: str) -> None:
-        if not self.lines[lane].holder and not self.lines[lane].waiting:
-            self.lines[lane].is_parked = self.lines[lane].is_snoozed = False
+        line = self.lines[lane]
+        if not line.holder and not line.waiting:
+            line.is_parked, line.is_snoozed = line.is_parked and bool(line.quiet), False
 
     def step(self, lane: str, hand: str, step: Coroutine[Any, Any, Any]) -> Any:
         """A holder's step: refused when it is stale, and then nothing else happens."""
@@ -120,16 +141,27 @@ class SmallWorld(RuleBasedStateMachine):
         holding = [key for key, held in self.hands.items() if self.lines[key[0]].holder == held.token]
         return st.sampled_from(sorted(self.hands) + 3 * sorted(holding))
 
-    @rule(lane=lanes, count=st.integers(1, 3), sub=st.sampled_from(("s0", "s1")))
-    def append(self, lane: str, count: int, sub: str) -> None:
+    @rule(
+        lane=lanes,
+        count=st.integers(1, 3),
+        sub=st.sampled_from(("s0", "s1")),
+        hours=st.sampled_from((0, 0, 1, 2)),
+    )
+    def append(self, lane: str, count: int, sub: str, hours: int) -> None:
         ids = [f"d{len(self.states) + n}" for n in range(count)]
         line = self.lines[lane]
         for id_ in ids:
             self.states[id_], self.home[id_] = "pending", lane
             self.number(lane, id_)
-        line.pending += ids
+        until_ms = hours and self.run(self.world.server.now_ms()) + hours * FAR_MS
+        if until_ms:
+            line.quiet = sorted(line.quiet + [(until_ms, self.seqs[id_], id_) for id_ in ids])
+        else:
+            line.pending += ids
         over = self.overflow(lane)
-        created, overflowed, wake = self.run(self.world.append(*ids, lane=lane, subscription=sub))
+        created, overflowed, wake = self.run(
+            self.world.append(*ids, lane=lane, subscription=sub, until_ms=until_ms)
+        )
         assert (created, overflowed) == (count, len(over))
         assert not (wake and (line.holder or line.is_parked))
 
@@ -142,8 +174,7 @@ class SmallWorld(RuleBasedStateMachine):
 
     def overflow(self, lane: str) -> list[str]:
         line = self.lines[lane]
-        over = line.pending[:-LONGEST] if len(line.pending) > LONGEST else []
-        line.pending = line.pending[len(over) :]
+        over = [line.oldest(self.seqs) for _ in range(len(line.pending) + len(line.quiet) - LONGEST)]
         self.end(over, "dead")
         return over
 
@@ -164,13 +195,14 @@ class SmallWorld(RuleBasedStateMachine):
         line.holder = ""
         if line.is_parked or self.integration_is_parked:
             assert answer == NotHeld("parked")
-        elif not line.waiting:
+        elif not line.waiting and not line.quiet_is_over:
             assert answer == NotHeld("empty")
         elif lying:
             assert isinstance(answer, NotHeld)
             assert answer.why == "snoozed"
         else:
             self.recover(lane)
+            line.let_out(self.seqs)
             assert isinstance(answer, Held)
             line.holder, line.is_snoozed, self.hands[lane, hand] = token, False, answer
 
@@ -195,6 +227,7 @@ class SmallWorld(RuleBasedStateMachine):
         if answer is None:
             return
         if not line.taken:
+            line.let_out(self.seqs)
             line.taken, line.pending = line.pending[:most], line.pending[most:]
         line.open, line.edits = bool(line.taken), False
         assert [one.doubt for one in answer] == [id_ in line.doubt for id_ in line.taken]
@@ -351,6 +384,12 @@ class SmallWorld(RuleBasedStateMachine):
         self.lines[lane].holder = ""
 
     @rule(lane=lanes)
+    def quiet_hours_end(self, lane: str) -> None:
+        self.run(self.world.hours_end(lane))
+        line = self.lines[lane]
+        line.quiet = sorted((1, seq, id_) for _, seq, id_ in line.quiet)
+
+    @rule(lane=lanes)
     def snooze_ends(self, lane: str) -> None:
         self.run(self.redis.zadd("t:due", {lane: 0}, xx=True))
 
@@ -383,6 +422,7 @@ class SmallWorld(RuleBasedStateMachine):
         count = self.run(self.world.lanes.expire(lane, later, "old", running=running, most=most))
         if not line.holder:
             self.recover(lane)
+            line.let_out(self.seqs)
         gone, line.pending = line.pending[:most], line.pending[most:]
         assert count == len(gone)
         self.end(gone, "dead")
@@ -394,7 +434,10 @@ class SmallWorld(RuleBasedStateMachine):
         if not line.holder:
             self.recover(lane)
         subs = {id_: self.run(self.redis.hget(f"t:delivery:{id_}", "sub")).decode() for id_ in line.pending}
-        gone = [id_ for id_ in line.pending if subs[id_] == sub]
+        held = [id_ for _, _, id_ in line.quiet]
+        subs |= {id_: self.run(self.redis.hget(f"t:delivery:{id_}", "sub")).decode() for id_ in held}
+        gone = [id_ for id_ in line.pending + held if subs[id_] == sub]
+        line.quiet = [one for one in line.quiet if one[2] not in gone]
         line.pending = [id_ for id_ in line.pending if id_ not in gone]
         assert self.run(self.world.lanes.forget(lane, sub)) == len(gone)
         self.end(gone, "discarded")
@@ -436,6 +479,7 @@ class SmallWorld(RuleBasedStateMachine):
         for lane, line in self.lines.items():
             assert await self.world.listed(lane, "taken") == line.taken
             assert await self.world.listed(lane, "pending") == line.pending
+            assert await self.world.quiet(lane) == [id_ for _, _, id_ in line.quiet]
             assert bool(await self.redis.exists(f"t:lane:{lane}:lease")) == bool(line.holder)
         states = await self.world.server.each([("HGET", f"t:delivery:{id_}", "state") for id_ in self.states])
         assert texts(states) == list(self.states.values())

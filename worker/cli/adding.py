@@ -40,6 +40,12 @@ if TYPE_CHECKING:
 )
 @click.option("--style", type=click.Choice(STYLES), default="card", show_default=True, help="How it looks.")
 @click.option("--only-changes", is_flag=True, help="Nothing about what stands as it was last told.")
+@click.option(
+    "--quiet-hours", default="", metavar="HH:MM-HH:MM", help="Held then, told together when they end."
+)
+@click.option("--time-zone", default="", metavar="ZONE", help="Of the quiet hours, such as Europe/Stockholm.")
+@click.option("--quiet-below", type=click.Choice(LEVELS), default="critical", show_default=True,
+              help="What is this bad, or worse, is told at once.")  # fmt: skip
 @as_json
 def add(as_json: bool, integration: str | None, **written: object) -> None:
     """Send events to a channel or a person.

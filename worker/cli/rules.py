@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
 from worker.cli.moments import moment_ms, written_moment
 from worker.cli.running import when
 from worker.domain.delivery import canonical_destination
 from worker.domain.event import Kind, Severity
+from worker.domain.quiet import FORM, known_zone, times
 from worker.domain.subscription import Filters, Subscription
 
 FORMS = "#channel, a conversation id (C…), someone@example.com or a user id (U…)"
@@ -73,6 +74,22 @@ def _moment(value: object) -> str:
     return "" if written in (None, "") else written_moment(moment_ms(_text(written)))
 
 
+def _hours(value: object) -> str:
+    return "" if value == "" else "{:%H:%M}-{:%H:%M}".format(*times(_text(value)))
+
+
+def _zone(value: object, info: ValidationInfo) -> str:
+    """Quiet hours and their zone come together."""
+    hours = info.data.get("quiet_hours")
+    if value == "":
+        if hours:
+            raise ValueError("is missing: in which one are these quiet hours, such as Europe/Stockholm?")
+        return ""
+    if hours == "":
+        raise ValueError(f"is for quiet hours alone: say these too, such as {FORM}")
+    return known_zone(_text(value)).key
+
+
 Text = Annotated[str, BeforeValidator(_text)]
 Level = Literal["info", "warning", "error", "critical"]
 Sort = Literal["workflow", "resource", "alert", "other"]
@@ -102,6 +119,9 @@ class Rule(BaseModel):
     style: Style = "card"
     only_changes: bool = False
     muted_until: Annotated[str, BeforeValidator(_moment)] = ""
+    quiet_hours: Annotated[str, BeforeValidator(_hours)] = ""
+    time_zone: Annotated[str, BeforeValidator(_zone)] = Field("", validate_default=True)
+    quiet_below: Level = "critical"
 
     @property
     def told(self) -> tuple[object, ...]:
@@ -144,7 +164,10 @@ class Rule(BaseModel):
         mention = f"mentions {self.mention} from {self.mention_from}" if self.mention else ""
         plain = "plain" if self.style == "plain" else ""
         changes = "only changes" if self.only_changes else ""
-        return ", ".join(filter(None, (mention, plain, changes)))
+        quiet = (
+            f"quiet {self.quiet_hours} {self.time_zone} below {self.quiet_below}" if self.quiet_hours else ""
+        )
+        return ", ".join(filter(None, (mention, plain, changes, quiet)))
 
 
 LEVELS, SORTS, STYLES = get_args(Level), get_args(Sort), get_args(Style)
@@ -177,6 +200,9 @@ def rule_of(subscription: Subscription, integration: str, now_ms: int) -> Rule:
         "muted_until": written_moment(subscription.muted_until_ms)
         if subscription.muted_until_ms > now_ms
         else "",
+        "quiet_hours": subscription.quiet_hours,
+        "time_zone": subscription.time_zone,
+        "quiet_below": subscription.quiet_below.name.lower(),
     }
     return Rule.model_construct(**kept)
 
@@ -196,6 +222,9 @@ def subscription_of(rule: Rule, id_: str, integration_id: str, created_at_ms: in
         mention_from=Severity.ranked(rule.mention_from),
         style=rule.style,
         only_changes=rule.only_changes,
+        quiet_hours=rule.quiet_hours,
+        time_zone=rule.time_zone,
+        quiet_below=Severity.ranked(rule.quiet_below),
         created_at_ms=created_at_ms,
     )
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from worker.domain.delivery import lane_name
 from worker.domain.event import Event, Kind, Severity
 from worker.domain.looks import urgency
+from worker.domain.quiet import quiet_hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,9 @@ class Subscription:
     only_changes: bool = False
     muted_from_ms: int = 0
     muted_until_ms: int = 0
+    quiet_hours: str = ""
+    time_zone: str = ""
+    quiet_below: Severity = Severity.CRITICAL
     created_at_ms: int = 0
 
     @property
@@ -96,6 +100,15 @@ class Subscription:
                 else replace(self, muted_from_ms=now_ms, muted_until_ms=until_ms)
             )
         return replace(self, muted_until_ms=min(self.muted_until_ms, now_ms))
+
+    def held_until_ms(self, event: Event, now_ms: int) -> int:
+        """When an event that comes now is told, in Unix ms; 0 for at once, as where nobody knows its zone."""
+        if not self.quiet_hours or event.severity >= self.quiet_below:
+            return 0
+        try:
+            return quiet_hours(self.quiet_hours, self.time_zone).until_ms(now_ms)
+        except ValueError:
+            return 0
 
     def mention_of(self, event: Event) -> str:
         """Whom it mentions for an event: from the severity it names, and not for what is over."""

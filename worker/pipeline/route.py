@@ -13,6 +13,7 @@ class Index:
 
     by_kind: Mapping[Kind, tuple[Subscription, ...]]
     empty: bool
+    has_quiet_hours: bool = False
 
 
 def index(subscriptions: Iterable[Subscription]) -> Index:
@@ -22,7 +23,7 @@ def index(subscriptions: Iterable[Subscription]) -> Index:
         kind: tuple(one for one in live if not one.filters.kinds or kind in one.filters.kinds)
         for kind in Kind
     }
-    return Index(by_kind, empty=not live)
+    return Index(by_kind, empty=not live, has_quiet_hours=any(one.quiet_hours for one in live))
 
 
 def route(event: Event, subscriptions: Index) -> tuple[Subscription, ...]:

@@ -3,6 +3,7 @@
 key                       type    holds                                              lives
 P:lane:L                  hash    integration, destination, address, seq, waits      with the lane
 P:lane:L:pending          list    delivery ids in order                              with the lane
+P:lane:L:quiet            zset    `<seq>:<id>` held in quiet hours, by when it is told  with the lane
 P:lane:L:taken            list    ids of the message being posted                    until Slack's answer
 P:lane:L:lease            string  the holder's token                                 LEASE_MS
 P:lane:L:wake             string  a wake-up call is on its way                       WAKE_MS
@@ -48,7 +49,7 @@ class Keys:
     prefix: str = "ik"
 
     def lane(self, lane: str, part: str = "") -> str:
-        """A lane's own hash, or one of its parts: pending, taken, lease, wake, attempts."""
+        """A lane's own hash, or one of its parts: pending, quiet, taken, lease, wake, attempts."""
         return f"{self.prefix}:lane:{lane}:{part}" if part else f"{self.prefix}:lane:{lane}"
 
     def delivery(self, delivery_id: str) -> str:

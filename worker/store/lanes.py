@@ -37,6 +37,7 @@ class Lanes:
         flat: list[Value] = [integration_id, destination, self._longest, WAKE_MS]
         for entry in entries:
             flat += entry.delivery_id, entry.event_ref, entry.subscription_id, entry.accepted_at_ms
+            flat.append(entry.held_until_ms)
         created, overflowed, wake = await self._run("lane_append", lane, "", flat)
         return created, overflowed, bool(wake)
 

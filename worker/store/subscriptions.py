@@ -73,6 +73,7 @@ def to_plain(subscription: Subscription) -> dict[str, Any]:
     lowest = subscription.filters.min_severity
     plain["filters"]["min_severity"] = None if lowest is None else lowest.name.lower()
     plain["mention_from"] = subscription.mention_from.name.lower()
+    plain["quiet_below"] = subscription.quiet_below.name.lower()
     return plain
 
 
@@ -83,6 +84,7 @@ def from_plain(plain: Mapping[str, Any]) -> Subscription:
     lowest = plain["filters"]["min_severity"]
     filters["kinds"] = tuple(Kind(kind) for kind in filters["kinds"])
     kept["mention_from"] = Severity.ranked(kept["mention_from"])
+    kept["quiet_below"] = Severity.ranked(kept.get("quiet_below", "critical"))
     return Subscription(
         **kept,
         filters=Filters(**filters, min_severity=None if lowest is None else Severity.ranked(lowest)),

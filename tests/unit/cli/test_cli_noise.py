@@ -1,8 +1,10 @@
 """What keeps a channel quiet: written, listed, exported, applied, and explained for each event."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from cli_shell import Shell
-from inspecting import event, publish, told
+from inspecting import alive, event, publish, told
 
 
 @pytest.fixture
@@ -154,3 +156,52 @@ def test_what_is_no_mute_is_wrong_use(connected: Shell, words: tuple[str, ...], 
     ended = connected("subscriptions", "mute", id_, *words)
     assert (ended.code, reason in ended.err) == (2, True), ended.err
     assert state(connected, id_) == "active"
+
+
+QUIET = ("--quiet-hours", "22:00-07:00", "--time-zone", "Europe/Stockholm")
+
+
+def hours_around_now() -> str:
+    """By the clock in Greenwich."""
+    now = datetime.now(UTC)
+    return f"{now - timedelta(hours=2):%H:%M}-{now + timedelta(hours=2):%H:%M}"
+
+
+def test_quiet_hours_are_an_option_like_all_others(connected: Shell) -> None:
+    id_ = connected.subscribe("--to", "ops", *QUIET, "--quiet-below", "error")
+    shown = connected("subscriptions", "show", id_, "--json").json
+    assert [shown[name] for name in ("quiet_hours", "time_zone", "quiet_below")] == [
+        "22:00-07:00", "Europe/Stockholm", "error",
+    ]  # fmt: skip
+    assert "quiet 22:00-07:00 Europe/Stockholm below error" in connected("subscriptions", "list").out
+    assert unchanged_by_its_export(connected)
+
+
+@pytest.mark.parametrize("command", [("explain", "tonight"), ("deliveries", "show")])
+def test_what_is_held_says_until_when(connected: Shell, command: tuple[str, ...]) -> None:
+    hours = hours_around_now()
+    connected.subscribe("--to", "ops", "--quiet-hours", hours, "--time-zone", "Etc/UTC")
+    told(connected, event("tonight"))
+    alive(connected, "worker")
+    [delivery] = connected("deliveries", "list", "--state", "pending", "--json").json
+    asked = command if command[0] == "explain" else (*command, delivery["id"])
+    assert f"pending: held: quiet hours until {hours[6:]} (Etc/UTC)" in connected(*asked).out
+    assert connected("ledger", "--json").json["pending"] == 1
+    assert connected("subscriptions", "show", delivery["subscription_id"], "--json").json["waiting"] == 1
+    assert connected.slack.messages("ops") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--quiet-hours", "22-7"), "--quiet-hours: '22-7' are no quiet hours; write 22:00-07:00"),
+        (("--quiet-hours", "22:00-07:00"), "--time-zone: is missing: in which one are these quiet hours"),
+        (("--time-zone", "UTC"), "--time-zone: is for quiet hours alone: say these too"),
+        ((*QUIET[:3], "Europe/Nowhere"), "--time-zone: this machine knows no time zone 'Europe/Nowhere'"),
+        ((*QUIET, "--quiet-below", "bad"), "'bad' is not one of"),
+    ],
+)
+def test_what_are_no_quiet_hours_is_wrong_use(connected: Shell, words: tuple[str, ...], reason: str) -> None:
+    ended = connected("subscriptions", "add", "--to", "ops", *words)
+    assert (ended.code, reason in ended.err) == (2, True), ended.err
+    assert connected("subscriptions", "list", "--json").json == []
