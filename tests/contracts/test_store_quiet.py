@@ -125,6 +125,14 @@ async def test_giving_back_a_lane_in_which_all_is_held_wakes_nobody(world: World
     assert await due_in_ms(world) > 0
 
 
+async def test_a_lane_that_must_lie_down_when_they_end_does(world: World):
+    await world.append("a", until_ms=await later(world))
+    await world.hours_end()
+    held = await world.hold()
+    assert await world.lanes.release(held, wait_s=600, reason="why") == Left(1, held=False)
+    assert await due_in_ms(world) > 500_000
+
+
 async def test_a_worker_killed_after_they_ended_loses_nothing(world: World):
     await world.append("a", "b", until_ms=await later(world))
     await world.hours_end()
@@ -183,6 +191,7 @@ async def test_the_oldest_of_all_that_waits_overflows(redis):  # type: ignore[no
     await world.append("a", until_ms=until_ms)
     await world.append("b")
     assert await world.append("c", until_ms=until_ms) == (1, 1, False)
+    assert [await world.state(id_) for id_ in "ab"] == ["dead", "pending"]
     assert await world.append("d", until_ms=until_ms) == (1, 1, False)
     assert {id_: await world.state(id_) for id_ in "abcd"} == {
         "a": "dead", "b": "dead", "c": "pending", "d": "pending",

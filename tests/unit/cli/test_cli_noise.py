@@ -205,3 +205,11 @@ def test_what_are_no_quiet_hours_is_wrong_use(connected: Shell, words: tuple[str
     ended = connected("subscriptions", "add", "--to", "ops", *words)
     assert (ended.code, reason in ended.err) == (2, True), ended.err
     assert connected("subscriptions", "list", "--json").json == []
+
+
+def test_a_muted_subscription_is_found_by_what_it_says(connected: Shell) -> None:
+    other = connected.subscribe("--to", "ops", "--mention", "<!here>")
+    muted = connected.subscribe("--to", "ops")
+    connected("subscriptions", "mute", muted, "--for", "1h")
+    ended = connected("subscriptions", "apply", "-", stdin="- destination: ops")
+    assert f"1 subscription not in the file stay (--prune removes them): {other}." in ended.out

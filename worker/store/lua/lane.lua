@@ -145,18 +145,24 @@ local function keep_card(key, card)
   if card == '' then redis.call('DEL', key) else redis.call('SET', key, card, 'PX', retention_ms) end
 end
 
--- It is told: by a message it leads itself, or by the one that `lead` led. 1 when it may have been told twice.
+-- It is told: by a message it leads itself, or by the one that `lead` led.
+local finished = {delivered = 0, merged = 0, repeated = 0}
 local function finish(id, lead, channel, ts)
-  local key, merged = record .. id, id ~= lead
+  local key, state = record .. id, id == lead and 'delivered' or 'merged'
   seq_of(id)
-  redis.call('HSET', key, 'state', merged and 'merged' or 'delivered', 'finished', now, 'channel', channel, 'ts', ts)
-  if merged then redis.call('HSET', key, 'into', lead) end
+  redis.call('HSET', key, 'state', state, 'finished', now, 'channel', channel, 'ts', ts)
+  if id ~= lead then redis.call('HSET', key, 'into', lead) end
   redis.call('HDEL', key, 'error', 'detail')
   redis.call('PEXPIRE', key, retention_ms)
-  redis.call('HINCRBY', ledger, merged and 'merged' or 'delivered', 1)
-  if redis.call('HDEL', key, 'doubt') == 0 then return 0 end
-  redis.call('HSET', key, 'repeated', 1)
-  return 1
+  finished[state] = finished[state] + 1
+  if redis.call('HDEL', key, 'doubt') == 1 then
+    redis.call('HSET', key, 'repeated', 1)
+    finished.repeated = 1
+  end
+end
+
+local function count_finished()
+  for state, count in pairs(finished) do redis.call('HINCRBY', ledger, state, count) end
 end
 
 -- What a dead holder left goes back to the front, its open call counted as one of unknown outcome.

@@ -5,14 +5,14 @@
 -- Returns {'fenced'} or what `go_on` says.
 if not holds() then return {'fenced'} end
 local ids = redis.call('LRANGE', taken, 0, -1)
-local last, named, repeated = 8 + 5 * tonumber(ARGV[8]), {}, 0
+local last, named = 8 + 5 * tonumber(ARGV[8]), {}
 for i = 9, last, 5 do named[ARGV[i]] = i end
 redis.call('HDEL', meta, 'open')
 redis.call('DEL', taken)
 for i = #ids, 1, -1 do
   local id, at = ids[i], named[ids[i]]
   if at then
-    repeated = math.max(repeated, finish(id, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]))
+    finish(id, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
     redis.call('HSET', record .. id, 'detail', ARGV[at + 4])
   else
     redis.call('LPUSH', pending, id)
@@ -20,5 +20,5 @@ for i = #ids, 1, -1 do
 end
 for i = last + 1, #ARGV, 2 do keep_card(ARGV[i], ARGV[i + 1]) end
 end_singly(ids)
-redis.call('HINCRBY', ledger, 'repeated', repeated)
+count_finished()
 return go_on(ARGV[7] == '1', tonumber(ARGV[5]), ARGV[6])

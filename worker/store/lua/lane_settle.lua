@@ -8,7 +8,7 @@
 if not holds() then return {'fenced'} end
 local channel, ts, lead = ARGV[7], ARGV[8], ARGV[9]
 local ids = redis.call('LRANGE', taken, 0, -1)
-local repeated, owed, last = 0, {}, 12 + tonumber(ARGV[12])
+local owed, last = {}, 12 + tonumber(ARGV[12])
 for i = 13, last do owed[ARGV[i]] = true end
 close_attempt('delivered', '', 0)
 redis.call('DEL', taken)
@@ -19,7 +19,7 @@ for i = #ids, 1, -1 do
     redis.call('HSET', record .. id, 'owed', 1)
     redis.call('LPUSH', pending, id)
   else
-    repeated = math.max(repeated, finish(id, lead, channel, ts))
+    finish(id, lead, channel, ts)
   end
 end
 if ARGV[11] ~= '' then keep_card(KEYS[17], ARGV[11]) end
@@ -27,5 +27,5 @@ for i = last + 1, #ARGV, 2 do keep_card(ARGV[i], ARGV[i + 1]) end
 redis.call('HDEL', meta, 'failures', 'unlisted', 'reason', 'hint', 'since', 'warned')
 redis.call('DEL', integration_parked .. ':first')
 end_singly(ids)
-redis.call('HINCRBY', ledger, 'repeated', repeated)
+count_finished()
 return go_on(ARGV[10] == '1', tonumber(ARGV[5]), ARGV[6])
