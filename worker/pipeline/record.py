@@ -196,9 +196,8 @@ def _card_after(choice: Choice, address: str, receipt: Receipt) -> Card | None:
             return card.showing(choice.event)
         case Call.REPLY, Card() as card:
             return card.told(choice.event)
-        case Call.POST, _:
+        case _:
             return new_card(choice.event, address, receipt, choice.lead)
-    return None
 
 
 def _records(choice: Choice, address: str, receipt: Receipt) -> dict[str, Card]:
