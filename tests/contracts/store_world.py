@@ -54,11 +54,15 @@ class World:
         """A consumer of the stream."""
         return EventStream(self.server, self.redis, stream=STREAM, group=group, consumer=consumer)
 
-    async def append(self, *ids: str, lane: str = LANE, subscription: str = "s1") -> tuple[int, int, bool]:
+    async def append(
+        self, *ids: str, lane: str = LANE, subscription: str = "s1", until_ms: int = 0
+    ) -> tuple[int, int, bool]:
         """Deliveries of events that are kept."""
         for id_ in ids:
             await self.redis.hset(f"t:event:{id_}", "src", b"j{}")
-        return await self.lanes.append(lane, [Entry(id_, f"{id_}.src", subscription, 7) for id_ in ids])
+        return await self.lanes.append(
+            lane, [Entry(id_, f"{id_}.src", subscription, 7, until_ms) for id_ in ids]
+        )
 
     async def hold(self, lane: str = LANE, token: str = "h1") -> Held:
         """The lane, which must be free."""
@@ -114,6 +118,18 @@ class World:
         """The ids of a lane's list."""
         return texts(await self.redis.lrange(f"t:lane:{lane}:{part}", 0, -1))
 
+    async def quiet(self, lane: str = LANE) -> list[str]:
+        """The ids held in quiet hours, the first to be told first."""
+        return [
+            one.partition(":")[2] for one in texts(await self.redis.zrange(f"t:lane:{lane}:quiet", 0, -1))
+        ]
+
+    async def hours_end(self, lane: str = LANE) -> None:
+        """Its quiet hours are over, for all that is held."""
+        key = f"t:lane:{lane}:quiet"
+        for member in await self.redis.zrange(key, 0, -1):
+            await self.redis.zadd(key, {member: 1})
+
     async def is_due(self, lane: str = LANE) -> bool:
         """Whether someone is to look at it."""
         return await self.redis.zscore("t:due", lane) is not None
@@ -134,10 +150,11 @@ class World:
 
     async def _check_lane(self, lane: str) -> list[str]:
         key, integration = f"t:lane:{lane}", lane.partition("/")[0]
-        taken, pending, parked, since, probe, held_back, in_held, due, lease, opened = await self.server.each(
+        taken, pending, quiet, parked, since, probe, held_back, in_held, due, lease = await self.server.each(
             [
                 ("LRANGE", f"{key}:taken", 0, -1),
                 ("LRANGE", f"{key}:pending", 0, -1),
+                ("ZRANGE", f"{key}:quiet", 0, -1),
                 ("HGET", key, "parked"),
                 ("ZSCORE", "t:parked", lane),
                 ("ZSCORE", "t:probes", f"lane:{lane}"),
@@ -145,10 +162,9 @@ class World:
                 ("SISMEMBER", f"t:held:{integration}", lane),
                 ("ZSCORE", "t:due", lane),
                 ("GET", f"{key}:lease"),
-                ("HGET", key, "open"),
             ]
         )
-        ids = texts([*taken, *pending])
+        ids = [*texts([*taken, *pending]), *(one.partition(":")[2] for one in texts(quiet))]
         assert (parked is None) == (since is None) == (probe is None), f"{lane} is parked by halves"
         assert parked is None or due is None, f"{lane} is parked and due"
         assert not in_held or due is None, f"{lane} waits for its integration and is due"
@@ -156,7 +172,6 @@ class World:
         assert not in_held or held_back, f"{lane} waits for an integration that works"
         assert lease is None or due is not None, f"{lane} is held, and nobody looks when its holder dies"
         assert not ids or parked or due is not None or in_held, f"{lane} is lost"
-        assert not taken or opened or lease, f"{lane} was taken by nobody"
         return ids
 
     async def _check_records(self, waiting: Sequence[str], balance: Balance) -> None:

@@ -21,6 +21,7 @@ from store_world import OPEN, RECEIPT, World
 from worker.domain.card import Card
 from worker.domain.delivery import Outcome
 from worker.domain.errors import Fenced
+from worker.domain.folding import Already
 from worker.store.held import Held, NotHeld, Taken
 from worker.store.server import texts
 
@@ -28,7 +29,7 @@ Answer = TypeVar("Answer")
 LANES = ("ops/#a", "ops/#b")
 LONGEST = 6
 FAR_MS = 600_000
-CARD = Card("C1", "C1", "1.0", "d0", "", None, (1.0, 1000, 0), (1.0, 1000, 0), over=False, said="open")
+CARD = Card("C1", "C1", "1.0", "another", "", None, (1.0, 1000, 0), (1.0, 1000, 0), over=False, said="open")
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Line:
 
     pending: list[str] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
+    quiet: list[tuple[int, int, str]] = field(default_factory=list)
     holder: str = ""
     is_parked: bool = False
     is_snoozed: bool = False
@@ -48,6 +50,25 @@ class Line:
     @property
     def waiting(self) -> list[str]:
         return self.taken + self.pending
+
+    @property
+    def quiet_is_over(self) -> bool:
+        """For the first of what is held."""
+        return bool(self.quiet) and self.quiet[0][0] == 1
+
+    def oldest(self, seqs: dict[str, int]) -> str:
+        """Taken out: the first of what waits and is not being posted."""
+        if self.quiet and (not self.pending or self.quiet[0][1] < seqs[self.pending[0]]):
+            return self.quiet.pop(0)[2]
+        return self.pending.pop(0)
+
+    def let_out(self, seqs: dict[str, int]) -> None:
+        """Once its quiet hours are over."""
+        out = [id_ for until_ms, _, id_ in self.quiet if until_ms == 1]
+        self.quiet = [one for one in self.quiet if one[0] != 1]
+        if out and self.pending and seqs[self.pending[0]] < max(seqs[id_] for id_ in out):
+            out, self.pending = out + self.pending, []
+        self.pending = sorted(out, key=lambda id_: seqs[id_]) + self.pending
 
     def give_back(self) -> None:
         self.pending, self.taken, self.open = self.waiting, [], False
@@ -99,8 +120,9 @@ class SmallWorld(RuleBasedStateMachine):
             self.states[id_] = state
 
     def rest_if_empty(self, lane: str) -> None:
-        if not self.lines[lane].holder and not self.lines[lane].waiting:
-            self.lines[lane].is_parked = self.lines[lane].is_snoozed = False
+        line = self.lines[lane]
+        if not line.holder and not line.waiting:
+            line.is_parked, line.is_snoozed = line.is_parked and bool(line.quiet), False
 
     def step(self, lane: str, hand: str, step: Coroutine[Any, Any, Any]) -> Any:
         """A holder's step: refused when it is stale, and then nothing else happens."""
@@ -119,18 +141,27 @@ class SmallWorld(RuleBasedStateMachine):
         holding = [key for key, held in self.hands.items() if self.lines[key[0]].holder == held.token]
         return st.sampled_from(sorted(self.hands) + 3 * sorted(holding))
 
-    @rule(lane=lanes, count=st.integers(1, 3), sub=st.sampled_from(("s0", "s1")))
-    def append(self, lane: str, count: int, sub: str) -> None:
+    @rule(
+        lane=lanes,
+        count=st.integers(1, 3),
+        sub=st.sampled_from(("s0", "s1")),
+        hours=st.sampled_from((0, 0, 1, 2)),
+    )
+    def append(self, lane: str, count: int, sub: str, hours: int) -> None:
         ids = [f"d{len(self.states) + n}" for n in range(count)]
         line = self.lines[lane]
         for id_ in ids:
             self.states[id_], self.home[id_] = "pending", lane
             self.number(lane, id_)
-        line.pending += ids
-        over = line.pending[:-LONGEST] if len(line.pending) > LONGEST else []
-        line.pending = line.pending[len(over) :]
-        self.end(over, "dead")
-        created, overflowed, wake = self.run(self.world.append(*ids, lane=lane, subscription=sub))
+        until_ms = hours and self.run(self.world.server.now_ms()) + hours * FAR_MS
+        if until_ms:
+            line.quiet = sorted(line.quiet + [(until_ms, self.seqs[id_], id_) for id_ in ids])
+        else:
+            line.pending += ids
+        over = self.overflow(lane)
+        created, overflowed, wake = self.run(
+            self.world.append(*ids, lane=lane, subscription=sub, until_ms=until_ms)
+        )
         assert (created, overflowed) == (count, len(over))
         assert not (wake and (line.holder or line.is_parked))
 
@@ -138,7 +169,14 @@ class SmallWorld(RuleBasedStateMachine):
     @rule(data=st.data())
     def append_again(self, data: st.DataObject) -> None:
         id_ = data.draw(st.sampled_from(sorted(self.states)))
-        assert self.run(self.world.append(id_, lane=self.home[id_]))[:2] == (0, 0)
+        over = self.overflow(self.home[id_])  # what was taken went back meanwhile
+        assert self.run(self.world.append(id_, lane=self.home[id_]))[:2] == (0, len(over))
+
+    def overflow(self, lane: str) -> list[str]:
+        line = self.lines[lane]
+        over = [line.oldest(self.seqs) for _ in range(len(line.pending) + len(line.quiet) - LONGEST)]
+        self.end(over, "dead")
+        return over
 
     @rule(lane=lanes, hand=hands_, is_new=st.booleans())
     def acquire(self, lane: str, hand: str, is_new: bool) -> None:
@@ -157,13 +195,14 @@ class SmallWorld(RuleBasedStateMachine):
         line.holder = ""
         if line.is_parked or self.integration_is_parked:
             assert answer == NotHeld("parked")
-        elif not line.waiting:
+        elif not line.waiting and not line.quiet_is_over:
             assert answer == NotHeld("empty")
         elif lying:
             assert isinstance(answer, NotHeld)
             assert answer.why == "snoozed"
         else:
             self.recover(lane)
+            line.let_out(self.seqs)
             assert isinstance(answer, Held)
             line.holder, line.is_snoozed, self.hands[lane, hand] = token, False, answer
 
@@ -188,6 +227,7 @@ class SmallWorld(RuleBasedStateMachine):
         if answer is None:
             return
         if not line.taken:
+            line.let_out(self.seqs)
             line.taken, line.pending = line.pending[:most], line.pending[most:]
         line.open, line.edits = bool(line.taken), False
         assert [one.doubt for one in answer] == [id_ in line.doubt for id_ in line.taken]
@@ -254,6 +294,26 @@ class SmallWorld(RuleBasedStateMachine):
             line.holder = ""
         if twice:
             self.step(lane, hand, self.world.lanes.settle(held, RECEIPT, lead))
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data(), leave=st.booleans())
+    def merge(self, data: st.DataObject, leave: bool) -> None:
+        lane, hand = data.draw(self.some_hand)
+        line, held = self.lines[lane], self.hands[lane, hand]
+        some = data.draw(st.lists(st.sampled_from(line.taken), unique=True)) if line.taken else []
+        left = self.step(
+            lane, hand, self.world.lanes.merge(held, [Already("it", tuple(some), CARD)], leave=leave)
+        )
+        if left is None:
+            return
+        done = [id_ for id_ in line.taken if id_ in some]
+        self.repeated += bool(line.doubt & set(done))
+        self.end(done, "merged")
+        line.taken = [id_ for id_ in line.taken if id_ not in some]
+        line.give_back()
+        assert (left.waiting, left.held) == (len(line.pending), bool(line.pending) and not leave)
+        if not left.held:
+            line.holder = ""
 
     @precondition(lambda self: self.hands)
     @rule(
@@ -324,6 +384,12 @@ class SmallWorld(RuleBasedStateMachine):
         self.lines[lane].holder = ""
 
     @rule(lane=lanes)
+    def quiet_hours_end(self, lane: str) -> None:
+        self.run(self.world.hours_end(lane))
+        line = self.lines[lane]
+        line.quiet = sorted((1, seq, id_) for _, seq, id_ in line.quiet)
+
+    @rule(lane=lanes)
     def snooze_ends(self, lane: str) -> None:
         self.run(self.redis.zadd("t:due", {lane: 0}, xx=True))
 
@@ -356,6 +422,7 @@ class SmallWorld(RuleBasedStateMachine):
         count = self.run(self.world.lanes.expire(lane, later, "old", running=running, most=most))
         if not line.holder:
             self.recover(lane)
+            line.let_out(self.seqs)
         gone, line.pending = line.pending[:most], line.pending[most:]
         assert count == len(gone)
         self.end(gone, "dead")
@@ -367,7 +434,10 @@ class SmallWorld(RuleBasedStateMachine):
         if not line.holder:
             self.recover(lane)
         subs = {id_: self.run(self.redis.hget(f"t:delivery:{id_}", "sub")).decode() for id_ in line.pending}
-        gone = [id_ for id_ in line.pending if subs[id_] == sub]
+        held = [id_ for _, _, id_ in line.quiet]
+        subs |= {id_: self.run(self.redis.hget(f"t:delivery:{id_}", "sub")).decode() for id_ in held}
+        gone = [id_ for id_ in line.pending + held if subs[id_] == sub]
+        line.quiet = [one for one in line.quiet if one[2] not in gone]
         line.pending = [id_ for id_ in line.pending if id_ not in gone]
         assert self.run(self.world.lanes.forget(lane, sub)) == len(gone)
         self.end(gone, "discarded")
@@ -409,6 +479,7 @@ class SmallWorld(RuleBasedStateMachine):
         for lane, line in self.lines.items():
             assert await self.world.listed(lane, "taken") == line.taken
             assert await self.world.listed(lane, "pending") == line.pending
+            assert await self.world.quiet(lane) == [id_ for _, _, id_ in line.quiet]
             assert bool(await self.redis.exists(f"t:lane:{lane}:lease")) == bool(line.holder)
         states = await self.world.server.each([("HGET", f"t:delivery:{id_}", "state") for id_ in self.states])
         assert texts(states) == list(self.states.values())

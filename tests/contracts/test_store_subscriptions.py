@@ -17,7 +17,9 @@ FULL = Subscription(
         (Kind.ALERT, Kind.WORKFLOW), ("vpc",), ("1",), ("prod-*",), ("shop",), ("failed",),
         Severity.ERROR, ("a=b",),
     ),
-    paused=True, mention="<!here>", mention_from=Severity.WARNING, style="plain", created_at_ms=2,
+    paused=True, mention="<!here>", mention_from=Severity.WARNING, style="plain",
+    quiet_hours="22:00-07:00", time_zone="UTC", quiet_below=Severity.ERROR,
+    only_changes=True, muted_from_ms=1, muted_until_ms=3, created_at_ms=2,
 )  # fmt: skip
 PLAIN = Subscription("s1", "ops", "#all", created_at_ms=3)
 
@@ -51,7 +53,8 @@ async def test_who_knows_the_version_need_not_ask_for_it(world: World):
     assert await world.subscriptions.all(2) == (FULL, PLAIN)
 
 
-async def test_those_that_mention_someone_are_at_hand(world: World):
+async def test_each_is_at_hand_by_its_id_and_the_lanes_that_want_no_repeats(world: World):
     await world.subscriptions.change(save=[PLAIN, FULL])
     await asyncio.gather(*(world.subscriptions.all() for _ in range(5)))
-    assert world.subscriptions.mentioning == {"s2": FULL}
+    assert world.subscriptions.by_id == {PLAIN.id: PLAIN, "s2": FULL}
+    assert world.subscriptions.lanes_of_changes == {"ops/#alerts"}

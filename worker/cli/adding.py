@@ -41,6 +41,13 @@ if TYPE_CHECKING:
 )
 @click.option("--style", type=click.Choice(STYLES), default="card", show_default=True, help="How it looks.")
 @template_option
+@click.option("--only-changes", is_flag=True, help="Nothing about what stands as it was last told.")
+@click.option(
+    "--quiet-hours", default="", metavar="HH:MM-HH:MM", help="Held then, told together when they end."
+)
+@click.option("--time-zone", default="", metavar="ZONE", help="Of the quiet hours, such as Europe/Stockholm.")
+@click.option("--quiet-below", type=click.Choice(LEVELS), default="critical", show_default=True,
+              help="What is this bad, or worse, is told at once.")  # fmt: skip
 @as_json
 def add(as_json: bool, integration: str | None, template_file: IO[bytes] | None, **written: object) -> None:
     """Send events to a channel or a person.
@@ -78,7 +85,7 @@ async def _added(made: "Services", rule: Rule, integration_name: str | None) -> 
     integration = await chosen_integration(made, integration_name)
     rule = with_integration(rule, integration)
     existing = await every_rule(made)
-    found = next((one for one in existing if not one.differences(rule)), None)
+    found = next((one for one in existing if not one.differences(rule.beside(one))), None)
     said = [
         f"{one.id} sends the same events there too. Remove one of the two, unless both are wanted."
         for one in existing

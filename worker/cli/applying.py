@@ -1,5 +1,6 @@
 """`ik-slack subscriptions apply` and `export`: all subscriptions as one file."""
 
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING
 
 import click
@@ -7,7 +8,8 @@ import click
 from worker.cli.changing import change_subscriptions, discarded
 from worker.cli.choosing import chosen_integration, every_rule, with_integration
 from worker.cli.files import file_argument, text_of
-from worker.cli.planning import Plan, plan, read_rules
+from worker.cli.moments import moment_ms
+from worker.cli.planning import Plan, plan, read_rules, without_past
 from worker.cli.reaching import warnings
 from worker.cli.rules import subscription_of
 from worker.cli.running import as_json, print_json, run
@@ -42,8 +44,11 @@ def apply(file: IO[bytes], prune: bool, dry_run: bool, as_json: bool) -> None:
     wanted = read_rules(text_of(file))
 
     async def work(made: "Services") -> tuple[Plan, int, list[str]]:
+        now_ms = await made.server.now_ms()
         named = [
-            with_integration(rule, await chosen_integration(made, rule.integration or None))
+            with_integration(
+                without_past(rule, now_ms), await chosen_integration(made, rule.integration or None)
+            )
             for rule in wanted
         ]
         planned = plan(named, await every_rule(made))
@@ -106,7 +111,10 @@ async def _carry_out(made: "Services", planned: Plan, *, prune: bool) -> int:
     for place, rule in enumerate((*(new for _, new in planned.changed), *planned.added)):
         born_ms = stored[rule.id].created_at_ms if rule.id in stored else now_ms + place
         integration = await made.integrations.find(rule.integration)
-        saved.append(subscription_of(rule, rule.id, integration.id, born_ms))
+        new = subscription_of(rule, rule.id, integration.id, born_ms)
+        before = stored.get(rule.id, new)
+        kept = replace(new, muted_from_ms=before.muted_from_ms, muted_until_ms=before.muted_until_ms)
+        saved.append(kept.muted(moment_ms(rule.muted_until) if rule.muted_until else 0, now_ms))
     gone = [stored[rule.id] for rule in planned.left if rule.id in stored] if prune else []
     return await change_subscriptions(made, save=saved, gone=gone)
 

@@ -40,8 +40,9 @@ async def every_integration(made: "Services") -> list[Integration]:
 async def every_rule(made: "Services") -> list[Rule]:
     """All subscriptions as people write them, oldest first."""
     names = {one.id: one.name for one in await made.integrations.all()}
+    now_ms = await made.server.now_ms()
     return [
-        rule_of(one, names.get(one.integration_id, one.integration_id))
+        rule_of(one, names.get(one.integration_id, one.integration_id), now_ms)
         for one in await made.subscriptions.all()
     ]
 

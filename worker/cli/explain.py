@@ -133,7 +133,8 @@ def _outcome(way: Way) -> str:
     repeated = ", perhaps twice: an answer of Slack was lost" if delivery.repeated else ""
     match delivery.state:
         case State.MERGED:
-            return f"told by the message of {delivery.merged_into}{repeated}"
+            told = delivery.detail or "told by the message of"
+            return f"{told} {delivery.merged_into}{repeated}"
         case State.DELIVERED:
             return f"delivered{repeated}"
         case State.DEAD:

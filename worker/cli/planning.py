@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from worker.cli.moments import moment_ms
 from worker.cli.rules import Rule, read_rule
 from worker.domain.errors import Problem
 
@@ -46,7 +47,7 @@ def plan(wanted: Sequence[Rule], stored: Sequence[Rule]) -> Plan:
     left = {rule.id: rule for rule in stored}
     found = [left.pop(rule.id, None) for rule in wanted]
     alike: tuple[Callable[[Rule, Rule], bool], ...] = (
-        lambda one, other: not one.differences(other),
+        lambda one, other: not one.differences(other.beside(one)),
         lambda one, other: one.told == other.told,
     )
     for is_alike in alike:
@@ -54,10 +55,17 @@ def plan(wanted: Sequence[Rule], stored: Sequence[Rule]) -> Plan:
             match = next((one for one in left.values() if is_alike(one, rule)), None)
             if found[place] is None and match:
                 found[place] = left.pop(match.id)
-    pairs = list(zip(found, wanted, strict=True))
+    pairs = [(old, new.beside(old) if old else new) for old, new in zip(found, wanted, strict=True)]
     added = tuple(_with_id(new, new.id or f"sub-{secrets.token_hex(4)}") for old, new in pairs if old is None)
     changed = tuple((old, _with_id(new, old.id)) for old, new in pairs if old and old.differences(new))
     return Plan(added, changed, tuple(left.values()), len(pairs) - len(added) - len(changed))
+
+
+def without_past(rule: Rule, now_ms: int) -> Rule:
+    """A mute that is over by now says nothing."""
+    if not rule.muted_until or moment_ms(rule.muted_until) > now_ms:
+        return rule
+    return Rule(**rule.model_dump(exclude={"muted_until"}, exclude_unset=True))
 
 
 def _parsed(text: str) -> object:

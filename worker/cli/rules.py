@@ -2,14 +2,18 @@
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
+from worker.cli.moments import moment_ms, written_moment
+from worker.cli.running import when
 from worker.cli.templating import checked_template
 from worker.domain.delivery import canonical_destination
 from worker.domain.event import Kind, Severity
+from worker.domain.quiet import FORM, known_zone, times
 from worker.domain.subscription import Filters, Subscription
 
 FORMS = "#channel, a conversation id (C…), someone@example.com or a user id (U…)"
@@ -70,6 +74,28 @@ def _template(value: object, info: ValidationInfo) -> str:
     return checked_template(value, info.data.get("kind", ()))
 
 
+def _moment(value: object) -> str:
+    """A moment in UTC; YAML makes one that stands without quotes a time itself."""
+    written = value.isoformat() if isinstance(value, date) else value
+    return "" if written in (None, "") else written_moment(moment_ms(_text(written)))
+
+
+def _hours(value: object) -> str:
+    return "" if value == "" else "{:%H:%M}-{:%H:%M}".format(*times(_text(value)))
+
+
+def _zone(value: object, info: ValidationInfo) -> str:
+    """Quiet hours and their zone come together."""
+    hours = info.data.get("quiet_hours")
+    if value == "":
+        if hours:
+            raise ValueError("is missing: in which one are these quiet hours, such as Europe/Stockholm?")
+        return ""
+    if hours == "":
+        raise ValueError(f"is for quiet hours alone: say these too, such as {FORM}")
+    return known_zone(_text(value)).key
+
+
 Text = Annotated[str, BeforeValidator(_text)]
 Level = Literal["info", "warning", "error", "critical"]
 Sort = Literal["workflow", "resource", "alert", "other"]
@@ -98,6 +124,11 @@ class Rule(BaseModel):
     mention_from: Level = "critical"
     style: Style = "card"
     template: Annotated[str, BeforeValidator(_template)] = ""
+    only_changes: bool = False
+    muted_until: Annotated[str, BeforeValidator(_moment)] = ""
+    quiet_hours: Annotated[str, BeforeValidator(_hours)] = ""
+    time_zone: Annotated[str, BeforeValidator(_zone)] = Field("", validate_default=True)
+    quiet_below: Level = "critical"
 
     @property
     def told(self) -> tuple[object, ...]:
@@ -110,6 +141,17 @@ class Rule(BaseModel):
             (name, getattr(self, name), getattr(other, name)) for name in Rule.model_fields if name != "id"
         )
         return {name: (ours, theirs) for name, ours, theirs in both if ours != theirs}
+
+    def beside(self, stored: "Rule") -> "Rule":
+        """What becomes of a stored rule by this one: what is muted stays so, unless this one speaks of it."""
+        spoken_of = "muted_until" in self.model_fields_set
+        return self if spoken_of else self.model_copy(update={"muted_until": stored.muted_until})
+
+    @property
+    def state(self) -> str:
+        """Whether it tells anything, in words."""
+        muted = f"muted until {when(moment_ms(self.muted_until))}" if self.muted_until else ""
+        return "paused" if self.paused else muted or "active"
 
     @property
     def filters(self) -> str:
@@ -128,7 +170,12 @@ class Rule(BaseModel):
         """How they are told, in words; nothing when as usual."""
         mention = f"mentions {self.mention} from {self.mention_from}" if self.mention else ""
         template = "a template of its own" if self.template else ""
-        return ", ".join(filter(None, (mention, "plain" if self.style == "plain" else "", template)))
+        plain = "plain" if self.style == "plain" else ""
+        changes = "only changes" if self.only_changes else ""
+        quiet = (
+            f"quiet {self.quiet_hours} {self.time_zone} below {self.quiet_below}" if self.quiet_hours else ""
+        )
+        return ", ".join(filter(None, (mention, plain, template, changes, quiet)))
 
 
 LEVELS, SORTS, STYLES = get_args(Level), get_args(Sort), get_args(Style)
@@ -142,7 +189,7 @@ def read_rule(written: Mapping[str, object]) -> Rule:
         raise ValueError("; ".join(_in_words(fault) for fault in error.errors(include_url=False))) from None
 
 
-def rule_of(subscription: Subscription, integration: str) -> Rule:
+def rule_of(subscription: Subscription, integration: str, now_ms: int) -> Rule:
     """A subscription as people write it; what is stored is not judged anew."""
     filters = subscription.filters
     lowest = filters.min_severity
@@ -158,6 +205,13 @@ def rule_of(subscription: Subscription, integration: str) -> Rule:
         "mention_from": subscription.mention_from.name.lower(),
         "style": subscription.style,
         "template": subscription.template,
+        "only_changes": subscription.only_changes,
+        "muted_until": written_moment(subscription.muted_until_ms)
+        if subscription.muted_until_ms > now_ms
+        else "",
+        "quiet_hours": subscription.quiet_hours,
+        "time_zone": subscription.time_zone,
+        "quiet_below": subscription.quiet_below.name.lower(),
     }
     return Rule.model_construct(**kept)
 
@@ -177,6 +231,10 @@ def subscription_of(rule: Rule, id_: str, integration_id: str, created_at_ms: in
         mention_from=Severity.ranked(rule.mention_from),
         style=rule.style,
         template=rule.template,
+        only_changes=rule.only_changes,
+        quiet_hours=rule.quiet_hours,
+        time_zone=rule.time_zone,
+        quiet_below=Severity.ranked(rule.quiet_below),
         created_at_ms=created_at_ms,
     )
 

@@ -12,6 +12,7 @@ from worker.domain.delivery import Attempt, Delivery, State, delivery_id, event_
 from worker.domain.errors import Problem
 from worker.domain.event import Event
 from worker.domain.integration import Integration
+from worker.domain.quiet import in_words
 from worker.domain.subscription import Subscription
 from worker.pipeline.reading import event_id_of
 from worker.store.events import Record
@@ -173,6 +174,11 @@ async def _waits(made: "Services", delivery: Delivery) -> str:
     )
     if not workers:
         return "no worker is running: start one with `ik-slack up`"
+    if until_ms := await made.deliveries.held_until_ms(delivery):
+        zones = (
+            one.time_zone for one in await made.subscriptions.all() if one.id == delivery.subscription_id
+        )
+        return in_words(until_ms, next(zones, ""))
     if note["snoozed"]:
         return note["snoozed"]
     ahead = before.index(delivery.id) if delivery.id in before else 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli import adding, applying, trying
+from worker.cli import adding, applying, muting, trying
 from worker.cli.changing import change_subscriptions, discarded
 from worker.cli.choosing import every_rule
 from worker.cli.rules import Rule
@@ -30,6 +30,8 @@ def command() -> None:
 
 command.add_command(adding.add)
 command.add_command(trying.test)
+command.add_command(muting.mute)
+command.add_command(muting.unmute)
 command.add_command(applying.apply)
 command.add_command(applying.export)
 one_id = click.argument("subscription_id", metavar="ID")
@@ -51,7 +53,7 @@ def list_(as_json: bool) -> None:
             one.integration,
             one.filters,
             one.options,
-            "paused" if one.paused else "active",
+            one.state,
         )
         for one in found
     ]
@@ -89,7 +91,7 @@ def show(subscription_id: str, as_json: bool) -> None:
             ("Integration", rule.integration),
             ("Events", rule.filters),
             ("Options", rule.options),
-            ("State", "paused" if rule.paused else "active"),
+            ("State", rule.state),
             ("Lane", lane),
             ("Posts to", f"{note['name']} ({note['address']})" if note["address"] else ""),
             ("Waiting there", waiting),

@@ -19,8 +19,8 @@ class Card:
     """Where it is, and which state it shows.
 
     `address` is where it was posted to, `channel` the conversation Slack named for that; `lead` the delivery
-    that posted it. `shown` is the state it shows, `replied` the newest one its post or thread told,
-    and `said` what sort of state that was.
+    that posted it. `shown` is the state it shows, which `state` and `steps` describe, `replied` the newest
+    one its post or thread told, and `said` what sort of state that was.
     """
 
     address: str
@@ -33,6 +33,8 @@ class Card:
     replied: Order
     over: bool
     said: str
+    state: str = ""
+    steps: str = ""
 
     @property
     def at(self) -> Receipt:
@@ -53,13 +55,19 @@ class Card:
         """Whether it shows an older state than this."""
         return event.order > self.shown
 
+    def repeats(self, event: Event, *, with_steps: bool) -> bool:
+        """Whether nothing changed since: a card that is edited shows how far its steps are too."""
+        return self.state == state_of(event) and (not with_steps or self.steps == steps_of(event))
+
     def owes_reply(self, event: Event) -> bool:
         """Whether its thread is still to tell this: an edit alone makes nobody look."""
         return event.order > self.replied and self._is_news(event)
 
     def showing(self, event: Event) -> "Card":
         """After it was edited to this state."""
-        return replace(self, shown=event.order, over=is_over(event))
+        return replace(
+            self, shown=event.order, over=is_over(event), state=state_of(event), steps=steps_of(event)
+        )
 
     def told(self, event: Event) -> "Card":
         """After its thread told this state."""
@@ -82,8 +90,18 @@ def new_card(event: Event, address: str, receipt: Receipt, lead: str) -> Card:
     """What the message just posted became."""
     return Card(
         address, receipt.channel, receipt.ts, lead, operation(event), event.started_at_s,
-        event.order, event.order, is_over(event), _sort(event),
+        event.order, event.order, is_over(event), _sort(event), state_of(event), steps_of(event),
     )  # fmt: skip
+
+
+def state_of(event: Event) -> str:
+    """What must differ for a state to be a change: what is done to the thing, how that stands, how bad."""
+    return f"{event.action}|{event.state}|{event.status}|{event.severity.name}"
+
+
+def steps_of(event: Event) -> str:
+    """How far its steps are."""
+    return "|".join(step.status for step in event.steps)
 
 
 def _sort(event: Event) -> str:

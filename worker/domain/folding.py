@@ -13,7 +13,8 @@ class Told:
     """A delivery with its event, and whom its subscription mentions for it.
 
     `owed`: a digest has told it, and its card is still to come. `templated` is its subscription, when that
-    has a template.
+    has a template. `only_changes`: its subscription wants to hear of a state only when it differs from the
+    last one told.
     """
 
     delivery_id: str
@@ -22,11 +23,17 @@ class Told:
     wants_card: bool = False
     owed: bool = False
     templated: Subscription | None = None
+    only_changes: bool = False
 
     @property
     def gets_card(self) -> bool:
         """Whether its subscription wants a card, and more may come about the same thing."""
         return self.wants_card and has_card(self.event)
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether what was told of the same thing before is to be looked at."""
+        return has_card(self.event) and (self.wants_card or self.only_changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,22 @@ class Call(StrEnum):
     POST = "post"
     EDIT = "edit"
     REPLY = "reply"
-    NONE = "none"  # a newer state is on the card already
+    NONE = "none"  # the same state was told already, or a newer one
+
+
+@dataclass(frozen=True, slots=True)
+class Already:
+    """Deliveries that need no call, and what told their state, or a newer one, before.
+
+    `is_repeat`: nothing changed since; `told` is then as new as they are. `is_card`: it is a card, else only
+    a record of what a message told.
+    """
+
+    about: str
+    ids: tuple[str, ...]
+    told: Card
+    is_card: bool = True
+    is_repeat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +88,7 @@ class Choice:
     """One call, what it tells and of which deliveries.
 
     `about` names the card it makes or changes, `card` is that as it is now. `owed` are deliveries that stay
-    for a card of their own.
+    for a card of their own. `already` is all there is to a choice without a call.
     """
 
     call: Call
@@ -75,12 +97,11 @@ class Choice:
     about: str = ""
     card: Card | None = None
     owed: tuple[str, ...] = ()
+    already: tuple[Already, ...] = ()
 
     @property
     def lead(self) -> str:
         """The delivery all others it tells are merged into: the most urgent one that is finished by it."""
-        if self.call is Call.NONE and self.card:
-            return self.card.lead
         return next(line.delivery_id for line in self.folding.lines if line.delivery_id not in self.owed)
 
     @property

@@ -2,11 +2,13 @@
 
 import fnmatch
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from worker.domain.delivery import lane_name
 from worker.domain.event import Event, Kind, Severity
 from worker.domain.looks import urgency
+from worker.domain.quiet import quiet_hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,12 @@ class Subscription:
     mention_from: Severity = Severity.CRITICAL
     style: str = "card"
     template: str = ""
+    only_changes: bool = False
+    muted_from_ms: int = 0
+    muted_until_ms: int = 0
+    quiet_hours: str = ""
+    time_zone: str = ""
+    quiet_below: Severity = Severity.CRITICAL
     created_at_ms: int = 0
 
     @property
@@ -75,7 +83,33 @@ class Subscription:
 
     def why_not(self, event: Event) -> str:
         """Why an event makes no delivery for this subscription; empty when it does."""
-        return "the subscription is paused" if self.paused else self.filters.why_not(event)
+        paused = "the subscription is paused" if self.paused else ""
+        return paused or self.filters.why_not(event) or self.why_muted(event)
+
+    def why_muted(self, event: Event) -> str:
+        """Whether it came while this was muted, in words; by the stream's clock, so that it never changes."""
+        if not self.muted_from_ms <= event.accepted_at_ms < self.muted_until_ms:
+            return ""
+        return f"muted until {datetime.fromtimestamp(self.muted_until_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+
+    def muted(self, until_ms: int, now_ms: int) -> "Subscription":
+        """From now until then; what came during an earlier mute that ends hereby keeps its reason."""
+        if until_ms > now_ms:
+            return (
+                self
+                if until_ms == self.muted_until_ms
+                else replace(self, muted_from_ms=now_ms, muted_until_ms=until_ms)
+            )
+        return replace(self, muted_until_ms=min(self.muted_until_ms, now_ms))
+
+    def held_until_ms(self, event: Event, now_ms: int) -> int:
+        """When an event that comes now is told, in Unix ms; 0 for at once, as where nobody knows its zone."""
+        if not self.quiet_hours or event.severity >= self.quiet_below:
+            return 0
+        try:
+            return quiet_hours(self.quiet_hours, self.time_zone).until_ms(now_ms)
+        except ValueError:
+            return 0
 
     def mention_of(self, event: Event) -> str:
         """Whom it mentions for an event: from the severity it names, and not for what is over."""

@@ -34,7 +34,10 @@ class Ended:
 
 @dataclass(slots=True)
 class Round:
-    """One round of a lane: what was taken, to where, whether Slack was called."""
+    """One round of a lane: what was taken, to where, whether Slack was called.
+
+    `keeps_record`: someone of this lane wants to hear of changes only.
+    """
 
     held: Held
     integration: Integration | None = None
@@ -43,6 +46,7 @@ class Round:
     taken: tuple[Taken, ...] = ()
     called: bool = False
     choice: Choice | None = None
+    keeps_record: bool = False
     pace_s: float = 0.0
     post_s: float = 0.0
 

@@ -1,9 +1,10 @@
 """Fold: pending deliveries become what each call tells, and which delivery merges into which."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from worker.domain.card import Card, Order, has_card
-from worker.domain.folding import Call, Choice, Folding, Line, Told
+from worker.domain.folding import Already, Call, Choice, Folding, Line, Told
 from worker.domain.looks import is_over, urgency
 from worker.pipeline.digest import LINES_MOST
 
@@ -38,20 +39,30 @@ def _worst_first(lines: Iterable[Line], mentions: Iterable[str]) -> Folding:
 
 
 def choose(
-    told: Sequence[Told], cards: Mapping[str, Card], address: str, *, after_digest: bool = False
+    told: Sequence[Told],
+    cards: Mapping[str, Card],
+    address: str,
+    *,
+    records: Mapping[str, Card] = MappingProxyType({}),
+    after_digest: bool = False,
 ) -> list[Choice]:
     """What may be told next, the best first.
 
-    `cards` are those these things have, by what they are about. All that is new goes into one message, and
-    that first, but not twice in a row while a card waits to be made or changed.
+    `cards` are those these things have, by what they are about; `records` say the same of what was told
+    without a card. All that is new goes into one message, and that first, but not twice in a row while a card
+    waits to be made or changed.
     """
     groups: dict[str, list[Told]] = {}
     for one in told:
         groups.setdefault(one.event.about, []).append(one)
-    choices = {about: _alone(group, cards.get(about), address) for about, group in groups.items()}
-    shown = [one for one in choices.values() if one.call is Call.NONE]
-    if shown:
-        return shown
+    choices = {
+        about: _unchanged(group, cards.get(about), records.get(about), address)
+        or _alone(group, cards.get(about), address)
+        for about, group in groups.items()
+    }
+    already = [one for one in choices.values() if one.call is Call.NONE]
+    if already:
+        return [_no_call(already)]
     owed = {about for about, group in groups.items() if any(one.owed for one in group)}
     fresh = {about: one for about, one in choices.items() if one.card is None and about not in owed}
     others = [one for about, one in choices.items() if about not in fresh]
@@ -75,7 +86,44 @@ def _alone(group: Sequence[Told], card: Card | None, address: str) -> Choice:
     if card is None or not card.is_of(newest, address):
         return Choice(Call.POST, folding, ids, newest.about)
     call = Call.EDIT if card.lacks(newest) else Call.REPLY if card.owes_reply(newest) else Call.NONE
-    return Choice(call, folding, ids, newest.about, card)
+    is_repeat = card.repeats(newest, with_steps=False)
+    already = (Already(newest.about, ids, card, is_repeat=is_repeat),) if call is Call.NONE else ()
+    return Choice(call, folding, ids, newest.about, card, already=already)
+
+
+def _unchanged(group: Sequence[Told], card: Card | None, record: Card | None, address: str) -> Choice | None:
+    """No call, where only changes are wanted and this is none; None when it is to be told."""
+    if not (card or record) or any(one.owed or not one.only_changes for one in group):
+        return None
+    folding = fold(group)
+    newest = folding.lines[0].event
+    on_card = any(one.wants_card for one in group)
+    card, record = (one if one and one.is_of(newest, address) else None for one in (card, record))
+    if card and on_card and card.owes_reply(newest):
+        return None
+    last = card if card and on_card else max(filter(None, (card, record)), key=_shown, default=None)
+    if last is None or (last.lacks(newest) and not last.repeats(newest, with_steps=on_card and last is card)):
+        return None
+    ids = tuple(one.delivery_id for one in group)
+    already = Already(
+        newest.about,
+        ids,
+        last.showing(newest).told(newest) if last.lacks(newest) else last,
+        is_card=last is card,
+        is_repeat=last.repeats(newest, with_steps=False),
+    )
+    return Choice(Call.NONE, folding, ids, already=(already,))
+
+
+def _shown(told: Card) -> Order:
+    return told.shown
+
+
+def _no_call(some: Sequence[Choice]) -> Choice:
+    """All that was told already, settled in one step."""
+    folding = _worst_first((line for one in some for line in one.folding.lines), ())
+    ids = tuple(id_ for one in some for id_ in one.ids)
+    return Choice(Call.NONE, folding, ids, already=tuple(each for one in some for each in one.already))
 
 
 def _together(some: Sequence[Choice], carded: Container[str], waiting: list[int] | None) -> Choice:

@@ -103,6 +103,7 @@ class Ingest:
         statuses, known = await asyncio.gather(self.events.remember(events), self.subscriptions.all())
         if known is not self._known:
             self._known, self._index = known, index(known)
+        now_ms = await self.upkeep.now_ms() if self._index.has_quiet_hours else 0
         accepted: list[Accepted] = []
         by_lane: dict[str, list[Entry]] = {}
         for (event, _), status in zip(events, statuses, strict=True):
@@ -112,8 +113,8 @@ class Ingest:
                 continue
             routes = route(event, self._index)
             for subscription in routes:
-                by_lane.setdefault(subscription.lane, []).append(_entry(event, ref, subscription))
-            why = "" if routes else why_suppressed(self._index)
+                by_lane.setdefault(subscription.lane, []).append(_entry(event, ref, subscription, now_ms))
+            why = "" if routes else why_suppressed(event, self._index)
             accepted.append(Accepted(ref, event.entry_id, event.kind, is_repeat=False, suppressed=why))
         awake = await asyncio.gather(*(self._append(lane, some) for lane, some in by_lane.items()))
         await self.events.accept(self.stream.stream, self.stream.group, accepted)
@@ -150,6 +151,7 @@ def _body(entry: StreamEntry) -> bytes:
     return body
 
 
-def _entry(event: Event, ref: str, subscription: Subscription) -> Entry:
+def _entry(event: Event, ref: str, subscription: Subscription, now_ms: int) -> Entry:
     id_ = delivery_id(event.source, event.id, subscription.id)
-    return Entry(id_, ref, subscription.id, event.accepted_at_ms)
+    until_ms = subscription.held_until_ms(event, now_ms)
+    return Entry(id_, ref, subscription.id, event.accepted_at_ms, until_ms)

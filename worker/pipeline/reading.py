@@ -1,6 +1,6 @@
 """Reading: what was taken becomes events again, from their bodies as they came."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from worker import sources
 from worker.domain.event import Entity, Event, Kind, Severity
@@ -16,12 +16,10 @@ AT_ONCE = 200  # between so many events the other lanes of the process have thei
 async def read_told(
     events: Events,
     taken: Sequence[Taken],
-    mentioning: Mapping[str, Subscription],
-    plain: Container[str],
-    templated: Mapping[str, Subscription],
+    subscriptions: Mapping[str, Subscription],
     sleep: Sleep,
 ) -> list[Told]:
-    """Each delivery with its event; `plain` subscriptions want no cards, `templated` ones have a template.
+    """Each delivery with its event, as its subscription wants it told.
 
     One whose body is no longer kept is still told, as what it is.
     """
@@ -32,10 +30,7 @@ async def read_told(
         read = dict(zip(missing, await events.bodies(missing), strict=True)) if missing else {}
         for one in some:
             event = _event(one, one.kept or read.get(one.event_ref))
-            mention = _mention(event, mentioning.get(one.subscription_id))
-            wants_card = one.subscription_id not in plain
-            by = templated.get(one.subscription_id)
-            told.append(Told(one.delivery_id, event, mention, wants_card, one.owed, by))
+            told.append(_as_wanted(one, event, subscriptions.get(one.subscription_id)))
         if len(taken) > AT_ONCE:
             await sleep(0)
     return told
@@ -79,6 +74,16 @@ def _unknown(one: Taken, why: str) -> Event:
     )
 
 
-def _mention(event: Event, subscription: Subscription | None) -> str:
-    """Only a subscription mentions people."""
-    return subscription.mention_of(event) if subscription else ""
+def _as_wanted(one: Taken, event: Event, subscription: Subscription | None) -> Told:
+    """As usual where the subscription is gone, or never was one: that of a warning of ours."""
+    if subscription is None:
+        return Told(one.delivery_id, event, wants_card=True, owed=one.owed)
+    return Told(
+        one.delivery_id,
+        event,
+        mention=subscription.mention and subscription.mention_of(event),
+        wants_card=subscription.style != "plain",
+        owed=one.owed,
+        templated=subscription if subscription.template else None,
+        only_changes=subscription.only_changes,
+    )

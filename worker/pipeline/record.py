@@ -8,7 +8,7 @@ from functools import partial
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_fixed
 
-from worker.domain.card import Card, new_card
+from worker.domain.card import Card, has_card, new_card
 from worker.domain.delivery import Outcome, Receipt
 from worker.domain.errors import (
     Blocked,
@@ -56,16 +56,20 @@ class Recorder:
 
     async def told(self, one: Round, choice: Choice, receipt: Receipt, *, leave: bool) -> Ended:
         """Everything taken is told; a receipt is not given up because Redis is away for a moment."""
-        if choice.call is not Call.NONE:
-            say_attempt(one, logging.INFO, Outcome.DELIVERED, ts=receipt.ts)
+        if choice.call is Call.NONE:
+            merging = partial(self.lanes.merge, one.held, choice.already, leave=leave)
+            return Ended(await self._recorded(merging), told=len(one.taken))
+        say_attempt(one, logging.INFO, Outcome.DELIVERED, ts=receipt.ts)
         card = _card_after(choice, one.channel, receipt)
         if choice.call is Call.EDIT and card and card.owes_reply(choice.event):
             recording = partial(self.lanes.change_card, one.held, choice.about, card, Outcome.DELIVERED)
             return Ended(await self._recorded(recording))
         named = (choice.about, card) if card else None
+        records = _records(choice, one.channel, receipt) if one.keeps_record else {}
         recording = partial(
-            self.lanes.settle, one.held, receipt, choice.lead, leave=leave, card=named, owed=choice.owed
-        )
+            self.lanes.settle, one.held, receipt, choice.lead,
+            leave=leave, card=named, owed=choice.owed, records=records,
+        )  # fmt: skip
         return Ended(await self._recorded(recording), told=len(one.taken) - len(choice.owed))
 
     async def _recorded(self, recording: Callable[[], Awaitable[Left]]) -> Left:
@@ -192,9 +196,16 @@ def _card_after(choice: Choice, address: str, receipt: Receipt) -> Card | None:
             return card.showing(choice.event)
         case Call.REPLY, Card() as card:
             return card.told(choice.event)
-        case Call.POST, _:
+        case _:
             return new_card(choice.event, address, receipt, choice.lead)
-    return None
+
+
+def _records(choice: Choice, address: str, receipt: Receipt) -> dict[str, Card]:
+    """What a message without a card told, for those who want to hear of changes only."""
+    if choice.about:
+        return {}
+    told = (line.event for line in choice.folding.lines if has_card(line.event))
+    return {event.about: new_card(event, address, receipt, choice.lead) for event in told}
 
 
 def snooze_s(failures: int, jitter: float) -> float:

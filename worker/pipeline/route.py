@@ -13,6 +13,7 @@ class Index:
 
     by_kind: Mapping[Kind, tuple[Subscription, ...]]
     empty: bool
+    has_quiet_hours: bool = False
 
 
 def index(subscriptions: Iterable[Subscription]) -> Index:
@@ -22,7 +23,7 @@ def index(subscriptions: Iterable[Subscription]) -> Index:
         kind: tuple(one for one in live if not one.filters.kinds or kind in one.filters.kinds)
         for kind in Kind
     }
-    return Index(by_kind, empty=not live)
+    return Index(by_kind, empty=not live, has_quiet_hours=any(one.quiet_hours for one in live))
 
 
 def route(event: Event, subscriptions: Index) -> tuple[Subscription, ...]:
@@ -30,6 +31,10 @@ def route(event: Event, subscriptions: Index) -> tuple[Subscription, ...]:
     return tuple(one for one in subscriptions.by_kind[event.kind] if not one.why_not(event))
 
 
-def why_suppressed(subscriptions: Index) -> str:
+def why_suppressed(event: Event, subscriptions: Index) -> str:
     """Why an event without a delivery has none."""
-    return "there is no active subscription" if subscriptions.empty else "no subscription matches"
+    if subscriptions.empty:
+        return "there is no active subscription"
+    matching = (one for one in subscriptions.by_kind[event.kind] if not one.filters.why_not(event))
+    muted = next(matching, None)
+    return f"every subscription it is for is {muted.why_muted(event)}" if muted else "no subscription matches"

@@ -26,7 +26,7 @@ from worker.pipeline.template import Writer
 from worker.store.events import Events
 from worker.store.held import Closed, Held
 from worker.store.integrations import Connection, Integrations
-from worker.store.lanes import MOST_TAKEN, Lanes
+from worker.store.lanes import MOST_TAKEN, RECORD, Lanes
 from worker.store.pace import Pace
 from worker.store.server import Unavailable
 from worker.store.subscriptions import Subscriptions
@@ -130,13 +130,12 @@ class Teller:
     async def _chosen(self, one: Round, address: Address) -> Choice:
         """What the next call tells; the rest goes back."""
         tools, lanes = self.tools, self.tools.lanes
-        known = tools.subscriptions
-        told = await read_told(
-            tools.events, one.taken, known.mentioning, known.plain, known.templated, tools.sleep
-        )
-        abouts = sorted({each.event.about for each in told if each.gets_card})
+        told = await read_told(tools.events, one.taken, tools.subscriptions.by_id, tools.sleep)
+        abouts = sorted({each.event.about for each in told if each.is_compared})
         cards = await lanes.cards(self.held.lane, abouts)
-        choices = choose(told, cards, address.id, after_digest=self.after_digest)
+        one.keeps_record = self.held.lane in tools.subscriptions.lanes_of_changes
+        records = await lanes.cards(self.held.lane, abouts, RECORD) if one.keeps_record else {}
+        choices = choose(told, cards, address.id, records=records, after_digest=self.after_digest)
         one.choice = choice = await self._allowed(one, choices)
         method = METHODS[choice.call]
         if len(choice.ids) < len(one.taken) or method != POSTING:
@@ -162,7 +161,7 @@ class Teller:
         raise NotYet(min(wait_s, EDIT_WAIT_MOST_S), "waits to edit a card")
 
     async def _told(self, token: Secret, one: Round, choice: Choice) -> Receipt:
-        """Slack's proof that it is told; of what a card shows already, that card."""
+        """Slack's proof that it is told; none where no call is made."""
         gateway = self.tools.gateway
         at = choice.card.at if choice.card else Receipt("", "")
         may_repeat = any(each.doubt for each in one.taken)

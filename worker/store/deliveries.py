@@ -52,12 +52,20 @@ class Deliveries:
             after = last and f"({last}"
 
     async def waiting(self, lane: str, *, most: int) -> list[str]:
-        """The ids that wait in a lane, oldest first."""
+        """The ids that wait in a lane, oldest first; last those held in quiet hours."""
         key = self._keys.lane(lane)
-        taken, pending = await self._server.together(
-            ("LRANGE", f"{key}:taken", 0, most - 1), ("LRANGE", f"{key}:pending", 0, most - 1)
+        taken, pending, quiet = await self._server.together(
+            ("LRANGE", f"{key}:taken", 0, most - 1),
+            ("LRANGE", f"{key}:pending", 0, most - 1),
+            ("ZRANGE", f"{key}:quiet", 0, most - 1),
         )
-        return texts([*taken, *pending])[:most]
+        held = (member.partition(":")[2] for member in texts(quiet))
+        return [*texts([*taken, *pending]), *held][:most]
+
+    async def held_until_ms(self, delivery: Delivery) -> int:
+        """Until when it is held in quiet hours; 0 when it is not."""
+        key, member = self._keys.lane(delivery.lane, "quiet"), f"{delivery.seq:012}:{delivery.id}"
+        return int(float(await self._server.command("ZSCORE", key, member) or 0))
 
     async def attempts(self, delivery: Delivery) -> list[Attempt]:
         """Every call to Slack that told it, or tried to, oldest first."""

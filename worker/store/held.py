@@ -8,12 +8,13 @@ from worker.store.bodies import KeptBody
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A delivery about to be created."""
+    """A delivery about to be created; `held_until_ms` when its subscription has quiet hours now."""
 
     delivery_id: str
     event_ref: str
     subscription_id: str
     accepted_at_ms: int
+    held_until_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

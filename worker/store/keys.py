@@ -3,11 +3,13 @@
 key                       type    holds                                              lives
 P:lane:L                  hash    integration, destination, address, seq, waits      with the lane
 P:lane:L:pending          list    delivery ids in order                              with the lane
+P:lane:L:quiet            zset    `<seq>:<id>` held in quiet hours, by when it is told  with the lane
 P:lane:L:taken            list    ids of the message being posted                    until Slack's answer
 P:lane:L:lease            string  the holder's token                                 LEASE_MS
 P:lane:L:wake             string  a wake-up call is on its way                       WAKE_MS
 P:lane:L:attempts         stream  every call to Slack, with the range it told        RETENTION_S
 P:lane:L:card:A           string  the card of A as JSON: where it is, what it shows  RETENTION_S
+P:lane:L:told:A           string  the same of A told without a card                  RETENTION_S
 P:lanes                   set     every lane                                         for good
 P:due                     zset    lanes with something to say, by when               until empty or parked
 P:parked                  zset    lanes that wait for a person, since when           until resumed
@@ -50,7 +52,7 @@ class Keys:
     prefix: str = "ik"
 
     def lane(self, lane: str, part: str = "") -> str:
-        """A lane's own hash, or one of its parts: pending, taken, lease, wake, attempts."""
+        """A lane's own hash, or one of its parts: pending, quiet, taken, lease, wake, attempts."""
         return f"{self.prefix}:lane:{lane}:{part}" if part else f"{self.prefix}:lane:{lane}"
 
     def delivery(self, delivery_id: str) -> str:
@@ -74,9 +76,9 @@ class Keys:
         """The lanes that wait for an integration."""
         return f"{self.prefix}:held:{integration_id}"
 
-    def card(self, lane: str, about: str) -> str:
-        """The card a thing has in a lane."""
-        return self.lane(lane, f"card:{digest(about)}")
+    def card(self, lane: str, about: str, part: str = "card") -> str:
+        """The card a thing has in a lane; or (`told`) the record of what was told of it without one."""
+        return self.lane(lane, f"{part}:{digest(about)}")
 
     def integration(self, integration_id: str) -> str:
         """What the keys of one integration begin with."""

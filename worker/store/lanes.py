@@ -1,11 +1,13 @@
 """Lanes: deliveries in order, one holder at a time, nothing leaves before Slack's answer is recorded."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from worker.domain.card import Card, pack_card, unpack_card
 from worker.domain.delivery import Address, Outcome, Receipt, lane_parts
 from worker.domain.errors import Fenced
+from worker.domain.folding import Already
 from worker.store.bodies import unpack
 from worker.store.held import Closed, Entry, Held, Left, NotHeld, Taken
 from worker.store.server import Server, Value, text, texts
@@ -13,8 +15,10 @@ from worker.store.server import Server, Value, text, texts
 LEASE_MS = 30_000
 WAKE_MS = 5_000
 MOST_TAKEN = 10_000
+REPEAT, NEWER = "its state was told already by", "a newer state was told already by"
 FEW = 50  # so many come with their bodies at once
 CARDS_AT_ONCE = 500
+CARD, RECORD = "card", "told"  # of a thing: its living message, or what a message without a card said of it
 HORIZON_MS = 3_700_000  # no lane lies down longer than Slack's longest Retry-After
 
 
@@ -33,6 +37,7 @@ class Lanes:
         flat: list[Value] = [integration_id, destination, self._longest, WAKE_MS]
         for entry in entries:
             flat += entry.delivery_id, entry.event_ref, entry.subscription_id, entry.accepted_at_ms
+            flat.append(entry.held_until_ms)
         created, overflowed, wake = await self._run("lane_append", lane, "", flat)
         return created, overflowed, bool(wake)
 
@@ -86,10 +91,12 @@ class Lanes:
         leave: bool = False,
         card: tuple[str, Card] | None = None,
         owed: Sequence[str] = (),
+        records: Mapping[str, Card] = MappingProxyType({}),
     ) -> Left:
         """Record the receipt for all that was taken, `lead` as delivered, the others as merged into it.
 
         `card`, by what it is about, is what the message became; `owed` stay pending for one of their own.
+        `records` of what it told without a card are kept, by what they are about.
         """
         about, packed = (card[0], pack_card(card[1])) if card else ("", "")
         arguments: Sequence[Value] = (
@@ -100,10 +107,25 @@ class Lanes:
             lead,
             int(leave),
             packed,
+            len(owed),
             *owed,
+            *self._flat(held.lane, RECORD, records),
         )
         more = (self._keys.card(held.lane, about),)
         answer = _unfenced(await self._run("lane_settle", held.lane, held.token, arguments, more))
+        return Left(answer[1], held=not answer[2], wake=bool(answer[3]))
+
+    async def merge(self, held: Held, already: Iterable[Already], *, leave: bool = False) -> Left:
+        """Record that what was taken needs no call, each merged into what told its state, or a newer one."""
+        ids: list[Value] = []
+        kept: list[Value] = []
+        for one in already:
+            for id_ in one.ids:
+                ids += id_, one.told.lead, one.told.channel, one.told.ts, REPEAT if one.is_repeat else NEWER
+            if one.is_repeat:
+                kept += self._flat(held.lane, CARD if one.is_card else RECORD, {one.about: one.told})
+        arguments = (LEASE_MS, WAKE_MS, int(leave), len(ids) // 5, *ids, *kept)
+        answer = _unfenced(await self._run("lane_merge", held.lane, held.token, arguments))
         return Left(answer[1], held=not answer[2], wake=bool(answer[3]))
 
     async def change_card(
@@ -115,12 +137,13 @@ class Lanes:
         answer = _unfenced(await self._run("lane_card", held.lane, held.token, arguments, more))
         return Left(answer[1], held=True)
 
-    async def cards(self, lane: str, abouts: Sequence[str]) -> dict[str, Card]:
-        """The cards these things have in a lane, by what they are about."""
+    async def cards(self, lane: str, abouts: Sequence[str], part: str = CARD) -> dict[str, Card]:
+        """The cards these things have in a lane, or the records, by what they are about."""
         found: dict[str, Card] = {}
         for start in range(0, len(abouts), CARDS_AT_ONCE):
             some = abouts[start : start + CARDS_AT_ONCE]
-            kept = await self._server.command("MGET", *(self._keys.card(lane, about) for about in some))
+            names = (self._keys.card(lane, about, part) for about in some)
+            kept = await self._server.command("MGET", *names)
             found |= {about: unpack_card(text(one)) for about, one in zip(some, kept, strict=True) if one}
         return found
 
@@ -192,6 +215,14 @@ class Lanes:
     async def forget(self, lane: str, subscription_id: str) -> int:
         """Discard what waits for a subscription that was removed: how many."""
         return int(await self._run("lane_forget", lane, "", (subscription_id,)))
+
+    def _flat(self, lane: str, part: str, cards: Mapping[str, Card]) -> list[Value]:
+        """Cards or records as scripts keep them: key, value …"""
+        return [
+            each
+            for about, card in cards.items()
+            for each in (self._keys.card(lane, about, part), pack_card(card))
+        ]
 
     async def _run(
         self, script: str, lane: str, token: str, arguments: Sequence[Value], more: Sequence[str] = ()

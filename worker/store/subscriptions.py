@@ -15,8 +15,8 @@ from worker.store.server import Server, fields
 class Subscriptions:
     """Find, save, remove; a change is seen by every process with its next batch.
 
-    As of the last `all()`: `mentioning` are those that mention people, by id, `plain` those without cards,
-    `templated` those with a template, by id.
+    As of the last `all()`: `by_id` are all of them, `lanes_of_changes` the lanes of those that want no
+    repeats.
     """
 
     def __init__(self, server: Server) -> None:
@@ -24,9 +24,8 @@ class Subscriptions:
         self._keys = server.keys
         self._version: int | None = None
         self._known: tuple[Subscription, ...] = ()
-        self.mentioning: dict[str, Subscription] = {}
-        self.plain: frozenset[str] = frozenset()
-        self.templated: dict[str, Subscription] = {}
+        self.by_id: dict[str, Subscription] = {}
+        self.lanes_of_changes: frozenset[str] = frozenset()
         self._reading = asyncio.Lock()
 
     async def all(self, version: int | None = None) -> tuple[Subscription, ...]:
@@ -41,9 +40,8 @@ class Subscriptions:
                 stored = fields(await self._server.command("HGETALL", self._keys.named("subscriptions")))
                 found = (from_plain(json.loads(kept)) for kept in stored.values())
                 self._known = tuple(sorted(found, key=lambda one: (one.created_at_ms, one.id)))
-                self.mentioning = {one.id: one for one in self._known if one.mention}
-                self.templated = {one.id: one for one in self._known if one.template}
-                self.plain = frozenset(one.id for one in self._known if one.style == "plain")
+                self.by_id = {one.id: one for one in self._known}
+                self.lanes_of_changes = frozenset(one.lane for one in self._known if one.only_changes)
                 self._version = version
             return self._known
 
@@ -72,6 +70,7 @@ def to_plain(subscription: Subscription) -> dict[str, Any]:
     lowest = subscription.filters.min_severity
     plain["filters"]["min_severity"] = None if lowest is None else lowest.name.lower()
     plain["mention_from"] = subscription.mention_from.name.lower()
+    plain["quiet_below"] = subscription.quiet_below.name.lower()
     return plain
 
 
@@ -82,6 +81,7 @@ def from_plain(plain: Mapping[str, Any]) -> Subscription:
     lowest = plain["filters"]["min_severity"]
     filters["kinds"] = tuple(Kind(kind) for kind in filters["kinds"])
     kept["mention_from"] = Severity.ranked(kept["mention_from"])
+    kept["quiet_below"] = Severity.ranked(kept.get("quiet_below", "critical"))
     return Subscription(
         **kept,
         filters=Filters(**filters, min_severity=None if lowest is None else Severity.ranked(lowest)),

@@ -14,6 +14,10 @@ class Upkeep:
         self._server = server
         self._keys = server.keys
 
+    async def now_ms(self) -> int:
+        """The server's clock, which counts for everybody."""
+        return await self._server.now_ms()
+
     async def lock(self, name: str, token: str, ms: int) -> bool:
         """One at a time: is it ours (now, or still)?"""
         return bool(await self._server.script("lock", (self._keys.lock(name),), (token, ms, 0)))

@@ -86,3 +86,37 @@ def test_it_mentions_from_its_severity_on_and_not_for_what_is_over(
 ) -> None:
     subscription = Subscription("s", "i", "#ops", mention="<!here>", mention_from=Severity.ERROR)
     assert subscription.mention_of(dataclasses.replace(EVENT, severity=severity, status=status)) == mention
+
+
+def test_a_mute_begins_once_and_the_same_again_changes_nothing() -> None:
+    muted = Subscription("s", "acme", "#ops").muted(500, 100)
+    assert (muted.muted_from_ms, muted.muted_until_ms) == (100, 500)
+    assert muted.muted(500, 200) == muted
+    assert muted.muted(900, 200) == dataclasses.replace(muted, muted_from_ms=200, muted_until_ms=900)
+
+
+def test_a_mute_that_is_ended_was_one_until_then() -> None:
+    muted = Subscription("s", "acme", "#ops").muted(500, 100)
+    assert muted.muted(0, 300).muted_until_ms == 300
+    assert muted.muted(0, 700) == muted
+
+
+NIGHT_MS = 1_764_025_200_000  # 2025-11-25 00:00 in Stockholm
+QUIET = Subscription("s", "acme", "#ops", quiet_hours="22:00-07:00", time_zone="Europe/Stockholm")
+
+
+def test_in_quiet_hours_what_is_not_critical_is_held_until_they_end() -> None:
+    assert QUIET.held_until_ms(EVENT, NIGHT_MS) == NIGHT_MS + 7 * 3_600_000
+    assert QUIET.held_until_ms(EVENT, NIGHT_MS + 8 * 3_600_000) == 0
+    assert QUIET.held_until_ms(dataclasses.replace(EVENT, severity=Severity.CRITICAL), NIGHT_MS) == 0
+
+
+def test_how_bad_is_told_at_once_may_be_chosen() -> None:
+    louder = dataclasses.replace(QUIET, quiet_below=Severity.WARNING)
+    assert louder.held_until_ms(EVENT, NIGHT_MS) == 0
+    assert louder.held_until_ms(dataclasses.replace(EVENT, severity=Severity.INFO), NIGHT_MS) > 0
+
+
+def test_without_quiet_hours_or_where_nobody_knows_the_zone_nothing_is_held() -> None:
+    assert Subscription("s", "acme", "#ops").held_until_ms(EVENT, NIGHT_MS) == 0
+    assert dataclasses.replace(QUIET, time_zone="Mars/Base").held_until_ms(EVENT, NIGHT_MS) == 0

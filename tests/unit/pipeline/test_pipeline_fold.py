@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from worker.domain.event import Entity, Event, Kind, Severity
 from worker.domain.folding import Told
 from worker.domain.looks import urgency
-from worker.pipeline.fold import fold
+from worker.pipeline.fold import CARDS_OF_DIGEST, choose, fold
 
 EVENT = Event(
     id="1",
@@ -105,3 +105,11 @@ def test_an_older_state_that_comes_late_does_not_win() -> None:
 def test_whoever_is_mentioned_is_mentioned_once() -> None:
     folding = fold([Told("a", EVENT, "<!here>"), Told("b", EVENT), Told("c", EVENT, "<!here>")])
     assert folding.mentions == ("<!here>",)
+
+
+def test_the_worst_of_a_large_digest_are_owed_cards_if_someone_wants_them() -> None:
+    busy = [replace(EVENT, id=f"{n}", entity=Entity("workflow", f"{n}"), status="pending") for n in range(50)]
+    told = [Told(event.id, event, wants_card=event.id != "0") for event in busy]
+    (digest,) = choose(told, {}, "C1")
+    assert len(digest.owed) == CARDS_OF_DIGEST
+    assert "0" not in digest.owed

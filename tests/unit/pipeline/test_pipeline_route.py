@@ -94,6 +94,22 @@ def test_the_index_leaves_out_nobody(kind: Kind) -> None:
 
 
 def test_what_is_suppressed_has_a_reason() -> None:
-    assert why_suppressed(index([])) == "there is no active subscription"
-    assert why_suppressed(index([subscription(paused=True)])) == "there is no active subscription"
-    assert why_suppressed(index([subscription(projects=("bank",))])) == "no subscription matches"
+    assert why_suppressed(EVENT, index([])) == "there is no active subscription"
+    assert why_suppressed(EVENT, index([subscription(paused=True)])) == "there is no active subscription"
+    assert why_suppressed(EVENT, index([subscription(projects=("bank",))])) == "no subscription matches"
+
+
+def test_a_muted_subscription_gets_nothing_while_it_is_muted() -> None:
+    came_ms = EVENT.accepted_at_ms
+    muted = replace(subscription(), muted_from_ms=came_ms, muted_until_ms=came_ms + 1)
+    assert routed(muted) == []
+    assert muted.why_not(EVENT).startswith("muted until 1970-01-01 00:00")
+    assert why_suppressed(EVENT, index([muted])) == f"every subscription it is for is {muted.why_not(EVENT)}"
+    for begins_ms, ends_ms in ((came_ms + 1, came_ms + 2), (came_ms - 1, came_ms)):
+        assert routed(replace(muted, muted_from_ms=begins_ms, muted_until_ms=ends_ms)) == ["s"]
+
+
+def test_a_filter_that_does_not_match_is_the_better_reason_than_a_mute() -> None:
+    muted = replace(subscription(projects=("bank",)), muted_until_ms=EVENT.accepted_at_ms + 1)
+    assert muted.why_not(EVENT) == "project is shop, not bank"
+    assert why_suppressed(EVENT, index([muted])) == "no subscription matches"

@@ -12,6 +12,7 @@ for _, lane in ipairs(redis.call('SMEMBERS', KEYS[1])) do
     codes[integration] = redis.call('HGET', ARGV[2] .. integration .. ':parked', 'code') or ''
   end
   local waiting = redis.call('LLEN', key .. ':pending') + redis.call('LLEN', key .. ':taken')
+    + redis.call('ZCARD', key .. ':quiet')
   if waiting > 0 or found[1] then
     answer[#answer + 1] = lane
     answer[#answer + 1] = waiting

@@ -8,6 +8,10 @@ local meta, pending, taken, lease, wake, attempts = KEYS[1], KEYS[2], KEYS[3], K
 local due, parked, held, integration_parked = KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local ledger, probes, dead, dead_changes, deliveries, lanes = KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 
+-- What is held in quiet hours, `<seq>:<id>` by when it is told. It waits in the lane, and stands in nobody's way.
+local quiet = meta .. ':quiet'
+local LOOK_MS = 3000000 -- a due-time further off would be taken for that of a clock that jumped
+
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -15,8 +19,12 @@ local function holds()
   return redis.call('GET', lease) == token
 end
 
-local function waiting()
+local function tellable()
   return redis.call('LLEN', pending) + redis.call('LLEN', taken)
+end
+
+local function waiting()
+  return tellable() + redis.call('ZCARD', quiet)
 end
 
 -- A record that is gone (evicted, deleted by hand) must not stop its lane: what is told is that nothing is known.
@@ -29,7 +37,8 @@ local function seq_of(id)
   return seq
 end
 
--- The next moment someone should look at this lane; a parked or an empty one has none.
+-- The next moment someone should look at this lane; a parked or an empty one has none, one in which all is held
+-- is left alone until the first of that is to be told.
 local function set_due(at)
   if redis.call('HEXISTS', meta, 'parked') == 1 or waiting() == 0 then
     redis.call('ZREM', due, lane)
@@ -37,6 +46,10 @@ local function set_due(at)
     redis.call('ZREM', due, lane)
     redis.call('SADD', held, lane)
   else
+    if tellable() == 0 then
+      local first = redis.call('ZRANGE', quiet, 0, 0, 'WITHSCORES')
+      at = math.max(now, math.min(tonumber(first[2]), now + LOOK_MS))
+    end
     redis.call('ZADD', due, at, lane)
   end
 end
@@ -51,10 +64,12 @@ local function claim_wake(wake_ms)
   return redis.call('SET', wake, '1', 'NX', 'PX', wake_ms) and 1 or 0
 end
 
--- The same for a lane that got something to say just now, unless it lies down or is held.
+-- The same for a lane that got something to say just now, unless it lies down or is held by someone.
 local function wake_if_due(wake_ms)
-  if not redis.call('ZSCORE', due, lane) and waiting() > 0 then set_due(now) end
   local at = redis.call('ZSCORE', due, lane)
+  local is_idle = redis.call('EXISTS', lease) == 0 and redis.call('HEXISTS', meta, 'snoozed') == 0
+  if waiting() > 0 and (not at or (tonumber(at) > now and is_idle)) then set_due(now) end
+  at = redis.call('ZSCORE', due, lane)
   if not at or tonumber(at) > now or redis.call('EXISTS', lease) == 1 then return 0 end
   return claim_wake(wake_ms)
 end
@@ -68,6 +83,27 @@ local function give_back()
     while redis.call('LMOVE', pending, taken, 'LEFT', 'RIGHT') do end
     redis.call('RENAME', taken, pending)
   end
+end
+
+-- What was held long enough goes to the front, where all stand in the order they came; from then on it grows old.
+local function let_out()
+  local members = redis.call('ZRANGEBYSCORE', quiet, '-inf', now, 'WITHSCORES')
+  if #members == 0 then return end
+  local found, last = {}, 0
+  for i = 1, #members, 2 do
+    local seq, id = string.match(members[i], '^(%d+):(.*)$')
+    redis.call('HSET', record .. id, 'out', tonumber(members[i + 1]))
+    found[#found + 1] = {tonumber(seq), id}
+    last = math.max(last, tonumber(seq))
+  end
+  redis.call('ZREMRANGEBYSCORE', quiet, '-inf', now)
+  local head = redis.call('LINDEX', pending, 0)
+  if head and seq_of(head) < last then
+    for _, id in ipairs(redis.call('LRANGE', pending, 0, -1)) do found[#found + 1] = {seq_of(id), id} end
+    redis.call('DEL', pending)
+  end
+  table.sort(found, function(one, other) return one[1] < other[1] end)
+  for i = #found, 1, -1 do redis.call('LPUSH', pending, found[i][2]) end
 end
 
 -- Of the call that is made now: when, how, and the range of what it tells; its ids where others lie between.
@@ -109,6 +145,26 @@ local function keep_card(key, card)
   if card == '' then redis.call('DEL', key) else redis.call('SET', key, card, 'PX', retention_ms) end
 end
 
+-- It is told: by a message it leads itself, or by the one that `lead` led.
+local finished = {delivered = 0, merged = 0, repeated = 0}
+local function finish(id, lead, channel, ts)
+  local key, state = record .. id, id == lead and 'delivered' or 'merged'
+  seq_of(id)
+  redis.call('HSET', key, 'state', state, 'finished', now, 'channel', channel, 'ts', ts)
+  if id ~= lead then redis.call('HSET', key, 'into', lead) end
+  redis.call('HDEL', key, 'error', 'detail')
+  redis.call('PEXPIRE', key, retention_ms)
+  finished[state] = finished[state] + 1
+  if redis.call('HDEL', key, 'doubt') == 1 then
+    redis.call('HSET', key, 'repeated', 1)
+    finished.repeated = 1
+  end
+end
+
+local function count_finished()
+  for state, count in pairs(finished) do redis.call('HINCRBY', ledger, state, count) end
+end
+
 -- What a dead holder left goes back to the front, its open call counted as one of unknown outcome.
 local function recover()
   close_attempt('unknown', 'worker_lost', 0)
@@ -117,7 +173,11 @@ end
 
 -- A lane in which nothing waits has nothing to be looked at or to be parked for.
 local function rest_if_empty()
-  if redis.call('EXISTS', lease) == 1 or waiting() > 0 then return end
+  if redis.call('EXISTS', lease) == 1 or tellable() > 0 then return end
+  if waiting() > 0 then
+    redis.call('HDEL', meta, 'snoozed')
+    return set_due(now)
+  end
   redis.call('ZREM', due, lane)
   redis.call('ZREM', parked, lane)
   redis.call('SREM', held, lane)
@@ -131,6 +191,19 @@ local function end_singly(ids)
   if until_seq > 0 and #ids > 0 and seq_of(ids[#ids]) >= until_seq then
     redis.call('HDEL', meta, 'singly')
   end
+end
+
+-- After something was told: {'ok', what still waits, 1 when released, 1 when to wake}. Empty check, release and wake
+-- in one.
+local function go_on(leave, lease_ms, wake_ms)
+  local left = redis.call('LLEN', pending)
+  if left == 0 or leave then
+    redis.call('DEL', lease)
+    set_due(now)
+    return {'ok', left, 1, left > 0 and claim_wake(wake_ms) or 0}
+  end
+  renew(lease_ms)
+  return {'ok', left, 0, 0}
 end
 
 local function bury(id, reason, detail)

@@ -12,8 +12,8 @@ if redis.call('HEXISTS', meta, 'parked') == 1 or redis.call('EXISTS', integratio
   set_due(now)
   return {'parked'}
 end
-if waiting() == 0 then
-  redis.call('ZREM', due, lane)
+if tellable() == 0 and redis.call('ZCOUNT', quiet, '-inf', now) == 0 then
+  set_due(now)
   return {'empty'}
 end
 local at = tonumber(redis.call('ZSCORE', due, lane) or now)
@@ -23,6 +23,7 @@ redis.call('SET', lease, token, 'PX', lease_ms)
 redis.call('ZADD', due, now + lease_ms, lane)
 redis.call('HDEL', meta, 'snoozed')
 recover()
+let_out()
 local known = redis.call('HMGET', meta, 'address', 'name', 'failures', 'singly', 'unlisted')
 local versions = redis.call('MGET', KEYS[17], KEYS[18])
 return {'ok', known[1] or '', known[2] or '', known[3] or '0', known[4] or '0',

@@ -3,21 +3,27 @@
 -- Returns how many.
 if redis.call('EXISTS', lease) == 0 then recover() end
 local ids, kept = redis.call('LRANGE', pending, 0, -1), {}
-for _, id in ipairs(ids) do
-  if redis.call('HGET', record .. id, 'sub') == ARGV[5] then
-    redis.call('HSET', record .. id, 'state', 'discarded', 'finished', now, 'error', 'subscription_removed')
-    redis.call('PEXPIRE', record .. id, retention_ms)
-  else
-    kept[#kept + 1] = id
-  end
+
+local function discard_if_its(id)
+  if redis.call('HGET', record .. id, 'sub') ~= ARGV[5] then return false end
+  redis.call('HSET', record .. id, 'state', 'discarded', 'finished', now, 'error', 'subscription_removed')
+  redis.call('PEXPIRE', record .. id, retention_ms)
+  redis.call('HINCRBY', ledger, 'discarded', 1)
+  return true
 end
-local discarded = #ids - #kept
-if discarded > 0 then
+
+local discarded = 0
+for _, member in ipairs(redis.call('ZRANGE', quiet, 0, -1)) do
+  if discard_if_its(string.match(member, '^%d+:(.*)$')) then discarded = discarded + redis.call('ZREM', quiet, member) end
+end
+for _, id in ipairs(ids) do
+  if not discard_if_its(id) then kept[#kept + 1] = id end
+end
+if #kept < #ids then
   redis.call('DEL', pending)
   for from = 1, #kept, 1000 do
     redis.call('RPUSH', pending, unpack(kept, from, math.min(from + 999, #kept)))
   end
-  redis.call('HINCRBY', ledger, 'discarded', discarded)
 end
 rest_if_empty()
-return discarded
+return discarded + #ids - #kept

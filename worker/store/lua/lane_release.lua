@@ -13,5 +13,5 @@ if ARGV[11] == '1' then redis.call('HINCRBY', meta, 'unlisted', 1) end
 if wait_ms > 0 then redis.call('HSET', meta, 'snoozed', ARGV[10]) end
 set_due(now + wait_ms)
 local left = redis.call('LLEN', pending)
-if wait_ms > 0 or not redis.call('ZSCORE', due, lane) then return {'ok', left, 0} end
+if wait_ms > 0 or left == 0 or not redis.call('ZSCORE', due, lane) then return {'ok', left, 0} end
 return {'ok', left, claim_wake(ARGV[5])}

@@ -8,5 +8,5 @@ if was == 1 then redis.call('HSET', meta, 'resumed', now) end
 if ARGV[6] == '1' then redis.call('HDEL', meta, 'reason', 'hint', 'since', 'snoozed') end
 if redis.call('EXISTS', lease) == 1 then return {was, 0} end
 set_due(now)
-if not redis.call('ZSCORE', due, lane) then return {was, 0} end
+if tellable() == 0 or not redis.call('ZSCORE', due, lane) then return {was, 0} end
 return {was, claim_wake(ARGV[5])}

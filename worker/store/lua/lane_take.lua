@@ -12,6 +12,7 @@ end
 if closed > 0 then return {'closed', closed} end
 local most = tonumber(ARGV[6])
 if redis.call('EXISTS', taken) == 0 then
+  let_out()
   if redis.call('LLEN', pending) <= most then
     if redis.call('EXISTS', pending) == 1 then redis.call('RENAME', pending, taken) end
   else

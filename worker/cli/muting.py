@@ -1,0 +1,63 @@
+"""`ik-slack subscriptions mute` and `unmute`: silence that ends by itself."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.cli.changing import change_subscriptions
+from worker.cli.moments import moment_ms, span_ms
+from worker.cli.running import run, when
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Services
+
+some_ids = click.argument("subscription_ids", metavar="ID...", nargs=-1, required=True)
+
+
+@click.command()
+@some_ids
+@click.option("--for", "span", metavar="SPAN", help="Such as 30m, 2h, 3d or 1h30m.")
+@click.option("--until", metavar="TIME", help="Such as '2026-11-25 08:00' or 08:00, by this machine's clock.")
+def mute(subscription_ids: tuple[str, ...], span: str | None, until: str | None) -> None:
+    """Tell nothing of what comes until then; what waits already is still told.
+
+    \b
+    ik-slack subscriptions mute sub-1a2b3c4d --for 2h
+    ik-slack subscriptions mute sub-1a2b3c4d --until '2026-11-25 08:00'
+    """
+    if (span is None) == (until is None):
+        raise click.UsageError("Say how long: either --for SPAN or --until TIME.")
+
+    async def work(made: "Services") -> int:
+        now_ms = await made.server.now_ms()
+        until_ms = _end_ms(span, until, now_ms)
+        found = [await made.subscriptions.find(one) for one in subscription_ids]
+        await change_subscriptions(made, save=[one.muted(until_ms, now_ms) for one in found])
+        return until_ms
+
+    click.echo(f"Muted {', '.join(subscription_ids)} until {when(run(work))}.")
+
+
+@click.command()
+@some_ids
+def unmute(subscription_ids: tuple[str, ...]) -> None:
+    """Tell what comes from now on."""
+
+    async def work(made: "Services") -> None:
+        now_ms = await made.server.now_ms()
+        found = [await made.subscriptions.find(one) for one in subscription_ids]
+        await change_subscriptions(made, save=[one.muted(0, now_ms) for one in found])
+
+    run(work)
+    click.echo(f"Unmuted {', '.join(subscription_ids)}.")
+
+
+def _end_ms(span: str | None, until: str | None, now_ms: int) -> int:
+    """Whole seconds, as files hold it; UsageError when it cannot be meant."""
+    try:
+        end_ms = now_ms // 1000 * 1000 + span_ms(span) if span is not None else moment_ms(str(until), now_ms)
+    except ValueError as error:
+        raise click.UsageError(f"{'--for' if span is not None else '--until'}: {error}.") from None
+    if end_ms <= now_ms:
+        raise click.UsageError(f"--until: {when(end_ms)} is over; now it is {when(now_ms)}.")
+    return end_ms
