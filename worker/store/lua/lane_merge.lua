@@ -5,19 +5,20 @@
 -- Returns {'fenced'} or what `go_on` says.
 if not holds() then return {'fenced'} end
 local ids = redis.call('LRANGE', taken, 0, -1)
-local last, named = 8 + 5 * tonumber(ARGV[8]), {}
+local last, named, stay = 8 + 5 * tonumber(ARGV[8]), {}, {}
 for i = 9, last, 5 do named[ARGV[i]] = i end
 redis.call('HDEL', meta, 'open')
 redis.call('DEL', taken)
-for i = #ids, 1, -1 do
-  local id, at = ids[i], named[ids[i]]
+for _, id in ipairs(ids) do
+  local at = named[id]
   if at then
     finish(id, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
     redis.call('HSET', record .. id, 'detail', ARGV[at + 4])
   else
-    redis.call('LPUSH', pending, id)
+    stay[#stay + 1] = id
   end
 end
+put_back(stay)
 for i = last + 1, #ARGV, 2 do keep_card(ARGV[i], ARGV[i + 1]) end
 end_singly(ids)
 count_finished()

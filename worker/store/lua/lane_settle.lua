@@ -8,20 +8,20 @@
 if not holds() then return {'fenced'} end
 local channel, ts, lead = ARGV[7], ARGV[8], ARGV[9]
 local ids = redis.call('LRANGE', taken, 0, -1)
-local owed, last = {}, 12 + tonumber(ARGV[12])
+local owed, stay, last = {}, {}, 12 + tonumber(ARGV[12])
 for i = 13, last do owed[ARGV[i]] = true end
 close_attempt('delivered', '', 0)
 redis.call('DEL', taken)
-for i = #ids, 1, -1 do
-  local id = ids[i]
+for _, id in ipairs(ids) do
   if owed[id] then
     seq_of(id)
     redis.call('HSET', record .. id, 'owed', 1)
-    redis.call('LPUSH', pending, id)
+    stay[#stay + 1] = id
   else
     finish(id, lead, channel, ts)
   end
 end
+put_back(stay)
 if ARGV[11] ~= '' then keep_card(KEYS[17], ARGV[11]) end
 for i = last + 1, #ARGV, 2 do keep_card(ARGV[i], ARGV[i + 1]) end
 redis.call('HDEL', meta, 'failures', 'unlisted', 'reason', 'hint', 'since', 'warned')
