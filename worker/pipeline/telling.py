@@ -26,7 +26,7 @@ from worker.pipeline.template import Writer
 from worker.store.events import Events
 from worker.store.held import Closed, Held
 from worker.store.integrations import Connection, Integrations
-from worker.store.lanes import MOST_TAKEN, RECORD, Lanes
+from worker.store.lanes import LEASE_MS, MOST_TAKEN, RECORD, Lanes
 from worker.store.pace import Pace
 from worker.store.server import Unavailable
 from worker.store.subscriptions import Subscriptions
@@ -70,7 +70,7 @@ class Teller:
         self.singly = held.singly
         self.until = tools.clock() + tools.budget_s
         self.has_slot = self.after_digest = False
-        self.slot_at = 0.0
+        self.slot_at = self.ours_until = 0.0
 
     async def tell_once(self) -> tuple[Round, Ended]:
         """One call: resolve, pace, take, fold, render, post, record."""
@@ -120,10 +120,11 @@ class Teller:
 
     async def _take(self, one: Round) -> None:
         closed = self.tools.allowances.closed(one.workspace, one.channel)
+        ours_until = self._renewed_until()
         taken = await self.tools.lanes.take(self.held, closed, most=1 if self.singly else MOST_TAKEN)
         if isinstance(taken, Closed):
             raise NotYet(taken.wait_s, "Slack asked to wait")
-        one.taken, one.called = taken, bool(taken)
+        one.taken, one.called, self.ours_until = taken, bool(taken), ours_until
         if taken and taken[-1].seq >= self.singly:
             self.singly = 0
 
@@ -208,15 +209,28 @@ class Teller:
         async def closing(error: Transient, wait_s: float) -> None:
             await lanes.close_attempt(self.held, Outcome.TRANSIENT, error.code, wait_s)
 
+        async def opening() -> None:
+            ours_until = self._renewed_until()
+            await lanes.open_attempt(self.held, METHODS[one.call])
+            self.ours_until = ours_until
+
+        async def sending() -> Receipt:
+            if tools.clock() >= self.ours_until:  # we stood still: another tells what is newer by now
+                raise Fenced("the lease ended before the call")
+            return await send()
+
         started = tools.clock()
         await tools.allowances.used_late(one.workspace, one.channel, started - self.slot_at)
         try:
             return await post(
-                send, left_s=self._left_s, sleep=tools.sleep, closing=closing,
-                opening=partial(lanes.open_attempt, self.held, METHODS[one.call]),
-            )  # fmt: skip
+                sending, left_s=self._left_s, sleep=tools.sleep, closing=closing, opening=opening
+            )
         finally:
             one.post_s = tools.clock() - started
+
+    def _renewed_until(self) -> float:
+        """How long a lease that is renewed from now on is ours for sure: by our own clock, begun before."""
+        return self.tools.clock() + LEASE_MS / 1000
 
     def _left_s(self) -> float:
         """What is left of the budget; nothing once the worker stops."""
