@@ -61,9 +61,23 @@ async def test_a_workflow_of_twelve_steps_is_one_message_and_its_failure_a_reply
     assert f"{STEPS - 1} of {STEPS} steps done" in str(card)
     assert "timeout after 600 s" in str(card)
     assert (reply["thread_ts"], "timeout after 600 s" in str(reply)) == (card["ts"], True)
+    assert "reply_broadcast" not in reply
     assert balance.repeated == 0
     assert {one.ts for one in await fast.deliveries()} == {card["ts"]}
     assert fast.sandbox.calls["chat.postMessage"] == 2
+
+
+@pytest.mark.slow
+async def test_a_failure_is_told_in_the_channel_too_where_a_subscription_asks(fast: Installation):
+    fast.workspace.add_channel("ops")
+    await fast.connect(rules=[{"destination": "#ops", "broadcast": True}])
+    fast.ingest(), fast.worker()
+    await fast.publish(run("in_progress", 0, "started"))
+    await fast.settled(1)
+    await fast.publish(run("error", 1, "failed", "timeout"))
+    await fast.settled(2)
+    (card,), (reply,) = top(fast), thread(fast)
+    assert (reply["thread_ts"], reply["reply_broadcast"]) == (card["ts"], True)
 
 
 @pytest.mark.slow

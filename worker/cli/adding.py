@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 )
 @click.option("--style", type=click.Choice(STYLES), default="card", show_default=True, help="How it looks.")
 @template_option
+@click.option("--broadcast", is_flag=True, help="What a card's thread tells is shown in the channel too.")
 @click.option("--only-changes", is_flag=True, help="Nothing about what stands as it was last told.")
 @click.option(
     "--quiet-hours", default="", metavar="HH:MM-HH:MM", help="Held then, told together when they end."

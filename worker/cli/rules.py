@@ -124,6 +124,7 @@ class Rule(BaseModel):
     mention_from: Level = "critical"
     style: Style = "card"
     template: Annotated[str, BeforeValidator(_template)] = ""
+    broadcast: bool = False
     only_changes: bool = False
     muted_until: Annotated[str, BeforeValidator(_moment)] = ""
     quiet_hours: Annotated[str, BeforeValidator(_hours)] = ""
@@ -172,10 +173,11 @@ class Rule(BaseModel):
         template = "a template of its own" if self.template else ""
         plain = "plain" if self.style == "plain" else ""
         changes = "only changes" if self.only_changes else ""
+        broadcast = "replies to the channel too" if self.broadcast else ""
         quiet = (
             f"quiet {self.quiet_hours} {self.time_zone} below {self.quiet_below}" if self.quiet_hours else ""
         )
-        return ", ".join(filter(None, (mention, plain, template, changes, quiet)))
+        return ", ".join(filter(None, (mention, plain, broadcast, template, changes, quiet)))
 
 
 LEVELS, SORTS, STYLES = get_args(Level), get_args(Sort), get_args(Style)
@@ -205,6 +207,7 @@ def rule_of(subscription: Subscription, integration: str, now_ms: int) -> Rule:
         "mention_from": subscription.mention_from.name.lower(),
         "style": subscription.style,
         "template": subscription.template,
+        "broadcast": subscription.broadcast,
         "only_changes": subscription.only_changes,
         "muted_until": written_moment(subscription.muted_until_ms)
         if subscription.muted_until_ms > now_ms
@@ -231,6 +234,7 @@ def subscription_of(rule: Rule, id_: str, integration_id: str, created_at_ms: in
         mention_from=Severity.ranked(rule.mention_from),
         style=rule.style,
         template=rule.template,
+        broadcast=rule.broadcast,
         only_changes=rule.only_changes,
         quiet_hours=rule.quiet_hours,
         time_zone=rule.time_zone,

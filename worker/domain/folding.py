@@ -14,7 +14,7 @@ class Told:
 
     `owed`: a digest has told it, and its card is still to come. `templated` is its subscription, when that
     has a template. `only_changes`: its subscription wants to hear of a state only when it differs from the
-    last one told.
+    last one told. `broadcast`: it wants what a card's thread tells in the channel too.
     """
 
     delivery_id: str
@@ -24,6 +24,7 @@ class Told:
     owed: bool = False
     templated: Subscription | None = None
     only_changes: bool = False
+    broadcast: bool = False
 
     @property
     def gets_card(self) -> bool:
@@ -89,6 +90,7 @@ class Choice:
 
     `about` names the card it makes or changes, `card` is that as it is now. `owed` are deliveries that stay
     for a card of their own. `already` is all there is to a choice without a call.
+    `broadcast`: a reply is to be seen in the channel too.
     """
 
     call: Call
@@ -98,6 +100,7 @@ class Choice:
     card: Card | None = None
     owed: tuple[str, ...] = ()
     already: tuple[Already, ...] = ()
+    broadcast: bool = False
 
     @property
     def lead(self) -> str:

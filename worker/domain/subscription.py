@@ -68,6 +68,7 @@ class Subscription:
     mention_from: Severity = Severity.CRITICAL
     style: str = "card"
     template: str = ""
+    broadcast: bool = False
     only_changes: bool = False
     muted_from_ms: int = 0
     muted_until_ms: int = 0

@@ -88,7 +88,8 @@ def _alone(group: Sequence[Told], card: Card | None, address: str) -> Choice:
     call = Call.EDIT if card.lacks(newest) else Call.REPLY if card.owes_reply(newest) else Call.NONE
     is_repeat = card.repeats(newest, with_steps=False)
     already = (Already(newest.about, ids, card, is_repeat=is_repeat),) if call is Call.NONE else ()
-    return Choice(call, folding, ids, newest.about, card, already=already)
+    broadcast = any(one.broadcast for one in group)
+    return Choice(call, folding, ids, newest.about, card, already=already, broadcast=broadcast)
 
 
 def _unchanged(group: Sequence[Told], card: Card | None, record: Card | None, address: str) -> Choice | None:

@@ -16,8 +16,9 @@ class Gateway(Protocol):
     """What the pipeline needs of Slack. Every method raises a `Refusal` when it has no answer to give."""
 
     async def post(
-        self, token: Secret, channel: str, message: Message, *, plain: bool = False, thread_ts: str = ""
-    ) -> Receipt:
+        self, token: Secret, channel: str, message: Message, *, plain: bool = False, thread_ts: str = "",
+        broadcast: bool = False,
+    ) -> Receipt:  # fmt: skip
         """Post to a conversation or user id, or into a thread; `plain` sends the fallback text alone."""
 
     async def edit(self, token: Secret, at: Receipt, message: Message) -> Receipt:

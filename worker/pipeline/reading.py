@@ -86,4 +86,5 @@ def _as_wanted(one: Taken, event: Event, subscription: Subscription | None) -> T
         owed=one.owed,
         templated=subscription if subscription.template else None,
         only_changes=subscription.only_changes,
+        broadcast=subscription.broadcast,
     )

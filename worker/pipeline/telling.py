@@ -174,7 +174,8 @@ class Teller:
                 return await self._post(one, partial(gateway.edit, token, at, message))
             case Call.REPLY:
                 message = reply(choice.folding, may_repeat=may_repeat)
-                await self._post(one, partial(gateway.post, token, at.channel, message, thread_ts=at.ts))
+                send = partial(gateway.post, token, at.channel, message, thread_ts=at.ts)
+                await self._post(one, partial(send, broadcast=choice.broadcast))
                 return at
             case Call.POST:  # pragma: no branch  (mypy sees to it that no call is left out)
                 return await self._posted(token, one, await self._written(choice, may_repeat=may_repeat))

@@ -69,7 +69,7 @@ def messages(channel: Channel, now: datetime, limit: int) -> tuple[list[Shown], 
     """A channel's messages under their days, replies under their parents, and how many are left out."""
     shown: list[Shown] = []
     by_ts: dict[str, Shown] = {}
-    tops = [post for post in channel.posts.values() if not _is_reply(post)]
+    tops = [post for post in channel.posts.values() if not _is_reply(post) or _is_broadcast(post)]
     kept = tops[-limit:] if limit else tops
     for post in kept:
         one = Shown(post, times.local(float(post.ts)))
@@ -90,6 +90,11 @@ def busiest(workspace: Workspace) -> Channel | None:
 
 def _is_reply(post: Post) -> bool:
     return bool(post.sent.get("thread_ts", post.ts) != post.ts)
+
+
+def _is_broadcast(post: Post) -> bool:
+    """A reply that is shown in the channel too."""
+    return bool(post.sent.get("reply_broadcast"))
 
 
 def _group(shown: list[Shown], now: datetime) -> None:

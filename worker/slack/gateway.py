@@ -76,9 +76,12 @@ class SlackGateway:
             await session.close()
 
     async def post(
-        self, token: Secret, channel: str, message: Message, *, plain: bool = False, thread_ts: str = ""
-    ) -> Receipt:
-        """Post to a conversation or user id, or into a thread; `plain` sends the fallback text alone.
+        self, token: Secret, channel: str, message: Message, *, plain: bool = False, thread_ts: str = "",
+        broadcast: bool = False,
+    ) -> Receipt:  # fmt: skip
+        """Post to a conversation or user id, or into a thread, with `broadcast` to be seen above it too.
+
+        `plain` sends the fallback text alone.
 
         The receipt names the conversation posted to, which for a user id is their direct messages (D…). When
         the message of a thread is gone, Slack posts to the channel and does not say so.
@@ -87,6 +90,7 @@ class SlackGateway:
         sent["channel"] = channel
         if thread_ts:
             sent["thread_ts"] = thread_ts
+            sent |= {"reply_broadcast": True} if broadcast else {}
         body = (await self._call("chat.postMessage", token, json=sent, to_a_person=channel[:1] in "UW")).body
         posted_to, ts = text_of(body, "channel"), text_of(body, "ts")
         if not posted_to or not ts:

@@ -27,6 +27,7 @@ class Posted:
     plain: bool
     token: str
     thread_ts: str = ""
+    broadcast: bool = False
 
     @property
     def text(self) -> str:
@@ -61,8 +62,9 @@ class FakeSlack:
         waiting.extend(codes.refusal(one) if isinstance(one, str) else one for one in endings)
 
     async def post(
-        self, token: Secret, channel: str, message: Message, *, plain: bool = False, thread_ts: str = ""
-    ) -> Receipt:
+        self, token: Secret, channel: str, message: Message, *, plain: bool = False, thread_ts: str = "",
+        broadcast: bool = False,
+    ) -> Receipt:  # fmt: skip
         arguments(message, plain=plain)
         self._call("chat.postMessage", token, "chat:write")
         if channel.startswith("U"):
@@ -73,7 +75,7 @@ class FakeSlack:
                 raise codes.refusal("is_archived")
             if not found.is_member:
                 raise codes.refusal("not_in_channel")
-        self.posts.append(Posted(channel, message, plain, token.reveal(), thread_ts))
+        self.posts.append(Posted(channel, message, plain, token.reveal(), thread_ts, broadcast))
         return Receipt(channel, f"{1_700_000_000 + len(self.posts)}.000100")
 
     async def edit(self, token: Secret, at: Receipt, message: Message) -> Receipt:

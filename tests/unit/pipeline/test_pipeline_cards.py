@@ -206,6 +206,18 @@ async def test_a_reply_whose_outcome_is_unknown_says_that_it_may_repeat(house: H
     assert (await house.balance()).repeated == 1
 
 
+@pytest.mark.parametrize("broadcast", [True, False])
+async def test_a_reply_is_to_be_seen_in_the_channel_only_where_a_subscription_asks(
+    house: House, broadcast: bool
+) -> None:
+    await house.subscribe(broadcast=broadcast)
+    await told(house, at(1))
+    await told(house, at(2, what="failed"))
+    assert [(bool(one.thread_ts), one.broadcast) for one in house.slack.posts] == [
+        (False, False), (True, broadcast),
+    ]  # fmt: skip
+
+
 async def test_an_edit_that_surely_failed_is_tried_again_at_once(house: House) -> None:
     await told(house, at(1))
     house.slack.ends(EDIT, Transient("service_unavailable", "away"))

@@ -83,6 +83,12 @@ async def test_nothing_a_message_holds_becomes_html(slack):
     assert " style=" not in text
 
 
+async def test_a_reply_to_the_channel_too_is_seen_there_and_in_its_thread(slack):
+    parent = await say(slack, text="parent")
+    await say(slack, text="seen twice", thread_ts=parent["ts"], reply_broadcast=True)
+    assert (await page(slack))[0].count("seen twice") == 2
+
+
 async def test_edits_threads_and_deletions_are_seen(slack):
     parent = await say(slack, text="parent")
     reply = await say(slack, text="the reply", thread_ts=parent["ts"])
