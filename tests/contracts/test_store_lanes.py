@@ -437,6 +437,35 @@ async def test_a_long_taken_list_returns_in_front_of_a_short_pending_one(world: 
     assert await world.listed(LANE, "pending") == list("abcde")
 
 
+async def test_what_stays_behind_of_a_part_that_was_told_keeps_the_lanes_order(world: World):
+    """Of what is taken some goes back at once; what is given back later does not overtake it."""
+    await world.append(*"abcd")
+    held = await world.hold()
+    taken = await world.lanes.take(held, OPEN)
+    await world.lanes.keep(held, taken, ["c"], method="chat.update")
+    await world.append("e")
+    await world.lanes.release(held, outcome=Outcome.THROTTLED, code="ratelimited")
+    assert await world.listed(LANE, "pending") == list("abcde")
+
+
+async def test_who_dies_while_telling_a_part_leaves_the_lanes_order(world: World):
+    await world.append(*"abcd")
+    held = await world.hold(token="dead")
+    taken = await world.lanes.take(held, OPEN)
+    await world.lanes.keep(held, taken, ["b", "d"], method="chat.update")
+    await world.lose_lease()
+    assert await world.take(await world.hold(token="h2")) == list("abcd")
+
+
+async def test_what_is_owed_a_card_after_a_digest_keeps_its_place(world: World):
+    await world.append(*"abcd")
+    held = await world.hold()
+    taken = await world.lanes.take(held, OPEN)
+    await world.lanes.keep(held, taken, ["b", "c", "d"], method="chat.postMessage")
+    await world.lanes.settle(held, RECEIPT, "b", leave=True, owed=["c", "d"])
+    assert await world.listed(LANE, "pending") == list("acd")
+
+
 async def test_a_full_lane_dead_letters_its_oldest(redis):
     world = World(redis, longest=3)
     await world.append("a", "b", "c")

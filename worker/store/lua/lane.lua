@@ -59,10 +59,36 @@ local function wake_if_due(wake_ms)
   return claim_wake(wake_ms)
 end
 
--- What was taken goes back to the front, in its order; only the shorter of the two lists is walked.
+local function is_older(id, than)
+  return tonumber(redis.call('HGET', record .. id, 'seq') or math.huge) < seq_of(than)
+end
+
+-- Some of what was taken goes back to the front, in its order; older ones that went back before stay in front of it.
+local function put_back(ids)
+  if #ids == 0 then return end
+  local last, seqs = ids[#ids], nil
+  local first = redis.call('LINDEX', pending, 0)
+  while first and is_older(first, last) do
+    seqs = seqs or {}
+    ids[#ids + 1] = redis.call('LPOP', pending)
+    first = redis.call('LINDEX', pending, 0)
+  end
+  if seqs then
+    for _, id in ipairs(ids) do seqs[id] = seq_of(id) end
+    table.sort(ids, function(a, b) return seqs[a] < seqs[b] end)
+  end
+  for i = #ids, 1, -1 do redis.call('LPUSH', pending, ids[i]) end
+end
+
+-- All of it goes back; only the shorter of the two lists is walked, where nothing went back before.
 local function give_back()
-  if redis.call('EXISTS', taken) == 0 then return end
-  if redis.call('LLEN', taken) < redis.call('LLEN', pending) then
+  local last, first = redis.call('LINDEX', taken, -1), redis.call('LINDEX', pending, 0)
+  if not last then return end
+  if first and is_older(first, last) then
+    local ids = redis.call('LRANGE', taken, 0, -1)
+    redis.call('DEL', taken)
+    put_back(ids)
+  elseif redis.call('LLEN', taken) < redis.call('LLEN', pending) then
     while redis.call('LMOVE', taken, pending, 'RIGHT', 'LEFT') do end
   else
     while redis.call('LMOVE', pending, taken, 'LEFT', 'RIGHT') do end

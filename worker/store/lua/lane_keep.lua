@@ -12,7 +12,7 @@ end
 if #back > 0 then
   redis.call('DEL', taken)
   for _, id in ipairs(stay) do redis.call('RPUSH', taken, id) end
-  for i = #back, 1, -1 do redis.call('LPUSH', pending, back[i]) end
+  put_back(back)
 end
 redis.call('HDEL', meta, 'open')
 if ARGV[6] ~= '' then open_attempt(ARGV[6]) end

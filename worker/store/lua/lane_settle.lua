@@ -7,17 +7,16 @@
 if not holds() then return {'fenced'} end
 local channel, ts, lead = ARGV[7], ARGV[8], ARGV[9]
 local ids = redis.call('LRANGE', taken, 0, -1)
-local delivered, merged, repeated, owed = 0, 0, 0, {}
+local delivered, merged, repeated, owed, stay = 0, 0, 0, {}, {}
 for i = 12, #ARGV do owed[ARGV[i]] = true end
 close_attempt('delivered', '', 0)
 redis.call('DEL', taken)
-for i = #ids, 1, -1 do
-  local id = ids[i]
+for _, id in ipairs(ids) do
   local key = record .. id
   seq_of(id)
   if owed[id] then
     redis.call('HSET', key, 'owed', 1)
-    redis.call('LPUSH', pending, id)
+    stay[#stay + 1] = id
   else
     if id == lead then
       redis.call('HSET', key, 'state', 'delivered', 'finished', now, 'channel', channel, 'ts', ts)
@@ -34,6 +33,7 @@ for i = #ids, 1, -1 do
     end
   end
 end
+put_back(stay)
 if ARGV[11] ~= '' then keep_card(KEYS[17], ARGV[11]) end
 redis.call('HDEL', meta, 'failures', 'unlisted', 'reason', 'hint', 'since', 'warned')
 redis.call('DEL', integration_parked .. ':first')
