@@ -25,7 +25,7 @@ from worker.pipeline.resolve import Resolver
 from worker.store.events import Events
 from worker.store.held import Closed, Held
 from worker.store.integrations import Connection, Integrations
-from worker.store.lanes import MOST_TAKEN, Lanes
+from worker.store.lanes import LEASE_MS, MOST_TAKEN, Lanes
 from worker.store.pace import Pace
 from worker.store.server import Unavailable
 from worker.store.subscriptions import Subscriptions
@@ -34,6 +34,7 @@ from worker.telemetry import say
 log = logging.getLogger("worker.drain")
 
 BUDGET_S = 10.0  # far below the lease
+CALL_MOST_S = 16.0  # Slack's answer is waited for a little less long
 EDIT_WAIT_MOST_S = 5.0  # a lane that waits to edit looks now and then whether it has more to say
 
 
@@ -67,7 +68,7 @@ class Teller:
         self.singly = held.singly
         self.until = tools.clock() + tools.budget_s
         self.has_slot = self.after_digest = False
-        self.slot_at = 0.0
+        self.slot_at = self.ours_until = 0.0
 
     async def tell_once(self) -> tuple[Round, Ended]:
         """One call: resolve, pace, take, fold, render, post, record."""
@@ -117,10 +118,11 @@ class Teller:
 
     async def _take(self, one: Round) -> None:
         closed = self.tools.allowances.closed(one.workspace, one.channel)
+        ours_until = self._renewed_until()
         taken = await self.tools.lanes.take(self.held, closed, most=1 if self.singly else MOST_TAKEN)
         if isinstance(taken, Closed):
             raise NotYet(taken.wait_s, "Slack asked to wait")
-        one.taken, one.called = taken, bool(taken)
+        one.taken, one.called, self.ours_until = taken, bool(taken), ours_until
         if taken and taken[-1].seq >= self.singly:
             self.singly = 0
 
@@ -185,7 +187,7 @@ class Teller:
             say(log, logging.ERROR, "blocks refused, posting plain text", lane=one.held.lane,
                 code=error.code, reason=error.reason)  # fmt: skip
             await self._slot(one)
-            await lanes.open_attempt(self.held)
+            await self._opened(POSTING)
             return await self._post(one, partial(send, plain=True))
 
     async def _post(self, one: Round, send: Send) -> Receipt:
@@ -194,15 +196,30 @@ class Teller:
         async def closing(error: Transient, wait_s: float) -> None:
             await lanes.close_attempt(self.held, Outcome.TRANSIENT, error.code, wait_s)
 
+        async def sending() -> Receipt:
+            while tools.clock() >= self.ours_until:  # we stood still: another may tell what is newer by now
+                await self._opened(METHODS[one.call])
+            return await send()
+
         started = tools.clock()
         await tools.allowances.used_late(one.workspace, one.channel, started - self.slot_at)
         try:
             return await post(
-                send, left_s=self._left_s, sleep=tools.sleep, closing=closing,
-                opening=partial(lanes.open_attempt, self.held, METHODS[one.call]),
+                sending, left_s=self._left_s, sleep=tools.sleep, closing=closing,
+                opening=partial(self._opened, METHODS[one.call]),
             )  # fmt: skip
         finally:
             one.post_s = tools.clock() - started
+
+    async def _opened(self, method: str) -> None:
+        """Another call is made; the lane is still ours, and stays so for it. Fenced when it is not."""
+        ours_until = self._renewed_until()
+        await self.tools.lanes.open_attempt(self.held, method)
+        self.ours_until = ours_until
+
+    def _renewed_until(self) -> float:
+        """Until when a call may begin that is to end under a lease renewed after this."""
+        return self.tools.clock() + LEASE_MS / 1000 - CALL_MOST_S
 
     def _left_s(self) -> float:
         """What is left of the budget; nothing once the worker stops."""

@@ -1,6 +1,7 @@
 """Draining a lane: what waits is told, in order, within the budget; whatever stands against it is said."""
 
 import asyncio
+import copy
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from pipeline_house import House, alert, cloud_event, workflow
 
 from worker.domain.errors import Fenced
 from worker.pipeline.telling import BUDGET_S
+from worker.store.lanes import LEASE_MS
 
 
 async def test_one_event_is_one_message(house: House) -> None:
@@ -177,6 +179,44 @@ async def test_a_holder_that_lost_its_lane_records_nothing(house: House) -> None
     assert (done.posts, done.reason) == (0, "held by another worker by now")
     assert (await house.balance()).pending == 1
     assert [one.state for one in await house.deliveries()] == ["pending"]
+
+
+async def test_who_stood_still_longer_than_its_lease_calls_nobody(house: House) -> None:
+    """Its edit would put an older state in the place of the newer one another has shown meanwhile."""
+    await house.tell(workflow("17", "started"))
+    await house.publish(workflow("17", "step_completed"))
+    await house.ingest()
+    allowances = copy.copy(house.tools.allowances)
+
+    async def standing_still(*_: Any) -> None:
+        house.pass_time(LEASE_MS / 1000 + 1)
+        await house.tell(workflow("17", "completed"))
+
+    allowances.used_late = standing_still  # type: ignore[method-assign]  # the last step before the call
+    done = await house.drain(allowances=allowances)
+    assert (done.posts, done.reason) == (0, "held by another worker by now")
+    assert [one.text[0] for one in house.slack.edits] == ["✅"]
+
+
+async def test_who_stood_still_and_holds_its_lane_goes_on(house: House) -> None:
+    await house.publish(alert())
+    await house.ingest()
+    allowances, ttl_ms = copy.copy(house.tools.allowances), []
+
+    async def standing_still(*_: Any) -> None:
+        house.pass_time(LEASE_MS / 1500)
+
+    allowances.used_late = standing_still  # type: ignore[method-assign]
+    post = house.slack.post
+
+    async def posting(*given: Any, **named: Any) -> Any:
+        ttl_ms.append(await house.redis.pttl("ik:lane:acme/#ops:lease"))
+        return await post(*given, **named)
+
+    house.slack.post = posting  # type: ignore[method-assign]
+    assert (await house.drain(allowances=allowances)).posts == 1
+    assert ttl_ms == [LEASE_MS]
+    assert await house.attempts() == [("delivered", "")]
 
 
 async def test_what_a_dead_worker_was_posting_is_told_again_and_marked(house: House) -> None:
