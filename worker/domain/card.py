@@ -54,8 +54,11 @@ class Card:
         return event.order > self.shown
 
     def owes_reply(self, event: Event) -> bool:
-        """Whether its thread is still to tell this: an edit alone makes nobody look."""
-        return event.order > self.replied and self._is_news(event)
+        """Whether its thread is still to tell this: an edit alone makes nobody look.
+
+        A state that came late and is older than the one shown is no news any more.
+        """
+        return event.order > self.replied and event.order >= self.shown and self._is_news(event)
 
     def showing(self, event: Event) -> "Card":
         """After it was edited to this state."""

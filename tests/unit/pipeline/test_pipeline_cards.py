@@ -121,6 +121,14 @@ async def test_an_older_state_never_overwrites_a_newer_one_and_costs_no_call(hou
     assert [await house.made.deliveries.attempts(one) for one in late] == [[], []]
 
 
+async def test_an_older_failure_that_comes_late_is_no_news_in_the_thread(house: House) -> None:
+    await told(house, at(1))
+    await told(house, at(3, what="step_completed"))
+    await told(house, at(2, what="failed", error_message="no quota"))
+    assert thread(house) == []
+    assert (await house.balance()).merged == 1
+
+
 async def test_what_costs_no_call_costs_no_slot_either(house: House) -> None:
     await told(house, at(9, what="completed"))
     house.hand.slept.clear()
