@@ -4,11 +4,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check bench chaos lock
+.PHONY: help demo test lint check bench chaos simulate lock
 
 help: ## This list
 	@echo "The first target that needs it makes $(VENV) with $(PYTHON) (3.11 or newer; another: make PYTHON=python3.13 …)."
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Everything on this machine, with a sandbox Slack: no account, no server (CI=true: once, then the balance)
 	@$(BIN)/ik-slack demo $(if $(filter true,$(CI)),--once)
@@ -30,6 +30,9 @@ bench: $(READY) ## What is measured, with its yardsticks beside it
 
 chaos: $(READY) ## Kill every process at random under load, then check the balance; read 20,000 channels
 	@$(BIN)/pytest -q tests/chaos
+
+simulate: $(READY) ## Ten thousand seeds of the simulation (SEEDS=…, START=…; TRACE=1 prints every step of START)
+	@$(BIN)/python tests/simulation
 
 lock: $(READY) ## Choose the newest versions that fit, into constraints.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
