@@ -29,25 +29,25 @@ def subscriptions(luck: Luck) -> list[Subscription]:
     found = [_subscription(f"s{number}", to, luck, all_=not number) for number, to in enumerate(chosen)]
     if luck.random.random() < 0.3:
         found.append(_subscription("s9", chosen[0], luck, all_=False))
-    if luck.random.random() < 0.3:
+    if luck.random.random() < 0.1:
         found = found[1:]
     return found
 
 
 def _subscription(id_: str, to: str, luck: Luck, *, all_: bool) -> Subscription:
     kinds = () if all_ else luck.random.choice(((), (Kind.ALERT, Kind.WORKFLOW), (Kind.RESOURCE, Kind.OTHER)))
-    style = luck.random.choice(("card", "card", "plain"))
+    style = luck.random.choice(("card", "card", "card", "plain"))
     return Subscription(id_, "acme", to, filters=Filters(kinds=kinds), style=style)
 
 
 def arrivals(luck: Luck, start_s: float) -> list[tuple[float, bytes]]:
     """What is published when: one, a burst, one again; some twice, and now and then what nobody can read."""
-    moments = sorted(luck.within(FAULTY_S - 2) for _ in range(luck.random.randint(2, 5)))
+    moments = sorted(luck.within(FAULTY_S - 2) for _ in range(luck.random.randint(3, 8)))
     times = luck.random.choice(("none", "told", "told", "shuffled"))
     stories = _stories(luck)
     found: list[tuple[float, bytes]] = []
     for moment in moments:
-        for _ in range(luck.random.choice((1, 1, 2, 4))):
+        for _ in range(luck.random.choice((1, 1, 1, 2, 4))):
             at_s = moment + luck.random.random() ** 2
             happened_s = {"none": None, "told": at_s, "shuffled": at_s - luck.random.choice((0, 0, 3, 9))}[
                 times
@@ -66,7 +66,7 @@ def arrivals(luck: Luck, start_s: float) -> list[tuple[float, bytes]]:
 def _stories(luck: Luck) -> Iterator[tuple[str, str, str]]:
     """Kind, name and what comes next of a few things, in turn."""
     things = [(kind, f"{kind}-{number}") for kind in STORIES for number in (1, 2)]
-    chosen = luck.random.sample(things, luck.random.randint(1, 4))
+    chosen = luck.random.sample(things, luck.random.choice((1, 1, 2, 3)))
     told = dict.fromkeys(chosen, 0)
     while True:
         thing = luck.random.choice(chosen)

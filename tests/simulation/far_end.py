@@ -8,6 +8,7 @@ from typing import Any
 
 from fake_slack import FakeSlack
 from machine import Machine
+from wire import AT_STAKE
 
 from worker.domain.delivery import Receipt
 from worker.domain.errors import Refusal, Throttled, Transient, Uncertain
@@ -115,9 +116,9 @@ class FarEnd:
         self._taken(telling)
         if luck.hits(luck.rates.uncertain):
             telling.answer_lost = True
-            await machine.reaches()
+            await machine.reaches(AT_STAKE)
             raise Uncertain("read_timeout", "Slack did not answer in time")
-        await machine.reaches()
+        await machine.reaches(AT_STAKE)
         return receipt
 
     def _refuse(self) -> None:

@@ -40,29 +40,29 @@ class Luck:
         self.random = Random(self.seed)
         draw = self._rate
         self.rates = Rates(
-            crash=draw(0.004, 0.015), pause=draw(0.003, 0.01), refused=draw(0.01, 0.05),
-            reply_lost=draw(0.01, 0.05), sent_again=draw(0.02, 0.1), slow=draw(0.005, 0.02),
-            wake_lost=draw(0.1, 1.0), wake_twice=draw(0.2, 0.8), throttled=draw(0.05, 0.3),
-            not_posted=draw(0.05, 0.4), uncertain=draw(0.05, 0.4), undeliverable=draw(0.03, 0.2),
+            crash=draw(0.001, 0.004), pause=draw(0.001, 0.003), refused=draw(0.01, 0.05),
+            reply_lost=draw(0.01, 0.05), sent_again=draw(0.03, 0.15), slow=draw(0.005, 0.02),
+            wake_lost=draw(0.1, 0.5), wake_twice=draw(0.2, 0.8), throttled=draw(0.1, 0.3),
+            not_posted=draw(0.1, 0.5), uncertain=draw(0.1, 0.5), undeliverable=draw(0.1, 0.5),
         )  # fmt: skip
 
     def _rate(self, some: float, much: float) -> float:
-        return self.random.choice((0.0, 0.0, some, much))
+        return self.random.choice((0.0, 0.0, 0.0, 0.0, some, some, much))
 
     def hits(self, rate: float) -> bool:
         """Whether something goes wrong here."""
         return not self.calm and rate > 0 and self.random.random() < rate
 
-    def crashes_here(self) -> bool:
+    def crashes_here(self, weight: int) -> bool:
         """Whether a machine ends at this call."""
-        if self.crashes and self.hits(self.rates.crash):
+        if self.crashes and self.hits(self.rates.crash * weight):
             self.crashes -= 1
             return True
         return False
 
-    def pause_s(self) -> float:
+    def pause_s(self, weight: int) -> float:
         """How long a machine stands still from this call on; longer than a lease, often."""
-        if self.pauses and self.hits(self.rates.pause):
+        if self.pauses and self.hits(self.rates.pause * weight):
             self.pauses -= 1
             return self.random.uniform(5.0, 45.0)
         return 0.0

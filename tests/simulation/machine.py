@@ -47,13 +47,16 @@ class Machine:
                 task.cancel()
         self._died(self)
 
-    async def reaches(self) -> None:
-        """A step of a call to the outside: it takes time, and the machine may end or stand still in it."""
+    async def reaches(self, weight: int = 1) -> None:
+        """A step of a call to the outside: it takes time, and the machine may end or stand still in it.
+
+        More often where there is more at stake: `weight`.
+        """
         self.alive()
-        if self.luck.crashes_here():
+        if self.luck.crashes_here(weight):
             self.crash()
             raise asyncio.CancelledError
-        if pause_s := self.luck.pause_s():
+        if pause_s := self.luck.pause_s(weight):
             self.troubles += 1
             self.paused_until_s = self.loop.now_s + pause_s
         latency_s = self.luck.latency_s()

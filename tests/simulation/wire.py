@@ -9,6 +9,9 @@ from machine import Machine
 from redis.exceptions import ConnectionError as Disconnected
 
 Words = Sequence[Any]
+AT_STAKE = 10
+"""How much more often a machine ends around the long commands, which are those of lanes, than while it waits."""
+
 Effect = Callable[[Machine, Words], Any]
 """What a command does at the server, and its answer; an error is an answer too."""
 
@@ -78,15 +81,16 @@ class Wire:
     async def send(self, commands: Sequence[Words], *, as_one: bool) -> list[Any]:
         """All commands' answers. Sent again after a lost connection, as redis-py does, or not."""
         machine, luck = self.machine, self.machine.luck
-        await machine.reaches()
+        weight = AT_STAKE if any(len(words) > 10 for words in commands) else 1
+        await machine.reaches(weight)
         if luck.hits(luck.rates.refused):
             machine.troubles += 1
             raise Disconnected("the server is away")
         if luck.hits(luck.rates.sent_again):
             await self._done(commands[: luck.random.randint(1, len(commands))], as_one=as_one)
-            await machine.reaches()
+            await machine.reaches(weight)
         answers = await self._done(commands, as_one=as_one)
-        await machine.reaches()
+        await machine.reaches(weight)
         if luck.hits(luck.rates.reply_lost):
             machine.troubles += 1
             raise Disconnected("the reply was lost")

@@ -166,12 +166,12 @@ class World:
     def _plan(self, person: Machine) -> None:
         """What people and clocks do while things go wrong."""
         luck, at = self.luck, self.loop.call_later
-        if luck.random.random() < 0.3:
+        if luck.random.random() < 0.4:
             channel, how = luck.random.choice((OPS, DEV)), luck.random.choice(("is_member", "is_archived"))
             gone = how == "is_archived"
             at(luck.within(), self._channel, channel, {how: gone})
             at(luck.within(), self._channel, channel, {how: not gone})
-        if luck.random.random() < 0.25:
+        if luck.random.random() < 0.4:
             begins_s = luck.within()
             at(begins_s, self._token, luck.random.choice(("token_revoked", "account_inactive")))
             at(begins_s + luck.within(10.0), self._token, "")
