@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check bench chaos pictures lock
+.PHONY: help demo test lint check bench chaos simulate pictures lock
 
 help: ## This list
 	@echo "The first target that needs it makes $(VENV) with $(PYTHON) (3.11 or newer; another: make PYTHON=python3.13 …)."
@@ -33,6 +33,9 @@ chaos: $(READY) ## Kill every process at random under load, then check the balan
 
 pictures: $(READY) ## Draw the README's pictures of messages anew; needs Chromium
 	@$(BIN)/python docs/pictures.py
+
+simulate: $(READY) ## Ten thousand seeds of the simulation (SEEDS=…, START=…; TRACE=1 prints every step of START)
+	@$(BIN)/python tests/simulation
 
 lock: $(READY) ## Choose the newest versions that fit, into constraints.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv

@@ -36,6 +36,7 @@ from worker.telemetry import say
 log = logging.getLogger("worker.drain")
 
 BUDGET_S = 10.0  # far below the lease
+CALL_MOST_S = 16.0  # Slack's answer is waited for a little less long
 EDIT_WAIT_MOST_S = 5.0  # a lane that waits to edit looks now and then whether it has more to say
 
 
@@ -201,7 +202,7 @@ class Teller:
             say(log, logging.ERROR, "blocks refused, posting plain text", lane=one.held.lane,
                 code=error.code, reason=error.reason)  # fmt: skip
             await self._slot(one)
-            await lanes.open_attempt(self.held)
+            await self._opened(POSTING)
             return await self._post(one, partial(send, plain=True))
 
     async def _post(self, one: Round, send: Send) -> Receipt:
@@ -210,28 +211,30 @@ class Teller:
         async def closing(error: Transient, wait_s: float) -> None:
             await lanes.close_attempt(self.held, Outcome.TRANSIENT, error.code, wait_s)
 
-        async def opening() -> None:
-            ours_until = self._renewed_until()
-            await lanes.open_attempt(self.held, METHODS[one.call])
-            self.ours_until = ours_until
-
         async def sending() -> Receipt:
-            if tools.clock() >= self.ours_until:  # we stood still: another tells what is newer by now
-                raise Fenced("the lease ended before the call")
+            while tools.clock() >= self.ours_until:  # we stood still: another may tell what is newer by now
+                await self._opened(METHODS[one.call])
             return await send()
 
         started = tools.clock()
         await tools.allowances.used_late(one.workspace, one.channel, started - self.slot_at)
         try:
             return await post(
-                sending, left_s=self._left_s, sleep=tools.sleep, closing=closing, opening=opening
-            )
+                sending, left_s=self._left_s, sleep=tools.sleep, closing=closing,
+                opening=partial(self._opened, METHODS[one.call]),
+            )  # fmt: skip
         finally:
             one.post_s = tools.clock() - started
 
+    async def _opened(self, method: str) -> None:
+        """Another call is made; the lane is still ours, and stays so for it. Fenced when it is not."""
+        ours_until = self._renewed_until()
+        await self.tools.lanes.open_attempt(self.held, method)
+        self.ours_until = ours_until
+
     def _renewed_until(self) -> float:
-        """How long a lease that is renewed from now on is ours for sure: by our own clock, begun before."""
-        return self.tools.clock() + LEASE_MS / 1000
+        """Until when a call may begin that is to end under a lease renewed after this."""
+        return self.tools.clock() + LEASE_MS / 1000 - CALL_MOST_S
 
     def _left_s(self) -> float:
         """What is left of the budget; nothing once the worker stops."""

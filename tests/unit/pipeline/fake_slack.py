@@ -69,7 +69,7 @@ class FakeSlack:
         self._call("chat.postMessage", token, "chat:write")
         if channel.startswith("U"):
             channel = "D" + channel[1:]
-        else:
+        elif not channel.startswith("D"):
             found = self._seen(channel)
             if found.is_archived:
                 raise codes.refusal("is_archived")
@@ -81,11 +81,12 @@ class FakeSlack:
     async def edit(self, token: Secret, at: Receipt, message: Message) -> Receipt:
         arguments(message)
         self._call("chat.update", token, "chat:write")
-        found = self._seen(at.channel)
-        if found.is_archived:
-            raise codes.refusal("is_inactive")
-        if not found.is_member:
-            raise codes.refusal("not_in_channel")
+        if not at.channel.startswith("D"):
+            found = self._seen(at.channel)
+            if found.is_archived:
+                raise codes.refusal("is_inactive")
+            if not found.is_member:
+                raise codes.refusal("not_in_channel")
         place = int(at.ts.partition(".")[0]) - 1_700_000_001
         if not 0 <= place < len(self.posts) or place in self.deleted:
             raise codes.refusal("message_not_found")

@@ -208,6 +208,27 @@ async def test_who_waits_out_failures_keeps_its_lease(house: House) -> None:
     assert (await house.drain(sleep=waiting, budget_s=1_000)).posts == 1
 
 
+async def test_who_stood_still_and_holds_its_lane_goes_on(house: House) -> None:
+    await house.publish(alert())
+    await house.ingest()
+    allowances, ttl_ms = copy.copy(house.tools.allowances), []
+
+    async def standing_still(*_: Any) -> None:
+        house.pass_time(LEASE_MS / 1500)
+
+    allowances.used_late = standing_still  # type: ignore[method-assign]
+    post = house.slack.post
+
+    async def posting(*given: Any, **named: Any) -> Any:
+        ttl_ms.append(await house.redis.pttl("ik:lane:acme/#ops:lease"))
+        return await post(*given, **named)
+
+    house.slack.post = posting  # type: ignore[method-assign]
+    assert (await house.drain(allowances=allowances)).posts == 1
+    assert ttl_ms == [LEASE_MS]
+    assert await house.attempts() == [("delivered", "")]
+
+
 async def test_what_a_dead_worker_was_posting_is_told_again_and_marked(house: House) -> None:
     await house.publish(alert())
     await house.ingest()

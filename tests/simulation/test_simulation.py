@@ -1,0 +1,29 @@
+"""Many small runs in which everything goes wrong that can: no promise is broken in any.
+
+A failing seed is printed with the command that runs it again; `make simulate` runs ten thousand.
+"""
+
+import os
+
+import pytest
+from mutants import MUTANTS
+from survey import survey
+
+SEEDS = int(os.environ.get("SEEDS") or 400)
+START = int(os.environ.get("START") or 1)
+
+
+def test_no_seed_breaks_a_promise() -> None:
+    report = survey(START, SEEDS)
+    assert report.ran == SEEDS
+    assert not report.failed, f"\n{report}"
+
+
+def test_the_same_seeds_are_the_same_runs_wherever_they_run() -> None:
+    assert survey(START, 6, shares=1).traces == survey(START, 6, shares=2).traces
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_planted_fault_is_found_within_500_seeds(mutant: str) -> None:
+    report = survey(1, 500, mutant=mutant, first_only=True)
+    assert report.failed, f"{mutant} was not found in {report.ran} seeds"
