@@ -33,6 +33,9 @@ from worker.store.ledger import Balance, take_census
 from worker.store.server import text
 from worker.store.vault import generate_key
 
+# A shell that runs the tests in the background ignores SIGINT, and every program they start would.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 STREAM = "infrakitchen:events"
 WORKER = (
     "celery",
