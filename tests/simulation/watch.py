@@ -145,12 +145,16 @@ class Watch:
             self.wrong(f"{telling.machine.name} told {telling.channel} without a slot")
 
     def _newest(self, telling: Telling) -> None:
-        """What has a card never goes back to an older state."""
+        """What has a card never goes back to an older state.
+
+        After a refused message of several each is told alone, from the oldest on, whatever was shown before.
+        """
+        one_by_one = self.redis.hexists(f"ik:lane:{telling.lane}", "singly")
         for line in telling.choice.folding.lines:
             place = telling.lane, line.event.about
             if telling.choice.about:
-                lease_cut_short = telling.began[1] < self.jumps
-                if line.event.order < self.carded.get(place, NEVER) and not lease_cut_short:
+                excused = one_by_one or telling.began[1] < self.jumps  # a jump ends leases early
+                if line.event.order < self.carded.get(place, NEVER) and not excused:
                     self.wrong(
                         f"{line.event.id} of {telling.lane} was shown after a newer state of {place[1]}"
                     )

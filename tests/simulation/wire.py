@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as Disconnected
 
 Words = Sequence[Any]
 AT_STAKE = 10
-"""How much more often a machine ends around the long commands, those of lanes, than while it waits."""
+"""How much more often a machine ends around long commands, which are those of lanes, than elsewhere."""
 
 Effect = Callable[[Machine, Words], Any]
 """What a command does at the server, and its answer; an error is an answer too."""

@@ -241,12 +241,12 @@ class World:
 
     async def _stop(self) -> None:
         self.ending = self.calls.over = True
-        mains = [one.main for one in self.machines if not one.main.done()]
-        for machine in self.machines:
+        alive = [one for one in self.machines if not one.dead]
+        for machine in alive:
             machine.stopping.set()
-        _, left = await asyncio.wait(mains, timeout=60.0)
+        _, left = await asyncio.wait([one.main for one in alive], timeout=60.0)
         if left:
-            names = [one.name for one in self.machines if not one.main.done()]
+            names = [one.name for one in alive if not one.main.done()]
             self.watch.wrong(f"did not stop within a minute: {names}")
 
 
