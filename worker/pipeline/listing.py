@@ -1,9 +1,10 @@
-"""Listing: the channels of a workspace, page by page at Slack's pace; and the wait before any such call."""
+"""Listing: the channels of a workspace, page by page; and how Slack is asked for anything, at its pace."""
 
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from enum import Enum
+from functools import partial
 from typing import TypeVar
 
 from worker.domain.errors import Blocked, NotYet, Throttled, Transient
@@ -29,11 +30,14 @@ class Which(Enum):
     JOINED = ("users.conversations", 50)
 
 
-async def wait_to_call(
-    allowances: Pace, integration: Integration, method: str, per_minute: int, *,
-    longest_s: float, sleep: Sleep,
-) -> None:  # fmt: skip
-    """Waits for the slot of a method's tier; NotYet when it is further away than `longest_s`."""
+async def ask(
+    call: Callable[[], Awaitable[Answer]], allowances: Pace, integration: Integration, method: str,
+    per_minute: int, *, longest_s: float, sleep: Sleep,
+) -> Answer:  # fmt: skip
+    """What Slack answers to a call made in a slot of its method's tier.
+
+    NotYet when that is further away than `longest_s`, and when Slack asks to wait, which all workers then do.
+    """
     slot = await allowances.slot_to_call(
         integration.workspace, method, per_minute, longest_s=max(longest_s, 0.0)
     )
@@ -41,14 +45,8 @@ async def wait_to_call(
         raise NotYet(slot.wait_s, f"waits to call {method}")
     if slot.wait_s:
         await sleep(slot.wait_s)
-
-
-async def answer_of(
-    asked: Awaitable[Answer], allowances: Pace, integration: Integration, method: str
-) -> Answer:
-    """What Slack answers; NotYet when it asks to wait, which all workers then do."""
     try:
-        return await asked
+        return await call()
     except Throttled as error:
         COUNTERS.count("throttled", method)
         await allowances.close_method(integration.workspace, method, error.retry_after_s)
@@ -66,11 +64,11 @@ async def list_channels(
     """
 
     async def one(place: Place) -> Page:
-        await wait_to_call(allowances, integration, *which.value, longest_s=LONGEST_WAIT_S, sleep=sleep)
-        asked = gateway.list_conversations(
-            token, private=place.private, cursor=place.cursor, joined=which is Which.JOINED
-        )
-        return await answer_of(asked, allowances, integration, which.value[0])
+        call = partial(
+            gateway.list_conversations, token,
+            private=place.private, cursor=place.cursor, joined=which is Which.JOINED,
+        )  # fmt: skip
+        return await ask(call, allowances, integration, *which.value, longest_s=LONGEST_WAIT_S, sleep=sleep)
 
     place: Place | None = start
     restarts, met = 0, {(start.private, start.cursor)}

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from worker.domain.delivery import Address, Destination, destination_form
 from worker.domain.errors import Blocked, NotYet, Refusal, Scope, filled
@@ -10,12 +11,14 @@ from worker.domain.integration import Conversation, Integration, Person, Secret
 from worker.pipeline.connect import scopes_mend
 from worker.pipeline.directory import DirectoryReader
 from worker.pipeline.gateway import Gateway, Sleep
-from worker.pipeline.listing import answer_of, wait_to_call
+from worker.pipeline.listing import Answer, ask
 from worker.store.directory import Directory
 from worker.store.lanes import Lanes
 from worker.store.pace import Pace
 
-INFO_PER_MINUTE, LOOKUP_PER_MINUTE, PERSON_PER_MINUTE = 50, 50, 100
+INFO, LOOKUP, PERSON = ("conversations.info", 50), ("users.lookupByEmail", 50), ("users.info", 100)
+"""Methods, each with its tier's calls a minute."""
+
 FEW_PAGES = 2
 FRESH_ENOUGH_S = 10.0  # a miss in a directory of few pages and younger than this is a miss
 PROBED_ENOUGH_S = 1.0  # the same when probing: one read for all lanes probed together
@@ -140,9 +143,8 @@ class Resolver:
     ) -> Conversation:  # fmt: skip
         """A conversation the bot can post to; what stands against it is asked of Slack first."""
         if known is None or fresh or not known.is_member or known.is_archived:
-            await self._wait_for(integration, "conversations.info", INFO_PER_MINUTE, budget_s)
-            known = await answer_of(
-                self.gateway.conversation(token, id_), self.allowances, integration, "conversations.info"
+            known = await self._ask(
+                partial(self.gateway.conversation, token, id_), integration, *INFO, budget_s
             )
             await self.directory.note(integration.id, known)
         if known.is_archived:
@@ -156,11 +158,9 @@ class Resolver:
     ) -> Address:
         person = None if fresh else await self.directory.person(integration.id, email)
         if person is None:
-            await self._wait_for(integration, "users.lookupByEmail", LOOKUP_PER_MINUTE, budget_s)
-            person = await answer_of(
-                self.gateway.person_by_email(token, email), self.allowances, integration,
-                "users.lookupByEmail",
-            )  # fmt: skip
+            person = await self._ask(
+                partial(self.gateway.person_by_email, token, email), integration, *LOOKUP, budget_s
+            )
             if not person.deleted and not person.is_bot:
                 await self.directory.note_person(integration.id, email, person, life_s=self.life_s)
         self._can_be_told(person)
@@ -168,10 +168,9 @@ class Resolver:
 
     async def _look_at(self, user_id: str, integration: Integration, token: Secret, budget_s: float) -> None:
         """Raises Blocked for what Slack says stands against telling a user; saying nothing does not."""
-        await self._wait_for(integration, "users.info", PERSON_PER_MINUTE, budget_s)
         try:
-            person = await answer_of(
-                self.gateway.person(token, user_id), self.allowances, integration, "users.info"
+            person = await self._ask(
+                partial(self.gateway.person, token, user_id), integration, *PERSON, budget_s
             )
         except Blocked as error:
             if error.code == "missing_scope":
@@ -187,11 +186,12 @@ class Resolver:
         if person.is_bot:
             raise self.gateway.refusal("cannot_dm_bot")
 
-    async def _wait_for(
-        self, integration: Integration, method: str, per_minute: int, longest_s: float
-    ) -> None:
-        await wait_to_call(
-            self.allowances, integration, method, per_minute, longest_s=longest_s, sleep=self.sleep
+    async def _ask(
+        self, call: Callable[[], Awaitable[Answer]], integration: Integration, method: str, per_minute: int,
+        budget_s: float,
+    ) -> Answer:  # fmt: skip
+        return await ask(
+            call, self.allowances, integration, method, per_minute, longest_s=budget_s, sleep=self.sleep
         )
 
 
