@@ -78,7 +78,8 @@ local function is_older(id, than)
   return tonumber(redis.call('HGET', record .. id, 'seq') or math.huge) < seq_of(than)
 end
 
--- Some of what was taken goes back to the front, in its order; older ones that went back before stay in front of it.
+-- These, the oldest first, go to the front: of what was taken some goes back. Older ones that are there already stay
+-- in front of them.
 local function put_back(ids)
   if #ids == 0 then return end
   local last, seqs = ids[#ids], nil
@@ -115,21 +116,15 @@ end
 local function let_out()
   local members = redis.call('ZRANGEBYSCORE', quiet, '-inf', now, 'WITHSCORES')
   if #members == 0 then return end
-  local found, last = {}, 0
+  local found, seqs = {}, {}
   for i = 1, #members, 2 do
     local seq, id = string.match(members[i], '^(%d+):(.*)$')
     redis.call('HSET', record .. id, 'out', tonumber(members[i + 1]))
-    found[#found + 1] = {tonumber(seq), id}
-    last = math.max(last, tonumber(seq))
+    found[#found + 1], seqs[id] = id, tonumber(seq)
   end
   redis.call('ZREMRANGEBYSCORE', quiet, '-inf', now)
-  local head = redis.call('LINDEX', pending, 0)
-  if head and seq_of(head) < last then
-    for _, id in ipairs(redis.call('LRANGE', pending, 0, -1)) do found[#found + 1] = {seq_of(id), id} end
-    redis.call('DEL', pending)
-  end
-  table.sort(found, function(one, other) return one[1] < other[1] end)
-  for i = #found, 1, -1 do redis.call('LPUSH', pending, found[i][2]) end
+  table.sort(found, function(one, other) return seqs[one] < seqs[other] end)
+  put_back(found)
 end
 
 -- Of the call that is made now: when, how, and the range of what it tells; its ids where others lie between.

@@ -1,5 +1,4 @@
--- Records the receipt for all that is taken; one delivery leads, the others are merged into it. When the lead is not
--- among them, all are merged: a newer state was told before.
+-- Records the receipt for all that is taken; one delivery leads, the others are merged into it.
 -- KEYS  17 the card it makes or changes
 -- ARGV  5 lease ms  6 wake ms  7 channel  8 ts  9 the leading id  10 '1' to leave the lane even if more waits
 --       11 the card as it is now ('' for none)  12 how many ids stay for a card of their own, then these
