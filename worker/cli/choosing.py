@@ -12,6 +12,8 @@ from worker.domain.integration import Integration
 if TYPE_CHECKING:
     from worker.bootstrap import Services
 
+some_ids = click.argument("subscription_ids", metavar="ID...", nargs=-1, required=True)
+
 
 async def chosen_integration(made: "Services", name: str | None) -> Integration:
     """The one named, or the only one there is. UsageError when there are several to choose from."""

@@ -8,7 +8,7 @@ import click
 
 from worker.cli import adding, applying, muting, trying
 from worker.cli.changing import change_subscriptions, discarded
-from worker.cli.choosing import every_rule
+from worker.cli.choosing import every_rule, some_ids
 from worker.cli.rules import Rule
 from worker.cli.running import as_json, print_json, print_table, run
 from worker.cli.showing import print_facts, print_indented
@@ -35,7 +35,6 @@ command.add_command(muting.unmute)
 command.add_command(applying.apply)
 command.add_command(applying.export)
 one_id = click.argument("subscription_id", metavar="ID")
-some_ids = click.argument("subscription_ids", metavar="ID...", nargs=-1, required=True)
 
 
 @command.command("list")

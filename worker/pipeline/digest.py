@@ -121,29 +121,30 @@ def _shown(folding: Folding, groups: Sequence[list[Linked]]) -> list[str]:
 def _line(told: Line, url: str, writing: Writing, *, alike: bool) -> str:
     """One entity; where others read the same, with what tells them apart."""
     event = told.event
-    title = link(url, bold(headline(event), TITLE))
-    if alike:
-        title = " ".join((title, *labels(event, LABELS)))
-    what = " — ".join(filter(None, (title, writing.detail(event))))
-    again = f"(+{told.older:,} earlier)" if told.older else ""
-    return " ".join(filter(None, (look(event)[0], what, again, "·", writing.when(event.at_s))))
+    apart = labels(event, LABELS) if alike else ()
+    return _written(event, url, apart, writing.detail(event), told.older, writing.when(event.at_s))
 
 
 def _together(group: Sequence[Linked], writing: Writing) -> str:
     """Many that read the same: how many, the first by name, and from when to when."""
     (told, url), *_ = group
     event = told.event
-    title = f"{link(url, bold(headline(event), TITLE))} × *{len(group):,}*"
     named = _names(group)
     detail = " ".join(named) or writing.detail(event)
     if named and len(group) > len(named):
         detail += " …"
     older = sum(told.older for told, _ in group)
-    again = f"(+{older:,} earlier)" if older else ""
     times = [one.event.at_s for one, _ in group]
     minutes = dict.fromkeys(at_s // 60 * 60 for at_s in (min(times), max(times)))
     when = " – ".join(map(writing.when, minutes))
+    return _written(event, url, (f"× *{len(group):,}*",), detail, older, when)
+
+
+def _written(event: Event, url: str, apart: Sequence[str], detail: str, older: int, when: str) -> str:
+    """A line: its sign, the headline as a link with what tells it apart, why, and when."""
+    title = " ".join((link(url, bold(headline(event), TITLE)), *apart))
     what = " — ".join(filter(None, (title, detail)))
+    again = f"(+{older:,} earlier)" if older else ""
     return " ".join(filter(None, (look(event)[0], what, again, "·", when)))
 
 

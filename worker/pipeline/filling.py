@@ -98,11 +98,7 @@ class Values:
                 return value
 
     def _escaped(self, written: str) -> str:
-        def shown(mark: re.Match[str]) -> str:
-            value = self._held[int(mark[1])]
-            return value if isinstance(value, Markup) else _shown(value)
-
-        return _MARK.sub(shown, written)
+        return _MARK.sub(lambda mark: _shown(self._held[int(mark[1])]), written)
 
     def _tag(self, tag: re.Match[str]) -> str:
         """A tag as the author wrote it; with values in it, only a link stays one.
@@ -148,13 +144,12 @@ def joined(parts: list[object], between: str = "") -> str:
 
 def as_markup(value: object) -> str:
     """A value as markup that shows it."""
-    shown = shown_as(value)
-    return shown if isinstance(shown, Markup) else _shown(shown)
+    return _shown(shown_as(value))
 
 
 def _shown(value: str) -> str:
-    """A value as it is; its back-ticks become primes, since they would end what the author has begun."""
-    return escape(value.replace("`", "ʹ"), VALUE_MOST)
+    """Markup as it is, a text escaped; its back-ticks become primes: they would end what the author began."""
+    return value if isinstance(value, Markup) else escape(value.replace("`", "ʹ"), VALUE_MOST)
 
 
 def are_blocks(written: str) -> bool:

@@ -67,13 +67,13 @@ def _link(value: object, label: object = None) -> Markup:
 
 def _join(values: Iterable[object], between: str = "") -> str:
     parts = list(values)
-    _sized(sum(len(shown_as(part)) + len(between) for part in parts))
+    sized(sum(len(shown_as(part)) + len(between) for part in parts))
     return joined(parts, between)
 
 
 def _replace(value: object, old: str, new: str) -> str:
     text = value if isinstance(value, str) else shown_as(value)
-    _sized(len(text) + text.count(old) * len(new))
+    sized(len(text) + text.count(old) * len(new))
     return text.replace(old, new)
 
 
@@ -82,7 +82,8 @@ def _round(value: float, digits: int = 0) -> float:
     return found if digits else int(found)
 
 
-def _sized(size: int) -> None:
+def sized(size: int) -> None:
+    """TemplateFault for a text of more characters than a template may make."""
     if size > SIZE_MOST:
         raise TemplateFault(f"it makes a text of more than {SIZE_MOST:,} characters")
 

@@ -20,7 +20,7 @@ from jinja2.visitor import NodeTransformer
 
 from worker.domain.template import TemplateFault
 from worker.pipeline.filling import CLOSE, OPEN, Values, joined
-from worker.pipeline.filters import FILTERS, SIZE_MOST
+from worker.pipeline.filters import FILTERS, SIZE_MOST, sized
 from worker.pipeline.grammar import judge, judge_names
 
 STEPS_MOST = 10_000
@@ -178,8 +178,8 @@ def _step(context: Context, value: object) -> object:
     budget_of(context).step()
     if isinstance(value, list | tuple | dict) and len(value) > ELEMENTS_MOST:
         raise TemplateFault(f"it makes a list of more than {ELEMENTS_MOST:,} elements")
-    if isinstance(value, str) and len(value) > SIZE_MOST:
-        raise TemplateFault(f"it makes a text of more than {SIZE_MOST:,} characters")
+    if isinstance(value, str):
+        sized(len(value))
     return value
 
 
