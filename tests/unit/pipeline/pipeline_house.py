@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from redis.exceptions import ConnectionError as Disconnected
 from config.settings import Settings
 from worker.bootstrap import Services, services
 from worker.domain.delivery import Delivery
+from worker.domain.errors import NotYet, Refusal
 from worker.domain.integration import Integration, Secret
 from worker.domain.subscription import Subscription
 from worker.pipeline.connect import add_integration
@@ -164,11 +165,11 @@ class House:
         answer = await self.redis.xreadgroup(stream.group, stream.consumer, {stream.stream: ">"}, count=100)
         return [_entry(id_, pairs) for _, entries in answer for id_, pairs in entries]
 
-    async def tell(self, *bodies: dict[str, Any], lane: str = "acme/#ops") -> Drained:
+    async def tell(self, *bodies: dict[str, Any], lane: str = "acme/#ops", **changes: Any) -> Drained:
         """Publish, ingest and drain."""
         await self.publish(*bodies)
         await self.ingest()
-        return await self.drain(lane)
+        return await self.drain(lane, **changes)
 
     async def drain(self, lane: str = "acme/#ops", **changes: Any) -> Drained:
         return await drain(lane, replace(self.tools, **changes))
@@ -261,3 +262,24 @@ def cloud_event(what: str, id_: str, data: dict[str, Any], **more: Any) -> dict[
         "data": data,
         **more,
     }
+
+
+async def told(house: House, *bodies: dict[str, Any], **changes: Any) -> Drained:
+    """They are told, each lane's time being enough; the balance holds."""
+    house.pass_time(2)
+    done = await house.tell(*bodies, **changes)
+    await house.balance()
+    return done
+
+
+async def read(house: House, **more: Any) -> int:
+    """The workspace's channels, by this worker: how many pages."""
+    assert house.integration is not None
+    return await house.made.reader.read(house.integration, Secret("xoxb-1"), **more)
+
+
+async def ended(what: Awaitable[Any]) -> Refusal | NotYet:
+    """What was raised instead of an answer."""
+    with pytest.raises((Refusal, NotYet)) as caught:
+        await what
+    return caught.value

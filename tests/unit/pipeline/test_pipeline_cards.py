@@ -4,23 +4,13 @@ from typing import Any
 
 import pytest
 from fake_slack import Posted
-from pipeline_house import House, alert, workflow
+from pipeline_house import House, alert, told, workflow
 
 from worker.domain.errors import Transient
 from worker.pipeline.telling import Tools
 
 POST, EDIT = "chat.postMessage", "chat.update"
 LANE = "acme/#ops"
-
-
-async def told(house: House, *bodies: dict[str, Any], **changes: Any) -> Any:
-    """They are told, each lane's time being enough."""
-    house.pass_time(2)
-    await house.publish(*bodies)
-    await house.ingest()
-    done = await house.drain(**changes)
-    await house.balance()
-    return done
 
 
 def top(house: House) -> list[Posted]:

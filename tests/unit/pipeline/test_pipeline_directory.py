@@ -2,28 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable
 from typing import Any
 
 import pytest
-from pipeline_house import House
+from pipeline_house import House, ended, read
 
 from worker.domain.errors import Blocked, NotYet, Refusal, Throttled
 from worker.domain.integration import Conversation, Page, Place, Secret
 from worker.store.readings import Readings
 
 LIST = "conversations.list"
-
-
-async def read(house: House, **more: Any) -> int:
-    assert house.integration is not None
-    return await house.made.reader.read(house.integration, Secret("xoxb-1"), **more)
-
-
-async def ended(what: Awaitable[Any]) -> Refusal | NotYet:
-    with pytest.raises((Refusal, NotYet)) as caught:
-        await what
-    return caught.value
 
 
 async def names(house: House) -> list[str]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from pipeline_house import House, alert, workflow
+from pipeline_house import House, alert, told, workflow
 
 from worker.domain.delivery import Delivery, State
 from worker.pipeline.fold import CARDS_OF_DIGEST
@@ -23,15 +23,6 @@ async def wary(house: House, request: pytest.FixtureRequest) -> House:
 async def plain(house: House) -> House:
     await house.subscribe(style="plain", only_changes=True)
     return house
-
-
-async def told(house: House, *bodies: dict[str, Any], **changes: Any) -> Any:
-    house.pass_time(2)
-    await house.publish(*bodies)
-    await house.ingest()
-    done = await house.drain(**changes)
-    await house.balance()
-    return done
 
 
 def at(time: int, body: dict[str, Any]) -> dict[str, Any]:

@@ -1,16 +1,15 @@
 """A destination as a person wrote it becomes an address Slack knows; Slack is asked as rarely as can be."""
 
 import asyncio
-from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from fake_slack import identity
-from pipeline_house import House, alert
+from pipeline_house import House, alert, ended, read
 
 from worker.domain.delivery import Address
-from worker.domain.errors import Blocked, NotYet, Refusal, Throttled
+from worker.domain.errors import Blocked, NotYet, Throttled
 from worker.domain.integration import Conversation, Page, Person, Place, Secret
 
 INFO, LIST, LOOKUP = "conversations.info", "conversations.list", "users.lookupByEmail"
@@ -24,17 +23,6 @@ async def resolve(
         f"acme/{destination}", destination, pinned, house.integration, Secret("xoxb-1"),
         **{"budget_s": 10.0, **more},
     )  # fmt: skip
-
-
-async def read(house: House, **more: Any) -> int:
-    assert house.integration is not None
-    return await house.made.reader.read(house.integration, Secret("xoxb-1"), **more)
-
-
-async def ended(what: Awaitable[Any]) -> Refusal | NotYet:
-    with pytest.raises((Refusal, NotYet)) as caught:
-        await what
-    return caught.value
 
 
 async def test_a_name_is_found_in_the_directory_and_pinned(house: House) -> None:
