@@ -70,6 +70,7 @@ class Subscription:
     template: str = ""
     broadcast: bool = False
     only_changes: bool = False
+    inhibit_resources: bool = False
     muted_from_ms: int = 0
     muted_until_ms: int = 0
     quiet_hours: str = ""

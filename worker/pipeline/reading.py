@@ -87,4 +87,5 @@ def _as_wanted(one: Taken, event: Event, subscription: Subscription | None) -> T
         templated=subscription if subscription.template else None,
         only_changes=subscription.only_changes,
         broadcast=subscription.broadcast,
+        inhibited=subscription.inhibit_resources,
     )

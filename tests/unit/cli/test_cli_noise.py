@@ -31,6 +31,13 @@ def test_only_changes_is_an_option_like_all_others(connected: Shell) -> None:
     assert unchanged_by_its_export(connected)
 
 
+def test_inhibition_is_an_option_like_all_others(connected: Shell) -> None:
+    id_ = connected.subscribe("--to", "ops", "--inhibit-resources")
+    assert connected("subscriptions", "show", id_, "--json").json["inhibit_resources"] is True
+    assert "workflows in place of their resources" in connected("subscriptions", "list").out
+    assert unchanged_by_its_export(connected)
+
+
 def test_explain_names_what_told_the_same_state(connected: Shell) -> None:
     connected.subscribe("--to", "ops", "--only-changes")
     told(connected, event("first", workflow_id="w1"))
