@@ -113,6 +113,10 @@ class Subscription:
         except ValueError:
             return 0
 
+    def written(self, default: str) -> "Subscription | None":
+        """By whose template it is told: its own, or its integration's; None when there is none."""
+        return self if self.template else replace(self, template=default) if default else None
+
     def mention_of(self, event: Event) -> str:
         """Whom it mentions for an event: from the severity it names, and not for what is over."""
         return "" if urgency(event) < self.mention_from else self.mention

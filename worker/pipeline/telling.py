@@ -86,7 +86,7 @@ class Teller:
                 await self._take(one)
                 if not one.taken:
                     return one, Ended(await tools.lanes.release(self.held))
-                choice = await self._chosen(one, address)
+                choice = await self._chosen(one, address, one.integration.template)
                 receipt = await self._told(token, one, choice)
                 return one, await tools.recorder.told(one, choice, receipt, leave=self._left_s() <= 0)
         except (Refusal, NotYet) as error:
@@ -129,10 +129,10 @@ class Teller:
         if taken and taken[-1].seq >= self.singly:
             self.singly = 0
 
-    async def _chosen(self, one: Round, address: Address) -> Choice:
+    async def _chosen(self, one: Round, address: Address, template: str) -> Choice:
         """What the next call tells; the rest goes back."""
         tools, lanes = self.tools, self.tools.lanes
-        told = await read_told(tools.events, one.taken, tools.subscriptions.by_id, tools.sleep)
+        told = await read_told(tools.events, one.taken, tools.subscriptions.by_id, template, tools.sleep)
         abouts = sorted({each.event.about for each in told if each.is_compared})
         cards = await lanes.cards(self.held.lane, abouts)
         one.keeps_record = self.held.lane in tools.subscriptions.lanes_of_changes

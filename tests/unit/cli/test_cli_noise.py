@@ -7,12 +7,6 @@ from cli_shell import Shell
 from inspecting import alive, event, publish, told
 
 
-@pytest.fixture
-def connected(shell: Shell) -> Shell:
-    shell.connect()
-    return shell
-
-
 def unchanged_by_its_export(shell: Shell) -> bool:
     """Whether applying what is exported changes nothing."""
     before = shell("subscriptions", "list", "--json").json

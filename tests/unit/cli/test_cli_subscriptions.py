@@ -10,12 +10,6 @@ from worker.bootstrap import Services
 from worker.store.held import Entry
 
 
-@pytest.fixture
-def connected(shell: Shell) -> Shell:
-    shell.connect()
-    return shell
-
-
 def test_a_subscription_has_an_id_and_all_it_was_given(connected: Shell) -> None:
     words = (
         "--to", "Ops", "--kind", "workflow", "--kind", "alert", "--entity-type", "workflow",
