@@ -15,7 +15,9 @@ from worker.bootstrap import Services, Stopping
 from worker.domain.errors import Problem
 from worker.telemetry import say
 from worker.web.health import health
+from worker.web.limits import Limits
 from worker.web.metrics import Reading, metrics
+from worker.web.webhooks import read_labelled, webhooks
 
 log = logging.getLogger("worker.web")
 
@@ -32,6 +34,8 @@ def make_app(made: Services) -> FastAPI:
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
     )
+    app.add_middleware(Limits)
+    app.include_router(webhooks(made.stream, read_labelled(made.settings.alert_labels)))
     app.include_router(health(made.upkeep, made.stream))
     app.include_router(metrics(Reading(made.server, made.metrics, made.stream)))
     return app
