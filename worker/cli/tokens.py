@@ -41,7 +41,8 @@ def _takes_token(command: Decorated) -> Decorated:
     return click.option("--token-stdin", is_flag=True, help="Read the token from standard input.")(command)
 
 
-def _named(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+def named(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    """A name as people give one to a new thing."""
     if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable() or name != name.strip():
         raise click.BadParameter(
             f"A name has 1 to {LONGEST_NAME} printable characters, no space around them."
@@ -50,7 +51,7 @@ def _named(_context: click.Context, _parameter: click.Parameter, name: str) -> s
 
 
 @click.command()
-@click.argument("name", callback=_named)
+@click.argument("name", callback=named)
 @_takes_token
 @click.option("--description", metavar="D", default="", help="What the workspace is for.")
 @click.option("--label", "labels", metavar="L", multiple=True, help="A tag; may be repeated.")

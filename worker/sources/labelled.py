@@ -67,7 +67,7 @@ class Labelled(BaseModel):
             raise ValueError(f"{place}: {fault['msg']}{known}") from None
 
     def severity_of(self, labels: Mapping[str, str]) -> str:
-        """`critical`, `error`, `warning` or `info`, another word as it is written; nothing without a label."""
+        """`critical`, `error`, `warning` or `info`, else the word as it is written; nothing without one."""
         written = _first(labels, self.severity).strip()
         word = written.lower()
         return self.severities.get(word) or WORDS.get(word) or written

@@ -31,6 +31,7 @@ P:integrations            hash    integrations as JSON, tokens sealed           
 P:integration:I:parked    hash    why nothing of it is posted                        until it works again
 P:integration:I:parked:first string when it parked first: one warning, later probes  until something is told
 P:subscriptions           hash    subscriptions as JSON                              for good
+P:api_tokens              hash    named tokens of the API: their sha256, since when    until revoked
 P:template_faults         hash    why templates fail, by subscription                until it works or changes
 P:template_fault:D        string  why the template failed for a delivery             RETENTION_S
 P:version:NOUN            string  counts changes, so that caches know                for good

@@ -13,10 +13,13 @@ from fastapi import FastAPI
 
 from worker.bootstrap import Services, Stopping
 from worker.domain.errors import Problem
+from worker.store.api_tokens import ApiTokens
 from worker.telemetry import say
+from worker.web.access import Access
 from worker.web.health import health
 from worker.web.limits import Limits
 from worker.web.metrics import Reading, metrics
+from worker.web.problems import answered_as_problems
 from worker.web.webhooks import read_labelled, webhooks
 
 log = logging.getLogger("worker.web")
@@ -35,7 +38,9 @@ def make_app(made: Services) -> FastAPI:
         redoc_url=None,
     )
     app.add_middleware(Limits)
-    app.include_router(webhooks(made.stream, read_labelled(made.settings.alert_labels)))
+    access = Access(made.settings, ApiTokens(made.server))
+    answered_as_problems(app)
+    app.include_router(webhooks(made.stream, read_labelled(made.settings.alert_labels), access))
     app.include_router(health(made.upkeep, made.stream))
     app.include_router(metrics(Reading(made.server, made.metrics, made.stream)))
     return app

@@ -9,11 +9,11 @@ JSON_TYPES = ("application/json", "application/cloudevents+json", "application/c
 
 
 async def json_body(request: Request) -> object:
-    """The JSON value in a body. A form that a page of another site sends cannot come as one of these types."""
+    """The JSON value in a body. A form that a page of another site sends cannot come as one of these."""
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given not in JSON_TYPES:
         raise Faulty(
-            415, f"The body is {given or 'of no type'}: send JSON, and say so: Content-Type: application/json."
+            415, f"The body is {given or 'of no type'}: send JSON with Content-Type: {JSON_TYPES[0]}."
         )
     try:
         return decode_any(await request.body())

@@ -5,14 +5,13 @@
 
 import logging
 import math
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -46,20 +45,14 @@ class Faulty(Exception):
         self.status, self.detail, self.errors, self.more = status, detail, errors, more or {}
 
 
-class ProblemRoute(APIRoute):
-    """A route whose every failure is problem+json."""
+def answered_as_problems(app: FastAPI) -> None:
+    """Have whatever keeps a request of this application from being done answered so."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The route's own, with its exceptions answered."""
-        answer = super().get_route_handler()
+    async def answer(_: Request, error: Exception) -> Response:
+        return answer_of(error)
 
-        async def answered(request: Request) -> Response:
-            try:
-                return await answer(request)
-            except Exception as error:  # noqa: BLE001  # what is not ours to answer is raised again
-                return answer_of(error)
-
-        return answered
+    for kind in (Faulty, RequestValidationError, HTTPException, Problem, NotYet, Refusal, Unavailable):
+        app.add_exception_handler(kind, answer)
 
 
 def answer_of(error: Exception) -> Response:
@@ -107,6 +100,10 @@ def _in_words(fault: Mapping[str, Any]) -> str:
     """`query.limit: Input should be less than or equal to 500`"""
     place = ".".join(str(part) for part in fault["loc"])
     return f"{place}: {fault['msg'].removeprefix('Value error, ')}"
+
+
+ANY = (401, 403, 429, 503)
+"""What every path that takes credentials may answer with."""
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -12,8 +12,10 @@ from worker.publish import encode
 from worker.sources import WEBHOOKS, Fields, Labelled, Unreadable, read
 from worker.sources.decode import an_object
 from worker.store.stream import EventStream
+from worker.web.access import Access
+from worker.web.audit import AuditedRoute, about
 from worker.web.bodies import json_body
-from worker.web.problems import Faulty, ProblemRoute, documented
+from worker.web.problems import ANY, Faulty, documented
 
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 _ALERT = {
@@ -51,9 +53,11 @@ def read_labelled(path: Path | None) -> Labelled:
         raise Problem(f"ALERT_LABELS: {path}: {error}. See docs/monitoring.md.") from None
 
 
-def webhooks(stream: EventStream, labelled: Labelled) -> APIRouter:
+def webhooks(stream: EventStream, labelled: Labelled, access: Access) -> APIRouter:
     """`/webhooks/alertmanager` and its like."""
-    router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=ProblemRoute)
+    router = APIRouter(
+        prefix="/webhooks", tags=["webhooks"], route_class=AuditedRoute, dependencies=access.needed
+    )
     for name in WEBHOOKS:
         _add(router, name, stream, labelled)
     return router
@@ -65,11 +69,13 @@ def _add(router: APIRouter, name: str, stream: EventStream, labelled: Labelled) 
         status_code=202,
         summary=f"Alerts as {name.capitalize()} posts them: each becomes an event",
         operation_id=f"webhook_{name}",
-        responses=documented(400, 413, 415, 503),
+        responses=documented(400, 413, 415, *ANY),
         openapi_extra={"requestBody": _documented_body(VERSIONS[name])},
     )
     async def take(request: Request) -> Published:
-        return await _take(an_object_of(await json_body(request)), name, stream, labelled)
+        published = await _take(an_object_of(await json_body(request)), name, stream, labelled)
+        about(request, events=len(published.ids))
+        return published
 
 
 async def _take(fields: Fields, name: str, stream: EventStream, labelled: Labelled) -> Published:
