@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.rows import iso
-from worker.cli.running import as_json, print_json, print_table, run, when
+from worker.asking.rows import iso
+from worker.asking.wording import when
+from worker.cli.running import as_json, print_json, print_table, run
 from worker.cli.tokens import named
 from worker.domain.errors import Problem
 from worker.domain.integration import Secret

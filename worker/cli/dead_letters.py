@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from worker.asking.rows import Row, event_ids, shown, visible
+from worker.asking.story import Way, way_of
+from worker.asking.wording import count, when
 from worker.cli.explain import plain_event, plain_way, print_way
 from worker.cli.letters import Choice, destination, do_to_each, letters, plain_letter, tell
-from worker.cli.rows import Row, event_ids, shown, visible
-from worker.cli.running import as_json, print_json, print_table, run, when
-from worker.cli.showing import count, print_facts
-from worker.cli.story import Way, way_of
+from worker.cli.running import as_json, print_json, print_table, run
+from worker.cli.showing import print_facts
 from worker.domain.dead_letter import hint
 from worker.domain.errors import Problem
 from worker.domain.event import Event

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from worker.asking.rows import AT_ONCE, event_ids, plain_delivery, shown
+from worker.asking.story import Way, deliveries_of, way_of
+from worker.asking.wording import count, when
 from worker.cli.explain import plain_way, print_way
-from worker.cli.rows import AT_ONCE, event_ids, plain_delivery, shown
-from worker.cli.running import as_json, print_json, print_table, run, when
-from worker.cli.showing import count
-from worker.cli.story import Way, deliveries_of, way_of
+from worker.cli.running import as_json, print_json, print_table, run
 from worker.domain.delivery import Delivery, State
 from worker.domain.errors import Problem
 from worker.pipeline.reading import event_of

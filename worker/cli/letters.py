@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.rows import AT_ONCE, Row, iso
-from worker.cli.showing import count, warn
+from worker.asking.rows import AT_ONCE, Row, iso
+from worker.asking.wording import count
+from worker.cli.showing import warn
 from worker.domain.dead_letter import hint
 from worker.domain.delivery import lane_parts
 from worker.domain.errors import Problem

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.rows import Row, iso
-from worker.cli.running import as_json, print_json, run, when
-from worker.cli.showing import count
+from worker.asking.rows import Row, iso
+from worker.asking.wording import count, when
+from worker.cli.running import as_json, print_json, run
 from worker.domain.delivery import lane_parts
 from worker.domain.errors import Problem
 from worker.domain.integration import Health, Integration

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from worker.domain.errors import Problem
+from worker.domain.errors import Missing
 from worker.domain.event import Kind, Severity
 from worker.domain.subscription import Filters, Subscription
 from worker.store.server import Server, fields
@@ -46,11 +46,11 @@ class Subscriptions:
             return self._known
 
     async def find(self, subscription_id: str) -> Subscription:
-        """One by its id; Problem when there is none."""
+        """One by its id; Missing when there is none."""
         for subscription in await self.all():
             if subscription.id == subscription_id:
                 return subscription
-        raise Problem(f"There is no subscription {subscription_id!r}: see `ik-slack subscriptions list`.")
+        raise Missing(f"There is no subscription {subscription_id!r}: see `ik-slack subscriptions list`.")
 
     async def change(self, *, save: Iterable[Subscription] = (), remove: Iterable[str] = ()) -> None:
         """Write and remove several in one step; what their templates failed at is forgotten."""

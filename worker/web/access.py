@@ -103,7 +103,7 @@ def _only_from_here(request: Request) -> None:
         raise HTTPException(
             403,
             "Without credentials the API is for this machine alone, as http://localhost or http://127.0.0.1, "
-            f"not as {host or 'nothing'}: set API_TOKEN, or make a token with `ik-slack api-tokens add NAME`.",
+            f"not as {host or 'nothing'}: set API_TOKEN, or make a token: `ik-slack api-tokens add NAME`.",
         )
     site = request.headers.get("sec-fetch-site", "same-origin")
     origin = request.headers.get("origin", f"http://{host}")

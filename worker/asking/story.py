@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from worker import sources
-from worker.cli.rows import permalink
+from worker.asking.rows import permalink
 from worker.domain.dead_letter import hint
 from worker.domain.delivery import Attempt, Delivery, State, delivery_id, event_ref, lane_parts
-from worker.domain.errors import Problem
+from worker.domain.errors import Missing, Problem
 from worker.domain.event import Event
 from worker.domain.integration import Integration
 from worker.domain.quiet import in_words
@@ -57,7 +57,7 @@ class Story:
 
 
 async def stories(made: "Services", event_id: str) -> list[Story]:
-    """Every event with this id, one a source; also by an entry's or a delivery's id. Problem without any."""
+    """Every event with this id, one a source; also by an entry's or a delivery's id. Missing without any."""
     if records := await made.events.find(event_id):
         return [await _kept(made, record) for record in records]
     if delivery := await made.deliveries.find(event_id):
@@ -68,7 +68,7 @@ async def stories(made: "Services", event_id: str) -> list[Story]:
         return [Story(event_id, event_id, None, REJECTED, letter.detail)]
     if entry := await made.stream.entry(event_id):
         return await _in_stream(made, entry)
-    raise Problem(f"No event {event_id!r} is known{await _why_unknown(made)}")
+    raise Missing(f"No event {event_id!r} is known{await _why_unknown(made)}")
 
 
 async def deliveries_of(made: "Services", event: Event) -> list[Delivery]:

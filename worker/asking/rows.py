@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from worker.domain.delivery import Attempt, Delivery
-from worker.domain.integration import Integration
+from worker.domain.integration import Conversation, Integration
 from worker.domain.markup import clean, cut
 from worker.pipeline.reading import event_id_of
 
@@ -34,6 +34,24 @@ def plain_delivery(delivery: Delivery, event_id: str) -> Row:
         "finished_at": iso(delivery.finished_at_ms),
         **{name: getattr(delivery, name) for name in ("merged_into", "repeated", "replays")},
     }
+
+
+def plain_integration(integration: Integration) -> Row:
+    """An integration as JSON, without its token."""
+    texts = ("id", "name", "description", "team_id", "team", "url", "bot_user_id", "bot_name")
+    lists = ("labels", "scopes", "missing_scopes")
+    return {
+        **{name: getattr(integration, name) for name in texts},
+        **{name: list(getattr(integration, name)) for name in lists},
+        **{name: getattr(integration, name) for name in ("state", "reason", "hint", "since_ms")},
+    }
+
+
+def plain_channel(integration: Integration, channel: Conversation) -> Row:
+    """A channel as JSON."""
+    flags = ("is_member", "is_archived", "is_private")
+    named = {"id": channel.id, "name": channel.name, "integration": integration.name}
+    return {**named, **{flag: getattr(channel, flag) for flag in flags}}
 
 
 def plain_attempt(attempt: Attempt) -> Row:

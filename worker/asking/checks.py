@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from worker.cli.running import when
-from worker.cli.showing import count
+from worker.asking.wording import count, when
 from worker.domain.errors import Problem
 from worker.store.ledger import take_census
 from worker.store.origin import LOST, MEND
