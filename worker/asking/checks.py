@@ -136,7 +136,7 @@ async def running(made: "Services") -> Sequence[Finding]:
 async def accounts(made: "Services") -> Sequence[Finding]:
     """What waits for a person, and the balance."""
     balance, lanes = await take_census(made.server)
-    dead = len(await made.dead_letters.ids())
+    dead = sum((await made.dead_letters.reasons()).values())
     stopped = sum(1 for one in lanes if one.parked or one.integration_parked)
     waiting = f"{count(stopped, 'lane')} parked, {count(balance.parked, 'delivery', 'deliveries')} waiting"
     lost = f"{balance.unaccounted:,} unaccounted for" if balance.unaccounted else "balances"

@@ -1,26 +1,40 @@
 """Deliveries, calls and times as rows that commands print; texts of events as a terminal may show them."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from worker.domain.delivery import Attempt, Delivery
 from worker.domain.integration import Conversation, Integration
 from worker.domain.markup import clean, cut
 from worker.pipeline.reading import event_id_of
+from worker.store.pages import MOST, Page
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
 
 Row = dict[str, object]
 AT_ONCE = 500
+One = TypeVar("One")
 
 
 def iso(ms: int) -> str | None:
     """A moment as ISO 8601 in UTC; nothing for 0."""
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z" if ms else None
+
+
+async def first(turn: Callable[[str | None, int], Awaitable[Page[One]]], most: int) -> list[One]:
+    """So many rows of a list that is read in pages; all of them for 0."""
+    found: list[One] = []
+    after: str | None = None
+    while True:
+        page = await turn(after, most - len(found) if most else MOST)
+        found += page.rows
+        after = page.next
+        if after is None or (most and len(found) >= most):
+            return found
 
 
 def plain_delivery(delivery: Delivery, event_id: str) -> Row:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 WAITING, REJECTED, SUPPRESSED, FORGOTTEN = "waiting", "rejected", "suppressed", "forgotten"
 """States of an event that has no delivery; else it has that of the most telling one."""
 MOST_TELLING = (State.DEAD, State.PARKED, State.PENDING, State.DELIVERED, State.MERGED, State.DISCARDED)
-SLACK_OF_INDEX_MS = 60_000  # a stream and its index may be on clocks that differ
 MOST_LOOKED_THROUGH = 10_000
 
 
@@ -73,12 +72,9 @@ async def stories(made: "Services", event_id: str) -> list[Story]:
 
 async def deliveries_of(made: "Services", event: Event) -> list[Delivery]:
     """Its deliveries, newest first; those of subscriptions that were removed too."""
-    known = [delivery_id(event.source, event.id, one.id) for one in await made.subscriptions.all()]
-    found = {one.id: one async for one in made.deliveries.newest(only=known)}
-    since_ms = max(event.accepted_at_ms - SLACK_OF_INDEX_MS, 0)
-    where = {"event": event_ref(event.source, event.id)}
-    found |= {one.id: one async for one in made.deliveries.newest(where=where, since_ms=since_ms)}
-    return sorted(found.values(), key=lambda one: (one.created_at_ms, one.id), reverse=True)
+    ids = [delivery_id(event.source, event.id, one) for one in await made.subscriptions.ever()]
+    found = await made.deliveries.some(await made.deliveries.kept(ids))
+    return sorted(found, key=lambda one: (one.created_at_ms, one.id), reverse=True)
 
 
 async def way_of(made: "Services", delivery: Delivery) -> Way:

@@ -42,7 +42,7 @@ def make_app(made: Services) -> FastAPI:
     answered_as_problems(app)
     app.include_router(webhooks(made.stream, read_labelled(made.settings.alert_labels), access))
     app.include_router(health(made.upkeep, made.stream))
-    app.include_router(metrics(Reading(made.server, made.metrics, made.stream)))
+    app.include_router(metrics(Reading(made.server, made.metrics, made.dead_letters, made.stream)))
     return app
 
 
