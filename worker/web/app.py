@@ -16,6 +16,7 @@ from worker.domain.errors import Problem
 from worker.telemetry import say
 from worker.web.health import health
 from worker.web.metrics import Reading, metrics
+from worker.web.pages.console import console
 
 log = logging.getLogger("worker.web")
 
@@ -24,7 +25,7 @@ STOP_S = 5
 
 
 def make_app(made: Services) -> FastAPI:
-    """Every path; its OpenAPI document is at `/api/openapi.json`."""
+    """Every path; the OpenAPI document of those that are no pages is at `/api/openapi.json`."""
     app = FastAPI(
         title="infrakitchen-slack",
         version=version("infrakitchen-slack"),
@@ -34,6 +35,7 @@ def make_app(made: Services) -> FastAPI:
     )
     app.include_router(health(made.upkeep, made.stream))
     app.include_router(metrics(Reading(made.server, made.metrics, made.stream)))
+    app.router.routes.append(console(made))  # last: every path that is nobody else's
     return app
 
 

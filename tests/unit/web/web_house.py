@@ -35,11 +35,11 @@ class Web:
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[Web]:
-    """Until the test is over."""
+async def served(**given: object) -> AsyncIterator[Web]:
+    """Until the test is over, with the settings that are given."""
     redis, stopping = FakeServer(), Stopping()
     client = FakeAsyncRedis(server=redis, protocol=2)
-    settings = Settings.load(redis_url="redis://nowhere:1/0")
+    settings = Settings.load(redis_url="redis://nowhere:1/0", **given)
     with listen("127.0.0.1", 0) as listening:
         async with services(settings, redis=client, stopping=stopping) as made:
             serving = asyncio.create_task(serve(make_app(made), listening, stopping))
