@@ -19,7 +19,7 @@ FULL = Subscription(
     ),
     paused=True, mention="<!here>", mention_from=Severity.WARNING, style="plain",
     quiet_hours="22:00-07:00", time_zone="UTC", quiet_below=Severity.ERROR,
-    only_changes=True, muted_from_ms=1, muted_until_ms=3, created_at_ms=2,
+    only_changes=True, inhibit_resources=True, muted_from_ms=1, muted_until_ms=3, created_at_ms=2,
 )  # fmt: skip
 PLAIN = Subscription("s1", "ops", "#all", created_at_ms=3)
 

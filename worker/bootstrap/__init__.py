@@ -170,7 +170,7 @@ def _compose(
         lanes, events, integrations, subscriptions, allowances, resolver,
         Recorder(lanes, integrations, allowances, probe_s=ages.probe_s, sleep=asyncio.sleep), gateway,
         asyncio.Semaphore(settings.worker_concurrency), stopping,
-        Writer(why_not, settings.infrakitchen_url or ""), TemplateFaults(server, ages.retention_s),
+        _writer(settings), TemplateFaults(server, ages.retention_s),
         sleep=sleep, clock=clock, edits_per_minute=settings.update_rate_per_workspace,
     )  # fmt: skip
     stream = EventStream(
@@ -197,6 +197,10 @@ def _allowances(settings: Settings, server: Server) -> Pace:
         channel=Rate(settings.post_rate_per_channel / MARGIN, settings.post_burst_per_channel),
         workspace=Rate.per_minute(settings.post_rate_per_workspace, WORKSPACE_SHARE_AT_ONCE),
     )
+
+
+def _writer(settings: Settings) -> Writer:
+    return Writer(why_not, settings.infrakitchen_url or "", settings.console_url or "")
 
 
 def _operations(settings: Settings) -> dict[str, str]:

@@ -23,6 +23,7 @@ from worker.domain.subscription import Subscription
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from worker.bootstrap import Services
     from worker.slack.blocks import JsonObject
     from worker.slack.limits import Use
 
@@ -74,7 +75,7 @@ def command(
     """
     base = Settings.load().infrakitchen_url or ""
     events = read(events_of(file, "There is nothing to preview"), time.time_ns() // 1_000_000)
-    subscription = run(lambda made: made.subscriptions.find(subscription_id)) if subscription_id else None
+    subscription = run(lambda made: _found(made, subscription_id)) if subscription_id else None
     told, unmatched = sort_out(events, subscription)
     if template_file:
         told = by_template(told, text_of(template_file))
@@ -88,6 +89,13 @@ def command(
         _print(sent, subscription)
     if png and sent:
         draw(sent, png)
+
+
+async def _found(made: "Services", subscription_id: str) -> Subscription:
+    """A subscription with the template it is told by, if there is one."""
+    found = await made.subscriptions.find(subscription_id)
+    connection = (await made.integrations.connections()).get(found.integration_id)
+    return found.written(connection.integration.template if connection else "") or found
 
 
 def read(encoded: Sequence[bytes], now_ms: int) -> dict[int, Event]:

@@ -45,7 +45,7 @@ def count(number: int, noun: str, several: str = "") -> str:
 
 def plain_integration(integration: Integration) -> dict[str, object]:
     """An integration as JSON, without its token."""
-    texts = ("id", "name", "description", "team_id", "team", "url", "bot_user_id", "bot_name")
+    texts = ("id", "name", "description", "template", "team_id", "team", "url", "bot_user_id", "bot_name")
     lists = ("labels", "scopes", "missing_scopes")
     return {
         **{name: getattr(integration, name) for name in texts},

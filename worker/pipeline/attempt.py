@@ -36,7 +36,8 @@ class Ended:
 class Round:
     """One round of a lane: what was taken, to where, whether Slack was called.
 
-    `keeps_record`: someone of this lane wants to hear of changes only.
+    `keeps_record`: someone of this lane wants to hear of changes only; `keeps_runs`: of workflows in place of
+    their resources.
     """
 
     held: Held
@@ -47,6 +48,7 @@ class Round:
     called: bool = False
     choice: Choice | None = None
     keeps_record: bool = False
+    keeps_runs: bool = False
     pace_s: float = 0.0
     post_s: float = 0.0
 

@@ -21,6 +21,7 @@ from worker.domain.errors import (
     Unlisted,
 )
 from worker.domain.folding import Call, Choice
+from worker.domain.runs import runs_by_resource
 from worker.pipeline.attempt import EDITING, Ended, Round, say_attempt
 from worker.pipeline.gateway import Sleep
 from worker.store.held import Left
@@ -66,9 +67,10 @@ class Recorder:
             return Ended(await self._recorded(recording))
         named = (choice.about, card) if card else None
         records = _records(choice, one.channel, receipt) if one.keeps_record else {}
+        runs = runs_by_resource([choice.event]) if one.keeps_runs and named else {}
         recording = partial(
             self.lanes.settle, one.held, receipt, choice.lead,
-            leave=leave, card=named, owed=choice.owed, records=records,
+            leave=leave, card=named, owed=choice.owed, records=records, runs=runs,
         )  # fmt: skip
         return Ended(await self._recorded(recording), told=len(one.taken) - len(choice.owed))
 

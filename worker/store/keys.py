@@ -10,6 +10,7 @@ P:lane:L:wake             string  a wake-up call is on its way                  
 P:lane:L:attempts         stream  every call to Slack, with the range it told        RETENTION_S
 P:lane:L:card:A           string  the card of A as JSON: where it is, what it shows  RETENTION_S
 P:lane:L:told:A           string  the same of A told without a card                  RETENTION_S
+P:lane:L:run:A            string  what the workflow that works on resource A is about  RETENTION_S
 P:lanes                   set     every lane                                         for good
 P:due                     zset    lanes with something to say, by when               until empty or parked
 P:parked                  zset    lanes that wait for a person, since when           until resumed
@@ -81,7 +82,7 @@ class Keys:
         return f"{self.prefix}:held:{integration_id}"
 
     def card(self, lane: str, about: str, part: str = "card") -> str:
-        """The card a thing has in a lane; or (`told`) the record of what was told of it without one."""
+        """The card a thing has in a lane, the record of what was `told` of it without one, its `run`."""
         return self.lane(lane, f"{part}:{digest(about)}")
 
     def integration(self, integration_id: str) -> str:

@@ -16,7 +16,7 @@ class Subscriptions:
     """Find, save, remove; a change is seen by every process with its next batch.
 
     As of the last `all()`: `by_id` are all of them, `lanes_of_changes` the lanes of those that want no
-    repeats.
+    repeats, `lanes_of_inhibition` of those that want workflows in place of their resources.
     """
 
     def __init__(self, server: Server) -> None:
@@ -26,6 +26,7 @@ class Subscriptions:
         self._known: tuple[Subscription, ...] = ()
         self.by_id: dict[str, Subscription] = {}
         self.lanes_of_changes: frozenset[str] = frozenset()
+        self.lanes_of_inhibition: frozenset[str] = frozenset()
         self._reading = asyncio.Lock()
 
     async def all(self, version: int | None = None) -> tuple[Subscription, ...]:
@@ -42,6 +43,7 @@ class Subscriptions:
                 self._known = tuple(sorted(found, key=lambda one: (one.created_at_ms, one.id)))
                 self.by_id = {one.id: one for one in self._known}
                 self.lanes_of_changes = frozenset(one.lane for one in self._known if one.only_changes)
+                self.lanes_of_inhibition = frozenset(one.lane for one in self._known if one.inhibit_resources)
                 self._version = version
             return self._known
 
