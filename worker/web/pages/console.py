@@ -17,6 +17,7 @@ from worker.web.pages.failure import failed
 from worker.web.pages.login import login
 from worker.web.pages.look import assets
 from worker.web.pages.overview import overview
+from worker.web.pages.setup import setup
 
 ELSEWHERE = ("api", "webhooks", "healthz", "readyz", "metrics")
 """What a path begins with that is never a page."""
@@ -51,7 +52,7 @@ def console(made: Services) -> Console:
 
 def _pages(made: Services) -> list[APIRouter]:
     """One router a noun."""
-    return [overview(made)]
+    return [overview(made), setup(made)]
 
 
 def _assets() -> APIRouter:

@@ -71,6 +71,10 @@ class Visit:
             )
         return answer
 
+    def secret_name(self, of: str) -> str:
+        """A name in Redis for something of this browser alone, which does not give its cookie away."""
+        return hmac.digest(self.cookie.encode(), f"name of {of}".encode(), "sha256").hex()
+
     def audit(self, what: str, which: str) -> None:
         """One line for what a person changed."""
         say(log, logging.INFO, "audit", who=self.who, what=what, which=which)
