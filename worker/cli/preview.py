@@ -61,16 +61,12 @@ def command(
     """
     base = Settings.load().infrakitchen_url or ""
     events, repeats = read(events_of(file, "There is nothing to preview"), time.time_ns() // 1_000_000)
-    if repeats:
-        again = count(repeats, "event repeats an earlier one", "events repeat earlier ones")
-        click.echo(f"Note: {again} (same source and id) and would not be told again.", err=True)
     subscription = run(lambda made: as_told(made, subscription_id)) if subscription_id else None
     told, unmatched = sort_out(events, subscription)
     if template_file:
         told = by_template(told, text_of(template_file))
     sent, fault = sent_of(told, base)
-    if fault:
-        click.echo(f"Note: the template fails, the default message is posted: {fault}.", err=True)
+    _say_notes(repeats, str(fault or ""))
     _say_unmatched(unmatched, subscription)
     if as_json:
         print_json(plain(sent, unmatched))
@@ -80,6 +76,14 @@ def command(
         _print(sent, subscription)
     if png and sent:
         draw(sent, png)
+
+
+def _say_notes(repeats: int, fault: str) -> None:
+    if repeats:
+        again = count(repeats, "event repeats an earlier one", "events repeat earlier ones")
+        click.echo(f"Note: {again} (same source and id) and would not be told again.", err=True)
+    if fault:
+        click.echo(f"Note: the template fails, the default message is posted: {fault}.", err=True)
 
 
 def draw(sent: "JsonObject", out: Path) -> None:

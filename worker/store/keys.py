@@ -45,6 +45,10 @@ P:directory:I:…           hash    channels by id, ids by name, people by email
 P:directory:I:reading:…   hash    the same of a reading under way, and its place      HALF_READ_MS
 P:beat:ROLE               zset    processes alive, by last beat                      trimmed
 P:lock:NAME               string  one at a time                                      seconds
+P:session:S               string  since when somebody is logged in to the console    8 h unused, a day
+P:session:S:tried         string  a token tried there, sealed                        minutes
+P:login:of:A, P:login:all hash    tries of the password by address and by all        an hour after the last
+P:login:known:A           string  somebody has logged in from there                  90 days
 """
 
 from dataclasses import dataclass
@@ -136,6 +140,14 @@ class Keys:
     def lock(self, name: str) -> str:
         """A lock by name."""
         return f"{self.prefix}:lock:{name}"
+
+    def session(self, name: str, part: str = "") -> str:
+        """A session of the console, by the name that its cookie's value gives, or a part of it: tried."""
+        return f"{self.prefix}:session:{name}:{part}" if part else f"{self.prefix}:session:{name}"
+
+    def login(self, what: str) -> str:
+        """Tries of the password: `of:` an address, `all`; or that an address is `known:`."""
+        return f"{self.prefix}:login:{what}"
 
     def named(self, name: str) -> str:
         """One of the keys without a parameter: lanes, due, parked, probes, deliveries, dead, ledger …"""
