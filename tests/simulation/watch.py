@@ -33,7 +33,6 @@ class Watch:
         self.told: list[Telling] = []
         self.recorded: dict[str, str] = {}
         self.shown: dict[tuple[str, str], Order] = {}
-        self.carded: dict[tuple[str, str], Order] = {}
         self.show: Callable[[str], None] = lambda _: None
         self._trace = hashlib.blake2b(digest_size=8)
         self._slots: dict[str, list[float]] = defaultdict(list)
@@ -145,21 +144,13 @@ class Watch:
             self.wrong(f"{telling.machine.name} told {telling.channel} without a slot")
 
     def _newest(self, telling: Telling) -> None:
-        """What has a card never goes back to an older state.
-
-        After a refused message of several each is told alone, from the oldest on, whatever was shown before.
-        """
-        one_by_one = self.redis.hexists(f"ik:lane:{telling.lane}", "singly")
+        """What has a card never goes back to an older state, whatever told the newer one."""
         for line in telling.choice.folding.lines:
             place = telling.lane, line.event.about
-            if telling.choice.about:
-                excused = one_by_one or telling.began[1] < self.jumps  # a jump ends leases early
-                if line.event.order < self.carded.get(place, NEVER) and not excused:
-                    self.wrong(
-                        f"{line.event.id} of {telling.lane} was shown after a newer state of {place[1]}"
-                    )
-                self.carded[place] = max(line.event.order, self.carded.get(place, NEVER))
-            self.shown[place] = max(line.event.order, self.shown.get(place, NEVER))
+            newest = self.shown.get(place, NEVER)
+            if telling.choice.about and line.event.order < newest:
+                self.wrong(f"{line.event.id} of {telling.lane} was shown after a newer state of {place[1]}")
+            self.shown[place] = max(line.event.order, newest)
 
     def _not_again(self, id_: str, telling: Telling) -> None:
         """Told before: then that call's outcome was unknown, or who made it was in trouble."""

@@ -36,7 +36,7 @@ class Ended:
 class Round:
     """One round of a lane: what was taken, to where, whether Slack was called.
 
-    `keeps_record`: someone of this lane wants to hear of changes only.
+    `keeps_record`: what this lane is told without a card is remembered.
     """
 
     held: Held

@@ -134,9 +134,10 @@ class Teller:
         tools, lanes = self.tools, self.tools.lanes
         told = await read_told(tools.events, one.taken, tools.subscriptions.by_id, tools.sleep)
         abouts = sorted({each.event.about for each in told if each.is_compared})
-        cards = await lanes.cards(self.held.lane, abouts)
-        one.keeps_record = self.held.lane in tools.subscriptions.lanes_of_changes
-        records = await lanes.cards(self.held.lane, abouts, RECORD) if one.keeps_record else {}
+        one.keeps_record = self.held.lane in tools.subscriptions.lanes_compared
+        cards, records = await asyncio.gather(
+            lanes.cards(self.held.lane, abouts), lanes.cards(self.held.lane, abouts, RECORD)
+        )
         choices = choose(told, cards, address.id, records=records, after_digest=self.after_digest)
         one.choice = choice = await self._allowed(one, choices)
         method = METHODS[choice.call]
