@@ -49,8 +49,8 @@ def choose(
     """What may be told next, the best first.
 
     `cards` are those these things have, by what they are about; `records` say the same of what was told
-    without one, by a digest or in plain. All that is new goes into one message, and that first, but not twice in a row while a card
-    waits to be made or changed.
+    without one, by a digest or in plain. All that is new goes into one message, and that first, but not twice
+    in a row while a card waits to be made or changed.
     """
     groups: dict[str, list[Told]] = {}
     for one in told:
