@@ -9,10 +9,15 @@ import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from real_server import RealServer
 
 HERE = Path(__file__).resolve().parent
 AGAIN_EVERY = 50
@@ -51,14 +56,23 @@ class Report:
 
 
 def survey(
-    start: int, seeds: int, *, mutant: str = "", first_only: bool = False, shares: int | None = None
+    start: int,
+    seeds: int,
+    *,
+    mutant: str = "",
+    first_only: bool = False,
+    shares: int | None = None,
+    real: bool = False,
 ) -> Report:
-    """Run `seeds` seeds from `start` on, a share on each processor; with `first_only` until one fails."""
+    """Run `seeds` seeds from `start` on, a share on each processor; with `first_only` until one fails.
+
+    With `real` each runs on a real server too, where the same must happen.
+    """
     shares = min(shares or os.cpu_count() or 1, seeds)
     report = Report()
 
     def run(share: int) -> None:
-        for found in _share(start + share, len(range(share, seeds, shares)), shares, mutant):
+        for found in _share(start + share, len(range(share, seeds, shares)), shares, mutant, real):
             report.add(found)
             if first_only and report.failed:
                 return
@@ -68,9 +82,9 @@ def survey(
     return report
 
 
-def _share(start: int, seeds: int, step: int, mutant: str) -> Iterator[dict[str, Any]]:
+def _share(start: int, seeds: int, step: int, mutant: str, real: bool) -> Iterator[dict[str, Any]]:
     """What an interpreter of its own says of each seed; it ends when nobody listens any more."""
-    words = _words(start, seeds, step, mutant)
+    words = _words(start, seeds, step, mutant) + ["--real"] * real
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=_environment()) as child:
         assert child.stdout is not None
         try:
@@ -100,10 +114,14 @@ def main() -> int:
     asked.add_argument(
         "--trace", action="store_true", default=bool(os.environ.get("TRACE")), help="every step"
     )
+    asked.add_argument(
+        "--real", action="store_true", default=bool(os.environ.get("REAL")), help="on a real server too"
+    )
     asked.add_argument("--share", default="", help=argparse.SUPPRESS)
     given = asked.parse_args()
     if given.share:
-        return _run_share(*map(int, given.share.split(":")), given.mutant, show=given.trace)
+        with _server(given.real) as real:
+            return _run_share(*map(int, given.share.split(":")), given.mutant, real, show=given.trace)
     if given.trace:
         words = [
             sys.executable,
@@ -116,7 +134,7 @@ def main() -> int:
         ]
         return subprocess.run(words, env=_environment(), check=False).returncode
     began = time.perf_counter()
-    report = survey(given.start, given.seeds, mutant=given.mutant)
+    report = survey(given.start, given.seeds, mutant=given.mutant, real=given.real)
     took_s = time.perf_counter() - began
     if report.failed:
         print(report)
@@ -127,7 +145,20 @@ def main() -> int:
     return bool(report.failed)
 
 
-def _run_share(start: int, seeds: int, step: int, mutant: str, *, show: bool) -> int:
+@contextmanager
+def _server(real: bool) -> Iterator["RealServer | None"]:
+    if not real:
+        yield None
+        return
+    from real_server import real_server
+
+    with TemporaryDirectory() as folder, real_server(Path(folder)) as server:
+        yield server
+
+
+def _run_share(
+    start: int, seeds: int, step: int, mutant: str, real: "RealServer | None", *, show: bool
+) -> int:
     """In an interpreter of its own: a line of JSON a seed."""
     from run import run
 
@@ -139,6 +170,9 @@ def _run_share(start: int, seeds: int, step: int, mutant: str, *, show: bool) ->
             if number % AGAIN_EVERY == 0 and not show:
                 again = run(seed, mutant=mutant)
                 said["wrongs"] += [f"run again it is another: {again}"] * (again != found)
+            if real:
+                there = run(seed, mutant=mutant, real=real)
+                said["wrongs"] += [f"on a real server it is another: {there}"] * (not there.is_same(found))
         except Exception as fault:  # noqa: BLE001  # told with its seed
             said = {"seed": seed, "wrongs": [f"the run broke: {fault!r}"], "trace": "", "steps": 0}
             traceback.print_exc()
