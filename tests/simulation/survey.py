@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +32,7 @@ class Report:
     steps: int = 0
     failed: dict[int, list[str]] = field(default_factory=dict)
     traces: dict[int, str] = field(default_factory=dict)
+    say: Callable[[str], object] = lambda _: None
 
     def add(self, found: dict[str, Any]) -> None:
         """What was said of one seed."""
@@ -40,6 +41,7 @@ class Report:
         self.traces[found["seed"]] = found["trace"]
         if found["wrongs"]:
             self.failed[found["seed"]] = found["wrongs"]
+            self.say(_failure(found["seed"], found["wrongs"]))
 
     @property
     def trace(self) -> str:
@@ -48,11 +50,14 @@ class Report:
 
     def __str__(self) -> str:
         """Each failed seed with the command that runs it again."""
-        return "\n".join(
-            f"seed {seed}: {wrongs[0]}" + (f" (and {len(wrongs) - 1} more)" if wrongs[1:] else "")
-            + f"\n    again, step by step: make simulate SEEDS=1 START={seed} TRACE=1"
-            for seed, wrongs in sorted(self.failed.items())
-        )  # fmt: skip
+        return "\n".join(_failure(seed, wrongs) for seed, wrongs in sorted(self.failed.items()))
+
+
+def _failure(seed: int, wrongs: Sequence[str]) -> str:
+    more = f" (and {len(wrongs) - 1} more)" if wrongs[1:] else ""
+    return (
+        f"seed {seed}: {wrongs[0]}{more}\n    again, step by step: make simulate SEEDS=1 START={seed} TRACE=1"
+    )
 
 
 def survey(
@@ -63,13 +68,14 @@ def survey(
     first_only: bool = False,
     shares: int | None = None,
     real: bool = False,
+    say: Callable[[str], object] = lambda _: None,
 ) -> Report:
     """Run `seeds` seeds from `start` on, a share on each processor; with `first_only` until one fails.
 
-    With `real` each runs on a real server too, where the same must happen.
+    With `real` each runs on a real server too, where the same must happen. `say` is told of each that fails.
     """
     shares = min(shares or os.cpu_count() or 1, seeds)
-    report = Report()
+    report = Report(say=say)
 
     def run(share: int) -> None:
         for found in _share(start + share, len(range(share, seeds, shares)), shares, mutant, real):
@@ -134,10 +140,8 @@ def main() -> int:
         ]
         return subprocess.run(words, env=_environment(), check=False).returncode
     began = time.perf_counter()
-    report = survey(given.start, given.seeds, mutant=given.mutant, real=given.real)
+    report = survey(given.start, given.seeds, mutant=given.mutant, real=given.real, say=_print)
     took_s = time.perf_counter() - began
-    if report.failed:
-        print(report)
     print(
         f"{report.ran:,} seeds from {given.start} on, {len(report.failed)} failed; "
         f"{report.steps:,} steps in {took_s:.0f} s, trace {report.trace}"
@@ -154,6 +158,11 @@ def _server(real: bool) -> Iterator["RealServer | None"]:
 
     with TemporaryDirectory() as folder, real_server(Path(folder)) as server:
         yield server
+
+
+def _print(line: str) -> None:
+    """At once, also into a file."""
+    print(line, flush=True)
 
 
 def _run_share(
