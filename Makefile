@@ -34,7 +34,7 @@ chaos: $(READY) ## Kill every process at random under load, then check the balan
 pictures: $(READY) ## Draw the README's pictures of messages anew; needs Chromium
 	@$(BIN)/python docs/pictures.py
 
-simulate: $(READY) ## Ten thousand seeds of the simulation (SEEDS=…, START=…; TRACE=1 prints every step of START)
+simulate: $(READY) ## Ten thousand seeds of the simulation (SEEDS=…, START=…; REAL=1: on a real server too; TRACE=1 prints every step of START)
 	@$(BIN)/python tests/simulation
 
 lock: $(READY) ## Choose the newest versions that fit, into constraints.txt

@@ -36,8 +36,8 @@ class Ended:
 class Round:
     """One round of a lane: what was taken, to where, whether Slack was called.
 
-    `keeps_record`: someone of this lane wants to hear of changes only; `keeps_runs`: of workflows in place of
-    their resources.
+    `keeps_record`: what this lane is told without a card is remembered; `keeps_runs`: someone of it wants
+    workflows in place of their resources.
     """
 
     held: Held

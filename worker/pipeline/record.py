@@ -203,7 +203,7 @@ def _card_after(choice: Choice, address: str, receipt: Receipt) -> Card | None:
 
 
 def _records(choice: Choice, address: str, receipt: Receipt) -> dict[str, Card]:
-    """What a message without a card told, for those who want to hear of changes only."""
+    """What a message without a card told: no card is to show what is older, and some want no repeat."""
     if choice.about:
         return {}
     told = (line.event for line in choice.folding.lines if has_card(line.event))

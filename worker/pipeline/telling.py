@@ -134,10 +134,11 @@ class Teller:
         tools, lanes = self.tools, self.tools.lanes
         told = await read_told(tools.events, one.taken, tools.subscriptions.by_id, template, tools.sleep)
         abouts = sorted({each.event.about for each in told if each.is_compared})
-        cards = await lanes.cards(self.held.lane, abouts)
-        one.keeps_record = self.held.lane in tools.subscriptions.lanes_of_changes
-        records = await lanes.cards(self.held.lane, abouts, RECORD) if one.keeps_record else {}
+        one.keeps_record = self.held.lane in tools.subscriptions.lanes_compared
         one.keeps_runs = self.held.lane in tools.subscriptions.lanes_of_inhibition
+        cards, records = await asyncio.gather(
+            lanes.cards(self.held.lane, abouts), lanes.cards(self.held.lane, abouts, RECORD)
+        )
         inhibited = sorted({each.event.about for each in told if each.is_inhibited})
         runs = await lanes.runs(self.held.lane, inhibited) if inhibited else {}
         choices = choose(told, cards, address.id, records=records, runs=runs, after_digest=self.after_digest)
