@@ -14,14 +14,18 @@ import pytest
 
 from config.settings import Settings
 from worker.cli import cli
+from worker.pipeline import ingest, sweep, telling
 from worker.pipeline.filters import OURS
 from worker.pipeline.variables import NAMES
+from worker.slack import gateway
+from worker.store import connection, lanes, server
 from worker.store.ledger import Balance, LaneCount
 from worker.store.metrics import Counted
 from worker.web.exposition import Figures, exposition
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+RELIABILITY = (ROOT / "docs" / "reliability.md").read_text()
 FOLDERS = ("worker", "config", "tests", "benchmarks", "docs", ".ci")
 FILES = r"(?:Makefile|Procfile|LICENSE|[\w.-]+\.(?:md|toml|txt|ya?ml))"
 # Files a reader makes or InfraKitchen has, named in examples.
@@ -119,3 +123,43 @@ def test_the_changelog_has_something_unreleased_or_this_version() -> None:
     version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert version
     assert f"## [{version[1]}]" in changelog or "## [Unreleased]" in changelog
+
+
+def faults() -> Iterator[tuple[str, list[str]]]:
+    """What goes wrong, by the fault model, and the tests that each row names."""
+    for table in re.findall(r"^\| what goes wrong .*\n\|[-|]+\n((?:\|.*\n)+)", RELIABILITY, re.MULTILINE):
+        for row in table.splitlines():
+            what, *_, proved_by = (cell.strip() for cell in row.strip("|").split(" | "))
+            yield what, re.findall(r"`([^`]+)`", proved_by)
+
+
+def test_the_fault_model_has_all_its_tables() -> None:
+    assert len(dict(faults())) == len(list(faults())) > 60
+
+
+@pytest.mark.parametrize(("what", "tests"), list(faults()), ids=lambda said: str(said)[:60])
+def test_every_fault_is_proved_by_tests_that_exist(what: str, tests: list[str]) -> None:
+    assert tests, what
+    for named in tests:
+        path, _, function = named.partition("::")
+        assert re.search(rf"^(?:async )?def {function}\(", (ROOT / "tests" / path).read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("lease {} s", lanes.LEASE_MS / 1000),
+        ("call's mark {} s", lanes.WAKE_MS / 1000),
+        ("looks every {} s", sweep.TICK_S),
+        ("a lock of {} s", sweep.LOCK_MS / 1000),
+        ("claimed after {} s", ingest.ABANDONED_MS / 1000),
+        ("looked for every {} s", ingest.CLAIM_EVERY_S),
+        ("lasts about {} s", telling.BUDGET_S),
+        ("at most {} s, connecting", gateway.TOTAL_TIMEOUT_S),
+        ("connecting {} s", gateway.CONNECT_TIMEOUT_S),
+        ("take {} s to connect", connection.CONNECT_S),
+        ("{} s for a batch", server.BATCH_S),
+    ],
+)
+def test_the_times_of_the_fault_model_are_those_of_the_code(words: str, seconds: float) -> None:
+    assert " ".join(words.format(f"{seconds:g}").split()) in " ".join(RELIABILITY.split())
