@@ -57,7 +57,7 @@ def test_a_fault_of_ours_is_told_whole_but_for_what_looks_like_a_token(shell: Sh
         ("LOADING Redis is loading the dataset in memory",
          "Redis is reading its files (…). Wait: it answers when it has read them."),
         ("BUSY Redis is busy running a script.",
-         "Redis is held up by a script of somebody's (…). Wait, or end that script with `redis-cli SCRIPT KILL`"),
+         "Redis is held up by a script of somebody's (…). Wait, or end that script"),
         ("MISCONF Errors writing to the AOF file: No space left on device",
          "Redis cannot write to its disk (…). Make room on its disk, and see its log."),
         ("Connection closed by server.", "Redis does not answer (…). Start it, or correct REDIS_URL."),

@@ -1,6 +1,7 @@
 """What a drain does with every way a call can end without a receipt: the class is the decision."""
 
 import logging
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -352,16 +353,51 @@ async def test_a_hint_names_what_people_know(house: House) -> None:
     assert (note["reason"], note["hint"]) == ("acme: @infrakitchen #ops", "in #ops of acme")
 
 
+def attempts(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """The canonical lines, oldest first."""
+    return [vars(line) for line in caplog.records if line.message == "attempt"]
+
+
 async def test_the_line_of_an_attempt_says_all_and_no_secret(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     await house.tell(alert())
-    [line] = [line for line in caplog.records if line.message == "attempt"]
-    about = vars(line)
+    [about] = attempts(caplog)
     assert (about["lane"], about["channel"], about["outcome"]) == ("acme/#ops", "C0000001", "delivered")
-    assert about["told"] == 1
+    assert (about["method"], about["told"]) == (SLACK_SAYS, 1)
     assert "xoxb" not in str([vars(line) for line in caplog.records])
+
+
+@pytest.mark.parametrize(
+    "endings",
+    [
+        [],
+        ["service_unavailable", "service_unavailable"],
+        ["service_unavailable"] * 50,
+        ["internal_error"],
+        [Throttled(3.0)],
+        ["invalid_blocks"],
+        ["invalid_blocks", "msg_too_long"],
+        ["token_revoked"],
+        ["is_archived"],
+        ["brand_new_code"],
+    ],
+    ids=str,
+)
+async def test_every_call_to_slack_has_one_line_whatever_became_of_it(
+    house: House, caplog: pytest.LogCaptureFixture, endings: list[Any]
+) -> None:
+    caplog.set_level(logging.INFO)
+    house.slack.ends(SLACK_SAYS, *endings)
+    await house.tell(alert())
+    said = [(about["method"], str(about["outcome"]), about.get("code", "")) for about in attempts(caplog)]
+    counted = (await house.made.metrics.counted()).labelled("call")
+    assert len(said) == house.slack.calls[SLACK_SAYS] == sum(counted.values())
+    assert Counter(said) == {
+        (method, outcome, "" if code == "ok" else code): count
+        for (method, outcome, code), count in counted.items()
+    }
 
 
 @pytest.mark.parametrize("reply_lost", [False, True])
