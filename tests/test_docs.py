@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+from told_metrics import metrics_told
 
 from config.settings import Settings
 from worker.cli import cli
@@ -19,9 +20,6 @@ from worker.pipeline.filters import OURS
 from worker.pipeline.variables import NAMES
 from worker.slack import gateway
 from worker.store import connection, lanes, server
-from worker.store.ledger import Balance, LaneCount
-from worker.store.metrics import Counted
-from worker.web.exposition import Figures, exposition
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -32,8 +30,6 @@ FILES = r"(?:Makefile|Procfile|LICENSE|[\w.-]+\.(?:md|toml|txt|ya?ml))"
 NOT_OURS = frozenset(
     {"events.json", "subscriptions.yaml", "subscriptions.yml", "manifest.yaml", "docker-compose.yml"}
 )
-
-SOME = {("call", "chat.postMessage", "delivered", "ok"): 1, ("parkings", "lane", "is_archived"): 1}
 
 
 def section(heading: str) -> str:
@@ -86,16 +82,11 @@ def test_every_command_is_named() -> None:
 
 
 def test_every_metric_is_explained_with_its_labels_and_no_other() -> None:
-    empty = Figures(Balance(*[0] * 13), [LaneCount("a/#b", 1, "x", "")], Counted(SOME, {}), {"x": 1}, 0)
-    told: dict[str, set[str]] = {}
-    for line in exposition(empty).decode().splitlines():
-        if match := re.match(r"(ikslack_\w+?)(?:_bucket|_sum|_count)?(?:{(.*)})? ", line):
-            told.setdefault(match[1], set()).update(re.findall(r"(\w+)=", match[2] or ""))
     explained = {
         name: set(filter(None, labels.split(",")))
         for name, labels in re.findall(r"`(ikslack_\w+)(?:{(.*?)})?`", section("Metrics"))
     }
-    assert explained == {name: labels - {"le"} for name, labels in told.items()}
+    assert explained == {name: labels - {"le"} for name, labels in metrics_told().items()}
 
 
 def test_every_variable_and_filter_of_templates_is_named() -> None:

@@ -33,7 +33,7 @@ def make_app(made: Services) -> FastAPI:
         redoc_url=None,
     )
     app.include_router(health(made.upkeep, made.stream))
-    app.include_router(metrics(Reading(made.server, made.metrics, made.stream)))
+    app.include_router(metrics(Reading(made.server, made.metrics, made.stream, made.upkeep)))
     return app
 
 

@@ -1,7 +1,9 @@
 """What a drain does with every way a call can end without a receipt: the class is the decision."""
 
 import logging
+import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,12 @@ from worker.domain.integration import Secret
 from worker.pipeline.record import snooze_s
 
 SLACK_SAYS = "chat.postMessage"
+EXPLAINED = (Path(__file__).parents[3] / "docs" / "observability.md").read_text()
+DOCUMENTED = {
+    key
+    for row in re.findall(r"^\| (`[a-z_, `]+`) \|", EXPLAINED, re.MULTILINE)
+    for key in re.findall(r"\w+", row)
+}
 
 
 async def settle_down(house: House, rounds: int = 40) -> int:
@@ -383,7 +391,7 @@ async def test_the_line_of_an_attempt_says_all_and_no_secret(
         ["is_archived"],
         ["brand_new_code"],
     ],
-    ids=str,
+    ids=lambda given: str(given)[:50],
 )
 async def test_every_call_to_slack_has_one_line_whatever_became_of_it(
     house: House, caplog: pytest.LogCaptureFixture, endings: list[Any]
@@ -392,6 +400,8 @@ async def test_every_call_to_slack_has_one_line_whatever_became_of_it(
     house.slack.ends(SLACK_SAYS, *endings)
     await house.tell(alert())
     said = [(about["method"], str(about["outcome"]), about.get("code", "")) for about in attempts(caplog)]
+    known = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"} | DOCUMENTED
+    assert [about.keys() - known for about in attempts(caplog) if about.keys() - known] == []
     counted = (await house.made.metrics.counted()).labelled("call")
     assert len(said) == house.slack.calls[SLACK_SAYS] == sum(counted.values())
     assert Counter(said) == {
