@@ -155,7 +155,7 @@ class Recorder:
             unlisted=isinstance(error, Unlisted),
             reason=one.filled(error.reason),
         )
-        return Ended(left, wait_s, f"{error.code}: {one.filled(error.reason)}", failed=True)
+        return Ended(left, wait_s, one.filled(error.reason), failed=True)
 
     async def _blocked(self, one: Round, error: Blocked) -> Ended:
         reason, hint = one.filled(error.reason), one.filled(error.hint)
