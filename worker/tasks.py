@@ -35,12 +35,12 @@ def drain_lanes(self: Task, lanes: list[str]) -> str:
     waiting = [one for one in done if one.retry_s]
     if waiting:
         again = [one.lane for one in waiting]
-        soonest = min(waiting, key=lambda one: one.retry_s)
-        why = waits(soonest, datetime.now(UTC))
+        soonest_s = min(one.retry_s for one in waiting)
+        why = LaneWaits(waits(waiting, datetime.now(UTC)))
         raise self.retry(
             args=(again,),
-            exc=LaneWaits(why),
-            countdown=min(soonest.retry_s, LONGEST_COUNTDOWN_S),
+            exc=why,
+            countdown=min(soonest_s, LONGEST_COUNTDOWN_S),
             argsrepr=shown(again),
         )
     return summary(done)

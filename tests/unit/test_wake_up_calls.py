@@ -33,4 +33,6 @@ def test_what_a_drain_did_is_a_short_line() -> None:
 def test_a_lane_that_waits_says_why_and_when_it_is_tried_again() -> None:
     one = Drained("acme/#ops", reason="Slack failed (HTTP 503)", retry_s=21.4)
     at = datetime(2026, 11, 27, 23, 59, 50, tzinfo=UTC)
-    assert waits(one, at) == "acme/#ops: Slack failed (HTTP 503); next try in 21 s, at 00:00:11 UTC"
+    assert waits([one], at) == "Slack failed (HTTP 503); next try at 00:00:11 UTC"
+    later = Drained("acme/#dev", reason="Slack asks to wait 60 s", retry_s=60.0)
+    assert waits([later, one], at) == "acme/#ops: Slack failed (HTTP 503); next try at 00:00:11 UTC"

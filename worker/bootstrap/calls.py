@@ -113,7 +113,8 @@ def summary(done: Sequence[Drained]) -> str:
     return f"{told} told in {counts}{why}"
 
 
-def waits(one: Drained, now: datetime) -> str:
-    """Why a lane waits and until when, for Flower: read later, a span alone says nothing."""
-    at = now + timedelta(seconds=one.retry_s)
-    return f"{one.lane}: {one.reason}; next try in {one.retry_s:.0f} s, at {at:%H:%M:%S} UTC"
+def waits(waiting: Sequence[Drained], now: datetime) -> str:
+    """Why the lane that is tried first waits, and until when: a span says nothing to who reads it later."""
+    first = min(waiting, key=lambda one: one.retry_s)
+    which = f"{first.lane}: " if len(waiting) > 1 else ""
+    return f"{which}{first.reason}; next try at {now + timedelta(seconds=first.retry_s):%H:%M:%S} UTC"
