@@ -24,6 +24,7 @@ _WAITS = re.compile(r"""LaneWaits\((['"])(?P<why>.*?)\1\)""")
 class Shown(Protocol):
     """What Flower knows of a task, as texts."""
 
+    state: str | None
     args: str | None
     kwargs: str | None
     result: str | None
@@ -41,7 +42,7 @@ def as_people_read_it(task: Task) -> Task:
     task.args = (task.args or "").strip("()")
     task.result = (task.result or "").strip("'")
     if waits := _WAITS.search(task.exception or ""):
-        task.exception = waits["why"]
+        task.exception = "" if task.state == "SUCCESS" else waits["why"]  # it waits for nothing any more
     return task
 
 

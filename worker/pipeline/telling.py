@@ -12,7 +12,7 @@ from worker.domain.errors import Fenced, NotYet, Refusal, Transient, Undeliverab
 from worker.domain.folding import Call, Choice
 from worker.domain.integration import Integration, Secret
 from worker.domain.message import Message
-from worker.pipeline.attempt import EDITING, METHODS, POSTING, Ended, Round
+from worker.pipeline.attempt import EDITING, METHODS, POSTING, Ended, Round, say_attempt
 from worker.pipeline.connection import connected
 from worker.pipeline.fold import choose
 from worker.pipeline.gateway import Gateway, Sleep
@@ -203,8 +203,7 @@ class Teller:
         except Undeliverable as error:
             lanes = self.tools.lanes
             await lanes.close_attempt(self.held, Outcome.REFUSED, error.code, 0)
-            say(log, logging.ERROR, "blocks refused, posting plain text", lane=one.held.lane,
-                code=error.code, reason=error.reason)  # fmt: skip
+            say_attempt(one, logging.ERROR, Outcome.REFUSED, error.code, reason=error.reason, then="as text")
             await self._slot(one)
             await self._opened(POSTING)
             return await self._post(one, partial(send, plain=True))
@@ -213,6 +212,7 @@ class Teller:
         tools, lanes = self.tools, self.tools.lanes
 
         async def closing(error: Transient, wait_s: float) -> None:
+            say_attempt(one, logging.WARNING, Outcome.TRANSIENT, error.code, wait_s, reason=error.reason)
             await lanes.close_attempt(self.held, Outcome.TRANSIENT, error.code, wait_s)
 
         async def sending() -> Receipt:

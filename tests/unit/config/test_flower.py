@@ -107,7 +107,10 @@ def test_run_as_a_module_it_prints_where_the_file_is(capsys: pytest.CaptureFixtu
 class Task:
     """What Flower knows of a task."""
 
-    def __init__(self, args: str = "()", kwargs: str = "{}", result: str = "", exception: str = "") -> None:
+    def __init__(
+        self, args: str = "()", kwargs: str = "{}", result: str = "", exception: str = "", state: str = ""
+    ) -> None:
+        self.state = state
         self.args, self.kwargs, self.result, self.exception = args, kwargs, result, exception
 
 
@@ -123,6 +126,11 @@ def test_a_lane_that_waits_says_why_and_no_more() -> None:
     shown = as_people_read_it(Task("(acme/#ops)", result="'1 told'", exception=exception))
     assert (shown.exception, shown.args) == ("acme/#ops: Slack failed; next try in 5 s", "acme/#ops")
     assert (shown.result, shown.kwargs) == ("1 told", "")
+
+
+def test_a_lane_that_has_told_what_waited_waits_for_nothing_any_more() -> None:
+    exception = "Retry(Retry(...), LaneWaits('Slack failed; next try at 10:00:00 UTC'), 5)"
+    assert as_people_read_it(Task(exception=exception, state="SUCCESS")).exception == ""
 
 
 def test_other_exceptions_are_shown_as_they_are() -> None:
