@@ -26,9 +26,9 @@ class Figures:
     """What a run has cost.
 
     `shown_twice` events stand in more than one message; `repeated` were told again after an attempt of
-    unknown outcome, whether that one had posted or not; `replayed` had become dead letters, which a person put
-    back. `overtaken` came into their lane after a later one of the stream: what an ingest that was killed had
-    in hand is claimed 10 s later.
+    unknown outcome, whether that one had posted or not; `replayed` were dead letters that a person put back.
+    `overtaken` came into their lane after a later one of the stream: what an ingest that was killed had in
+    hand is claimed 10 s later.
     """
 
     events: int
@@ -75,7 +75,7 @@ async def assert_accounted(one: Installation, events: int, *, most_s: float = 12
 
 
 async def _told(one: Installation, events: int, most_s: float) -> Balance:
-    """Until every one is told; what became a dead letter is put back as a person would, once Slack is well."""
+    """Until every one is told; dead letters are put back, as a person would once Slack is well."""
     last: list[Balance] = []
 
     async def told() -> Balance | None:

@@ -26,14 +26,14 @@ FAULTS = (*sorted(NOT_STORED | STORED), *CODES)
 METHODS = ("chat.postMessage", "chat.postMessage", "chat.postMessage", "conversations.info", "auth.test", "*")
 TOKEN_FAULTS = ("token_revoked", "invalid_auth", "account_inactive", "token_expired")
 PAUSES_S = {"worker": (31.0, 36.0), "ingest": (11.0, 16.0)}
-"""Longer than a lane's lease, or than what an ingest has in hand is left to it; the others for some seconds."""
+"""Longer than a lane's lease, and than an ingest is left what it has in hand; others for some seconds."""
 
 
 @dataclass
 class Kept:
-    """An `ik-slack up` that is started again when it ends, as a machine's init would; two of the Procfile's kind.
+    """An `ik-slack up` of two workers and two ingests, started again when it ends as a machine's init would.
 
-    `only` leaves out the others, which start slowly.
+    `only` leaves out those that take their time to start.
     """
 
     one: Installation
@@ -122,7 +122,7 @@ class Blows:
             _signal(pid, signal.SIGKILL)
 
     async def pause(self, role: str = "") -> None:
-        """A process stands still for longer than it may keep what it holds, and goes on as if nothing were."""
+        """A process stands still for longer than it may keep what it holds, and then goes on."""
         role = role or self.chance.choice(("ingest", "worker", "up"))
         pause_s = self.chance.uniform(*PAUSES_S.get(role, (1.0, 8.0)))
         if role in self.paused or not (pid := self._one_of(role)):

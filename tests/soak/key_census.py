@@ -21,7 +21,7 @@ NAMED = (
 
 @dataclass(slots=True)
 class Family:
-    """Keys that differ by numbers and ids only. `elements` are what its lists, sets, hashes and streams hold."""
+    """Keys that differ by numbers and ids only. `elements` are what lists, sets, hashes and streams hold."""
 
     kind: str
     keys: int = 0

@@ -1,8 +1,8 @@
 """A soak: steady load for a long time, and nothing grows that is not meant to.
 
 `ik-slack up` with the Procfile's processes, a Redis of its own and a Slack that answers at once; 50 events a
-second over 40 channels. There is one worker: its memory is what is asked about, and so it gets all of the load.
-What is kept for a while is kept for minutes here, so that it levels off long before the end.
+second over 40 channels. There is one worker, so that the memory of one gets to see all of the load. What is
+kept for a while is kept for minutes here, so that it levels off long before the end.
 
 The first stretch, in which caches fill, is not judged. Ends with exit code 1 when a promise did not hold.
 """
