@@ -146,7 +146,8 @@ async def _account(
         if attempt.method != "chat.update"  # which shows nothing twice
     ]
     doubts = outcomes.count(Outcome.UNKNOWN)
-    owed = await one.redis.hexists(f"ik:delivery:{delivery.id}", "owed")  # a digest told it before its card
+    record = one.made.server.keys.delivery(delivery.id)
+    owed = await one.made.server.command("HEXISTS", record, "owed")  # a digest told it before its card
     assert len(shown) <= 1 + doubts + owed, f"{delivery} in {shown}, {outcomes}"
     assert delivery.repeated == (doubts > 0), f"{delivery} in {shown}, {outcomes}"
     return doubts

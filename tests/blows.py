@@ -47,6 +47,7 @@ class Kept:
         lines = (ROOT / "Procfile").read_text().splitlines()
         twice = [line.replace(":", "2:", 1) for line in lines if line.startswith(("ingest:", "worker:"))]
         (self.one.directory / "Procfile").write_text("\n".join([*lines, *twice]) + "\n")
+        self._start()
         self._keeping = asyncio.create_task(self._keep())
 
         async def running() -> bool:
@@ -74,13 +75,23 @@ class Kept:
         self.seen |= {pid: role for pid, role in found.items() if role != "starting"}
         return found
 
+    def kill(self) -> None:
+        """All that is left of it, after a run that failed."""
+        self.roles()
+        for pid in (self.up, *self.seen):
+            if _is_ours(pid, self.one.directory):
+                _signal(pid, signal.SIGKILL)
+
+    def _start(self) -> None:
+        only = ("--only", self.only) if self.only else ()
+        self.ups.append(self.one.start("up", ("ik-slack", "up", *only)))
+
     async def _keep(self) -> None:
-        command = ("ik-slack", "up", *(("--only", self.only) if self.only else ()))
         while True:
-            self.ups.append(self.one.start("up", command))
             while self.ups[-1].process.poll() is None:
                 await asyncio.sleep(LOOK_EVERY_S)
             await asyncio.sleep(0.5)
+            self._start()
 
     def _left(self) -> list[str]:
         return [f"{role} {pid}" for pid, role in self.seen.items() if _is_ours(pid, self.one.directory)]
@@ -140,7 +151,7 @@ class Blows:
     async def kill_redis(self) -> None:
         self.strike("Redis killed")
         await self.one.kill_redis()
-        await asyncio.sleep(self.chance.uniform(0, 2))
+        await asyncio.sleep(self.chance.uniform(0, 1.5))
         await self.one.start_redis()
 
     async def silence_redis(self) -> None:
@@ -148,7 +159,7 @@ class Blows:
         self.strike("Redis paused")
         pid = (await until(lambda: self.one.redis.info("server"), "Redis answers"))["process_id"]
         _signal(pid, signal.SIGSTOP)
-        await asyncio.sleep(self.chance.uniform(0.5, 6))
+        await asyncio.sleep(self.chance.uniform(0.5, 4))
         _signal(pid, signal.SIGCONT)
 
     async def cut(self) -> None:
@@ -196,10 +207,18 @@ class Blows:
 
     async def leave_slack(self) -> None:
         """Nobody listens at Slack's address."""
+        away_s = self.chance.uniform(0.5, 4)
+        if "Slack" in self.paused:
+            return
         self.strike("Slack away")
+        self.paused.add("Slack")
         await self.one.slack_down()
-        await asyncio.sleep(self.chance.uniform(0.5, 4))
-        await self.one.slack_up()
+
+        async def come_back() -> None:
+            await self.one.slack_up()
+            self.paused.discard("Slack")
+
+        self._later(away_s, come_back)
 
     def _one_of(self, role: str) -> int:
         """One of the processes of a kind; none while it starts."""

@@ -8,7 +8,7 @@ inside.
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,10 +36,11 @@ class Watch:
     looks: int = 0
     answers: int = 0
     asked: int = 0
+    stopping: bool = False
     wrong: list[str] = field(default_factory=list)
 
     async def run(self) -> None:
-        while True:
+        while not self.stopping:
             self.looks += 1
             with suppress(RedisError):
                 self.note((await self.one.balance()).unaccounted, "from inside")
@@ -72,25 +73,33 @@ async def chaos(
         _prepare(one)
         await one.connect(*(f"#{name}" for name in CHANNELS))
         kept = Kept(one, QUICK if quick else "")
-        await kept.begin()
-        blows = Blows(one, kept, Random(seed))
-        watch = Watch(one, blows)
-        watching = asyncio.create_task(watch.run())
-        published = await _under_blows(one, blows, watch, seconds, say)
-        began = time.monotonic()
-        await blows.heal()
-        figures = await assert_accounted(one, published, most_s=300)
-        took_s = time.monotonic() - began
-        watching.cancel()
-        await kept.end()
-        assert not watch.wrong, watch.wrong
-        assert watch.answers > watch.looks / 3
-        befell = ", ".join(f"{what} × {times}" for what, times in sorted(blows.count.items()))
-        return (
-            f"seed {seed}, {seconds:g} s: {blows.count.total()} blows ({befell}); balance looked at "
-            f"{watch.answers} times, {watch.asked} of them by the command, always whole; "
-            f"all told and counted {took_s:.1f} s after the last; {figures}"
-        )
+        try:
+            return await _run(one, kept, seed, seconds, say)
+        finally:
+            kept.kill()
+
+
+async def _run(one: Installation, kept: Kept, seed: int, seconds: float, say: Callable[[str], None]) -> str:
+    await kept.begin()
+    blows = Blows(one, kept, Random(seed))
+    watch = Watch(one, blows)
+    watching = asyncio.create_task(watch.run())
+    published = await _under_blows(one, blows, watch, seconds, say)
+    began = time.monotonic()
+    await blows.heal()
+    figures = await assert_accounted(one, published, most_s=300)
+    took_s = time.monotonic() - began
+    watch.stopping = True
+    await watching
+    await kept.end()
+    assert not watch.wrong, watch.wrong
+    assert watch.answers > watch.looks / 3
+    befell = ", ".join(f"{what} × {times}" for what, times in sorted(blows.count.items()))
+    return (
+        f"seed {seed}, {seconds:g} s: {blows.count.total()} blows ({befell}); balance looked at "
+        f"{watch.answers} times, {watch.asked} of them by the command, always whole; "
+        f"all told and counted {took_s:.1f} s after the last; {figures}"
+    )
 
 
 def _prepare(one: Installation) -> None:
@@ -105,22 +114,15 @@ async def _under_blows(
     one: Installation, blows: Blows, watch: Watch, seconds: float, say: Callable[[str], None]
 ) -> int:
     """Publish evenly while blows fall, about one a second: how many events there were."""
-    began, told_at, published = time.monotonic(), time.monotonic(), 0
+    published = int(PER_S * seconds)
+    loading = asyncio.create_task(one.load(load(published), over_s=seconds))
     await blows.pause("worker")  # also a short run has one that outlasts its leases
-    for second in _seconds(began, seconds):
-        loading = asyncio.create_task(one.load(load(PER_S, published), over_s=1))
-        published += PER_S
-        await asyncio.sleep(blows.chance.uniform(0, 1))
+    told_at = time.monotonic()
+    while not loading.done() and not watch.wrong:
+        await asyncio.sleep(blows.chance.uniform(0.3, 1.2))
         await blows.one_more()
-        await loading
         if time.monotonic() > told_at + TOLD_EVERY_S:
             told_at = time.monotonic()
-            say(f"{second:.0f} s: {published} events, {blows.count.total()} blows, {watch.answers} looks")
-        if watch.wrong:
-            break
+            say(f"{blows.count.total()} blows, the balance looked at {watch.answers} times")
+    await loading
     return published
-
-
-def _seconds(began: float, most: float) -> Iterator[float]:
-    while (now := time.monotonic() - began) < most:
-        yield now
