@@ -64,14 +64,22 @@ def _memory(soaked: Soaked) -> list[str]:
 
 def _keys(before: Census, warm: Census, end: Census) -> None:
     """Keys (and what is in them) before, when judging began, and at the end."""
+    filled, growing = set(grown(before, end)), set(grown(warm, end))
     print(f"{'keys':<44}{'kind':<8}{'before':>12}{'judged':>16}{'end':>16}{'kB':>8}  ends")
     for name in sorted({*before, *warm, *end}):
         counted = [_counted(census.get(name)) for census in (before, warm, end)]
         last = end.get(name) or warm.get(name) or before[name]
         print(
             f"{name:<44}{last.kind:<8}{counted[0]:>12}{counted[1]:>16}{counted[2]:>16}"
-            f"{last.bytes / 1024:8.0f}  {last.ends}"
+            f"{last.bytes / 1024:8.0f}  {_ends(last, name in filled, name in growing)}"
         )
+
+
+def _ends(last: Family, filled: bool, grows: bool) -> str:
+    """Why a family does not grow for ever: by its time, or because somebody trims it."""
+    if grows:
+        return f"{last.ends}, and GROWS"
+    return "trimmed" if filled and not last.ending else last.ends
 
 
 def _counted(one: Family | None) -> str:
