@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -17,6 +17,7 @@ REPORT: list[str] = []
 
 CHANNELS = [f"c{number:02}" for number in range(40)]
 
+LATER = 404  # not a multiple of five, so that what is resolved resolves nothing itself
 LINES_LEAST = 3
 """So many of a digest's events are named at least, in whichever form Slack took it."""
 
@@ -40,9 +41,22 @@ class Figures:
     overtaken: int
 
 
-def load(events: int, first: int = 0) -> list[dict[str, object]]:
-    """Events of their own, channel after channel."""
-    return [alert(number, CHANNELS[number % len(CHANNELS)]) for number in range(first, first + events)]
+def load(events: int) -> list[dict[str, object]]:
+    """Alerts, channel after channel; each fifth resolves one that fired ten seconds before (`resolved`)."""
+    return [_event(number) for number in range(events)]
+
+
+def resolved(number: int) -> int | None:
+    """The event whose alert this one resolves: its card is edited, and its thread is told."""
+    return number - LATER if number % 5 == LATER % 5 and number >= LATER else None
+
+
+def _event(number: int) -> dict[str, object]:
+    first = resolved(number)
+    if first is None:
+        return alert(number, CHANNELS[number % len(CHANNELS)])
+    ended = alert(number, CHANNELS[first % len(CHANNELS)], fingerprint=f"f{first}")
+    return {**ended, "type": "io.infrakitchen.alert.resolved"}
 
 
 async def assert_accounted(one: Installation, events: int, *, most_s: float = 120) -> Figures:
@@ -55,12 +69,22 @@ async def assert_accounted(one: Installation, events: int, *, most_s: float = 12
     deliveries = {delivery.event_ref: delivery for delivery in await one.deliveries()}
     assert deliveries.keys() == {ref(f"evt-{number}") for number in range(events)}
     posted, shown = _what_slack_has(one)
+    ended = {
+        ref(f"evt-{first}"): ref(f"evt-{n}") for n in range(events) if (first := resolved(n)) is not None
+    }
     doubts: list[int] = []
     for some in batched(deliveries.values()):
-        doubts += await asyncio.gather(*(_account(one, it, posted, shown[it.event_ref]) for it in some))
+        doubts += await asyncio.gather(
+            *(_account(one, it, posted, len(shown[it.event_ref]), ended.values()) for it in some)
+        )
     assert balance.repeated <= sum(delivery.repeated for delivery in deliveries.values())
-    _assert_shown(deliveries, posted)
-    seqs = {event: delivery.seq for event, delivery in deliveries.items() if not delivery.replays}
+    _assert_shown(deliveries, posted, ended)
+    cards = {*ended, *ended.values()}  # what is edited stands where its first state was told
+    seqs = {
+        event: delivery.seq
+        for event, delivery in deliveries.items()
+        if not delivery.replays and event not in cards
+    }
     for name in CHANNELS:
         assert_in_order(name, one.messages(f"#{name}"), seqs)
     return Figures(
@@ -70,7 +94,7 @@ async def assert_accounted(one: Installation, events: int, *, most_s: float = 12
         repeated=sum(delivery.repeated for delivery in deliveries.values()),
         most_doubts=max(doubts),
         replayed=sum(delivery.replays > 0 for delivery in deliveries.values()),
-        overtaken=sum(_overtaken(deliveries, events, place) for place in range(len(CHANNELS))),
+        overtaken=_overtaken(deliveries, events),
     )
 
 
@@ -96,13 +120,14 @@ def batched(deliveries: Iterable[Delivery]) -> Iterator[list[Delivery]]:
         yield some
 
 
-def _overtaken(deliveries: dict[str, Delivery], events: int, place: int) -> int:
-    """How many events of a channel stand in its lane behind one that was published later."""
-    seqs = [deliveries[ref(f"evt-{number}")].seq for number in range(place, events, len(CHANNELS))]
-    lowest, count = seqs[-1], 0
-    for seq in reversed(seqs):
-        count += seq > lowest
-        lowest = min(lowest, seq)
+def _overtaken(deliveries: dict[str, Delivery], events: int) -> int:
+    """How many events stand in their lane behind one that was published later."""
+    lowest: dict[str, int] = {}
+    count = 0
+    for number in reversed(range(events)):
+        delivery = deliveries[ref(f"evt-{number}")]
+        count += delivery.seq > lowest.get(delivery.lane, delivery.seq)
+        lowest[delivery.lane] = min(delivery.seq, lowest.get(delivery.lane, delivery.seq))
     return count
 
 
@@ -119,18 +144,27 @@ def _what_slack_has(one: Installation) -> tuple[dict[tuple[str, str], set[str]],
     return posted, shown
 
 
-def _assert_shown(deliveries: Mapping[str, Delivery], posted: Mapping[tuple[str, str], set[str]]) -> None:
-    """What is said to be told by a message stands in it; a digest names as many as it has lines for."""
+def _assert_shown(
+    deliveries: Mapping[str, Delivery], posted: Mapping[tuple[str, str], set[str]], ended: Mapping[str, str]
+) -> None:
+    """What is said to be told by a message stands in it, or a newer state of the same thing does.
+
+    A digest names as many as it has lines for.
+    """
     tells: dict[tuple[str, str], set[str]] = defaultdict(set)
     for event, delivery in deliveries.items():
         tells[delivery.channel, delivery.ts].add(event)
     for receipt, events in tells.items():
-        named = events & posted[receipt]
+        named = [event for event in events if {event, ended.get(event)} & posted[receipt]]
         assert len(named) >= min(len(events), LINES_LEAST), f"{receipt} names {len(named)} of {len(events)}"
 
 
 async def _account(
-    one: Installation, delivery: Delivery, posted: Mapping[tuple[str, str], set[str]], shown: list[str]
+    one: Installation,
+    delivery: Delivery,
+    posted: Container[tuple[str, str]],
+    shown: int,
+    replied: Container[str],
 ) -> int:
     """One delivery's receipt and repeats: how many of its attempts were of unknown outcome."""
     assert (delivery.channel, delivery.ts) in posted
@@ -148,6 +182,7 @@ async def _account(
     doubts = outcomes.count(Outcome.UNKNOWN)
     record = one.made.server.keys.delivery(delivery.id)
     owed = await one.made.server.command("HEXISTS", record, "owed")  # a digest told it before its card
-    assert len(shown) <= 1 + doubts + owed, f"{delivery} in {shown}, {outcomes}"
+    of_card = delivery.event_ref in replied  # a resolution stands on its card, and in the thread of it
+    assert shown <= 1 + doubts + owed + of_card, f"{delivery} in {shown}, {outcomes}"
     assert delivery.repeated == (doubts > 0), f"{delivery} in {shown}, {outcomes}"
     return doubts

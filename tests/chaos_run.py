@@ -68,7 +68,11 @@ async def chaos(
     """One run, and what it cost in words. `quick` leaves out what only takes its time to start."""
     say(f"seed {seed}: blows for {seconds:g} s")
     ports = {name: str(free_port()) for name in ("WEB_PORT", "FLOWER_PORT")}
-    pace = {"POST_RATE_PER_CHANNEL": "20", "POST_RATE_PER_WORKSPACE": "60000"}
+    pace = {
+        "POST_RATE_PER_CHANNEL": "20",
+        "POST_RATE_PER_WORKSPACE": "60000",
+        "UPDATE_RATE_PER_WORKSPACE": "60000",
+    }
     async with installed(folder, **ports, **pace) as one:
         _prepare(one)
         await one.connect(*(f"#{name}" for name in CHANNELS))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from chaos_run import chaos
 
-BLOWS_S = 20.0
+BLOWS_S = 25.0
 
 
 @pytest.mark.slow

@@ -15,7 +15,8 @@ from installation import Installation, installed
 @pytest.fixture
 async def one(tmp_path: Path) -> AsyncIterator[Installation]:
     """Subscribed and empty; nothing runs yet."""
-    async with installed(tmp_path, POST_RATE_PER_CHANNEL="20", POST_RATE_PER_WORKSPACE="60000") as made:
+    pace = {"POST_RATE_PER_WORKSPACE": "60000", "UPDATE_RATE_PER_WORKSPACE": "60000"}
+    async with installed(tmp_path, POST_RATE_PER_CHANNEL="20", **pace) as made:
         made.sandbox.set_rate(0)
         made.sandbox.tiers = False
         made.sandbox.latency_s = 0.05
