@@ -7,7 +7,9 @@ inside.
 
 import asyncio
 import json
+import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +26,8 @@ from worker.sandbox.machine import free_port
 PER_S = 40
 LOOK_S, ASK_EVERY = 1.0, 8  # each eighth look is the command's
 TOLD_EVERY_S = 30.0
+ENDED = re.compile(r"^(\w+) +\| ended \((.+?)\)", re.MULTILINE)
+FAULT = ("a fault of this program", "Traceback (most recent call last)", "the ledger does not balance")
 QUICK = "ingest,ingest2,worker,worker2"
 
 
@@ -98,11 +102,15 @@ async def _run(one: Installation, kept: Kept, seed: int, seconds: float, say: Ca
     await kept.end()
     assert not watch.wrong, watch.wrong
     assert watch.answers > watch.looks / 3
+    log = "".join(up.log for up in kept.ups)
+    faults = [line for line in log.splitlines() if any(said in line for said in FAULT)]
+    assert not faults, "\n".join(faults[:5])
+    endings = Counter(f"{name} by {how}" for name, how in ENDED.findall(log) if how != "SIGKILL")
     befell = ", ".join(f"{what} × {times}" for what, times in sorted(blows.count.items()))
     return (
         f"seed {seed}, {seconds:g} s: {blows.count.total()} blows ({befell}); balance looked at "
         f"{watch.answers} times, {watch.asked} of them by the command, always whole; "
-        f"all told and counted {took_s:.1f} s after the last; {figures}"
+        f"ended by themselves: {dict(endings)}; all told and counted {took_s:.1f} s after the last; {figures}"
     )
 
 
