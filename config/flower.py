@@ -18,7 +18,7 @@ FIRST = ("reason", "channel")
 """What a dead letter begins with, so it needs no name: a narrow column shows little more."""
 
 SHOWN_MOST = 10_000
-"""Tasks it remembers, 4 kB each, all written to its state every ten seconds; its own default is 100,000."""
+"""Tasks it remembers, 8 kB each, all written to its state every ten seconds; its own default is 100,000."""
 
 _PAIR = re.compile(r"""'(\w+)': (?:'([^']*)'|"([^"]*)")""")
 _WAITS = re.compile(r"""LaneWaits\((['"])(?P<why>.*?)\1\)""")
