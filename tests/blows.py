@@ -12,7 +12,7 @@ from random import Random
 
 from accounts import CHANNELS
 from installation import LOOK_EVERY_S, Installation, Program, until
-from processes import kept_by
+from processes import kept_by, that_know
 from redis.exceptions import RedisError
 
 from worker.sandbox.faults import NOT_STORED, STORED
@@ -39,7 +39,6 @@ class Kept:
     one: Installation
     only: str = ""
     ups: list[Program] = field(default_factory=list)
-    seen: dict[int, str] = field(default_factory=dict)
     _keeping: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
@@ -59,11 +58,10 @@ class Kept:
 
     async def end(self) -> None:
         """Asked to, it ends with exit code 0, and nothing it or one before it has started is left."""
-        self.roles()
         if self._keeping:
             self._keeping.cancel()
         assert await self.ups[-1].stop(most_s=60) == 0, self.ups[-1].log[-2000:]
-        await until(lambda: not self._left(), "all has ended", told=self._left)
+        await until(lambda: not self._left(), "all it started has ended", told=self._left)
 
     @property
     def up(self) -> int:
@@ -71,16 +69,12 @@ class Kept:
 
     def roles(self) -> dict[int, str]:
         """The processes that are there now."""
-        found = kept_by(self.up)
-        self.seen |= {pid: role for pid, role in found.items() if role != "starting"}
-        return found
+        return kept_by(self.up)
 
     def kill(self) -> None:
         """All that is left of it, after a run that failed."""
-        self.roles()
-        for pid in (self.up, *self.seen):
-            if _is_ours(pid, self.one.directory):
-                _signal(pid, signal.SIGKILL)
+        for pid in self._left():
+            _signal(pid, signal.SIGKILL)
 
     def _start(self) -> None:
         only = ("--only", self.only) if self.only else ()
@@ -93,8 +87,8 @@ class Kept:
             await asyncio.sleep(0.5)
             self._start()
 
-    def _left(self) -> list[str]:
-        return [f"{role} {pid}" for pid, role in self.seen.items() if _is_ours(pid, self.one.directory)]
+    def _left(self) -> list[int]:
+        return that_know(self.one.environment["DATA_DIR"])
 
 
 @dataclass
@@ -127,7 +121,8 @@ class Blows:
 
     async def kill(self) -> None:
         """Any process, at whatever instruction it is."""
-        role = self.chance.choice(("ingest", "ingest", "worker", "worker", "web", "flower", "up"))
+        others = () if self.kept.only else ("web", "flower")
+        role = self.chance.choice(("ingest", "ingest", "worker", "worker", "up", *others))
         if pid := self._one_of(role):
             self.strike(f"{role} killed")
             _signal(pid, signal.SIGKILL)
@@ -252,12 +247,3 @@ async def flush_celery(one: Installation) -> None:
 def _signal(pid: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, number)
-
-
-def _is_ours(pid: int, folder: Path) -> bool:
-    """Whether the process is there still, and not another one with its number."""
-    try:
-        environment = (Path("/proc") / str(pid) / "environ").read_bytes()
-    except OSError:
-        return False
-    return bytes(folder) in environment

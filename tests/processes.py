@@ -18,6 +18,17 @@ def kept_by(supervisor: int) -> dict[int, str]:
     return found
 
 
+def that_know(setting: str) -> list[int]:
+    """The processes in whose environment this stands: those of one installation, whoever started them."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with suppress(OSError):
+                if setting.encode() in (folder / "environ").read_bytes():
+                    found.append(int(folder.name))
+    return found
+
+
 def resident_mb(pid: int) -> float:
     """Memory a process holds now."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
