@@ -73,6 +73,8 @@ class Kept:
 
     def kill(self) -> None:
         """All that is left of it, after a run that failed."""
+        if self._keeping:
+            self._keeping.cancel()
         for pid in self._left():
             _signal(pid, signal.SIGKILL)
 
