@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check bench chaos simulate pictures lock
+.PHONY: help demo test lint check bench chaos soak simulate pictures lock
 
 help: ## This list
 	@echo "The first target that needs it makes $(VENV) with $(PYTHON) (3.11 or newer; another: make PYTHON=python3.13 …)."
@@ -28,8 +28,11 @@ check: lint test ## What CI runs: lint, test, and every branch of domain, pipeli
 bench: $(READY) ## What is measured, with its yardsticks beside it
 	@$(BIN)/python -m benchmarks
 
-chaos: $(READY) ## Kill every process at random under load, then check the balance; read 20,000 channels
+chaos: $(READY) ## Break everything at random for ten minutes (MINUTES=…, SEED=…), then check the balance; read 20,000 channels
 	@$(BIN)/pytest -q tests/chaos
+
+soak: $(READY) ## Half an hour (MINUTES=…) of steady load: memory stays flat, and no key grows that is not meant to
+	@$(BIN)/python tests/soak $(if $(MINUTES),--minutes $(MINUTES))
 
 pictures: $(READY) ## Draw the README's pictures of messages anew; needs Chromium
 	@$(BIN)/python docs/pictures.py

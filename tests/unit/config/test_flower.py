@@ -54,6 +54,10 @@ def test_with_credentials_it_serves_everyone_who_has_them(tmp_path: Path) -> Non
     assert (found["address"], found["basic_auth"], found["port"]) == ("0.0.0.0", ["a:1", "b:2"], 7000)
 
 
+def test_it_remembers_as_many_tasks_as_a_small_machine_can_hold(tmp_path: Path) -> None:
+    assert options(tmp_path)["max_tasks"] == 10_000
+
+
 def test_its_state_is_kept_where_only_we_can_read_it(tmp_path: Path) -> None:
     found = options(tmp_path / "var")
     folder = Path(found["db"]).parent
