@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check bench chaos soak simulate pictures lock
+.PHONY: help demo test lint audit check bench chaos soak simulate pictures lock
 
 help: ## This list
 	@echo "The first target that needs it makes $(VENV) with $(PYTHON) (3.11 or newer; another: make PYTHON=python3.13 …)."
@@ -22,7 +22,10 @@ lint: $(READY) ## Style, types and floors: ruff, mypy, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-check: lint test ## What CI runs: lint, test, and every branch of domain, pipeline and store covered
+audit: $(READY) ## Known vulnerabilities of what constraints.txt pins: a finding fails, having no network does not
+	@$(BIN)/python .ci/audit.py
+
+check: lint audit test ## What CI runs: lint, audit, test, and every branch of domain, pipeline and store covered
 	@$(BIN)/coverage report --fail-under=100
 
 bench: $(READY) ## What is measured, with its yardsticks beside it
