@@ -12,6 +12,7 @@ from config.settings import Settings
 # No word boundary in front: in JSON a token on a line of its own stands behind the n of `\n`. Letters of both
 # cases are written out: that is several times faster than IGNORECASE, for every line.
 _TOKEN = re.compile(r"([xX](?:[oO][xX][a-zA-Z]|[aA][pP]{2}(?=-\d)|[wW][fF][pP]))[-.][\w.%-]+")
+_OURS = re.compile(r"(iks_)[\w-]{16,}")
 _LOGIN = re.compile(r"((?:rediss?|sentinel)://)[^\s/@]*@")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "exc_text"}
 
@@ -74,8 +75,8 @@ class LessOften(logging.Filter):
 
 
 def redact(text: str) -> str:
-    """Without what looks like a Slack token or a login in a Redis address."""
-    return _LOGIN.sub(r"\1…@", _TOKEN.sub(r"\1-…", text))
+    """Without what looks like a token of Slack's or of our API, or a login in a Redis address."""
+    return _LOGIN.sub(r"\1…@", _OURS.sub(r"\1…", _TOKEN.sub(r"\1-…", text)))
 
 
 class JsonLines(logging.Formatter):

@@ -5,8 +5,6 @@ from typing import Any
 
 from installation import Installation, Told, until
 
-from worker.cli.parked import parked_lanes
-
 
 async def told(one: Installation, *arguments: str, given: str = "", **more: str) -> Told:
     """What a command says: never a token, never a traceback, at most one line on stderr."""
@@ -51,7 +49,7 @@ async def parked(one: Installation, reasons: dict[str, str]) -> dict[str, dict[s
 
     async def shown() -> bool:
         # Asking the command line costs half a second of the machine: first it must be worth it.
-        if {row.lane: row.reason for row in await parked_lanes(one.made)} != reasons:
+        if {row.lane: row.reason for row in await one.made.parked.all()} != reasons:
             return False
         rows.clear()
         rows.update({row["lane"]: row for row in await one.asked("parked", "list")})

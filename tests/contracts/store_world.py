@@ -20,7 +20,7 @@ from worker.store.readings import Readings
 from worker.store.server import Server, fields, text, texts
 from worker.store.stream import EventStream
 from worker.store.subscriptions import Subscriptions
-from worker.store.upkeep import Upkeep
+from worker.store.upkeep import FINISHED, Upkeep
 from worker.store.vault import Vault, generate_key
 
 LANE = "ops/#alerts"
@@ -174,6 +174,17 @@ class World:
         assert not ids or parked or due is not None or in_held, f"{lane} is lost"
         return ids
 
+    async def _check_indexes(self, kept: Sequence[str], states: Counter[str]) -> None:
+        for state in FINISHED:
+            entries = await self.redis.xrange(f"t:deliveries:{state}")
+            listed = [text(entry[b"id"]) for _, entry in entries]
+            assert len(set(listed)) == len(listed), f"{state} is listed twice"
+            assert len(set(listed) & set(kept)) == states[state], f"not every {state} one is listed"
+        reasons = texts(list(await self.redis.smembers("t:dead:reasons")))
+        of = [texts(await self.redis.zrange(f"t:dead:of:{reason}", 0, -1)) for reason in reasons]
+        dead = texts(await self.redis.zrange("t:dead", 0, -1))
+        assert sorted(dead) == sorted(id_ for some in of for id_ in some)
+
     async def _check_records(self, waiting: Sequence[str], balance: Balance) -> None:
         states: Counter[str] = Counter()
         ids = [text(key).removeprefix("t:delivery:") for key in await self.redis.keys("t:delivery:*")]
@@ -190,6 +201,7 @@ class World:
             assert is_pending == (life_ms == -1), f"{id_} lives {life_ms} ms and is {kept['state']}"
             assert (died is not None) == (kept["state"] == "dead"), f"{id_} is {kept['state']}"
             states[kept["state"]] += 1
+        await self._check_indexes(ids, states)
         assert states["pending"] == balance.pending + balance.parked
         counted = {name: getattr(balance, name) for name in ("delivered", "merged", "dead", "discarded")}
         assert {name: states[name] for name in counted} == counted

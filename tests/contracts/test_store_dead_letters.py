@@ -22,7 +22,8 @@ async def rejected(world: World, fields: dict[bytes, bytes]) -> DeadLetter:
 
 async def test_dead_letters_are_listed_newest_first(world: World):
     await world.dead("a")
-    await world.redis.zadd("t:dead", {"a": 1})
+    for name in ("t:dead", "t:dead:of:invalid_blocks"):
+        await world.redis.zadd(name, {"a": 1})
     letter = await rejected(world, ODD)
     assert await world.dead_letters.ids() == [letter.id, "a"]
     assert [one.id for one in await world.dead_letters.all()] == [letter.id, "a"]
@@ -111,14 +112,28 @@ async def test_every_change_of_the_list_is_noticed(world: World):
     assert seen == sorted(set(seen))
 
 
-async def test_dead_letters_no_longer_kept_leave_the_list(world: World):
+async def test_dead_letters_are_counted_by_reason(world: World):
+    assert await world.dead_letters.reasons() == {}
     await world.dead("a", "b")
-    await world.redis.zadd("t:dead", {"a": 1})
+    await world.append("c", subscription="gone")
+    await world.events.reject(STREAM, GROUP, "7-1", {b"x": b"y"}, "no")
+    assert await world.dead_letters.reasons() == {"invalid_blocks": 2, "unreadable": 1}
+    for letter in await world.dead_letters.all():
+        await world.dead_letters.replay(letter, STREAM)
+    assert await world.dead_letters.reasons() == {}
+    assert await world.redis.smembers("t:dead:reasons") == set()
+
+
+async def test_dead_letters_no_longer_kept_leave_the_lists(world: World):
+    await world.dead("a", "b")
+    for name in ("t:dead", "t:dead:of:invalid_blocks"):
+        await world.redis.zadd(name, {"a": 1})
     await world.redis.delete("t:delivery:a")
     assert [one.id for one in await world.dead_letters.all()] == ["b"]
     assert await world.dead_letters.forget_old(1_000) == 1
     assert await world.dead_letters.forget_old(1_000) == 0
     assert await world.dead_letters.ids() == ["b"]
+    assert await world.dead_letters.reasons() == {"invalid_blocks": 1}
     await world.redis.flushdb()
 
 

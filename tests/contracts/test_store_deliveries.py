@@ -42,8 +42,10 @@ async def test_those_that_are_finished_are_listed_too(world: World):
 
 async def test_those_that_are_asked_for_are_listed_in_that_order(world: World):
     await world.append("a", "b", "c")
-    assert [one.id async for one in world.deliveries.newest(only=["c", "x", "a"])] == ["c", "a"]
-    assert [one async for one in world.deliveries.newest(only=[])] == []
+    assert [one.id for one in await world.deliveries.some(["c", "x", "a"])] == ["c", "a"]
+    assert await world.deliveries.some([]) == []
+    assert await world.deliveries.kept(["c", "x", "a"]) == ["c", "a"]
+    assert await world.deliveries.kept([]) == []
 
 
 async def test_deliveries_of_parked_lanes_are_parked(world: World):
@@ -113,3 +115,14 @@ async def test_an_entry_published_with_an_id_of_the_future_shows_its_calls(world
     await world.redis.hset("t:delivery:a", "accepted", await world.server.now_ms() + 10**9)
     await world.tell()
     assert len(await world.deliveries.attempts(await world.deliveries.find("a"))) == 1
+
+
+async def test_calls_made_after_a_delivery_was_told_are_not_read(world: World):
+    await world.append("a")
+    held = await world.hold()
+    await world.take(held)
+    await world.lanes.settle(held, RECEIPT, "a")
+    told = await world.deliveries.find("a")
+    late = told.finished_at_ms + 5_000
+    await world.redis.xadd(f"t:lane:{LANE}:attempts", {"not": "an attempt"}, id=f"{late}-0")
+    assert [one.outcome for one in await world.deliveries.attempts(told)] == [Outcome.DELIVERED]

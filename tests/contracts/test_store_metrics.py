@@ -90,37 +90,12 @@ async def test_a_call_of_a_worker_that_died_is_counted(world: World):
     assert found == {("chat.postMessage", "unknown", "worker_lost"): 1}
 
 
-async def test_dead_letters_are_counted_by_reason_and_those_that_ever_died_too(world: World):
-    kept = Metrics(world.server)
-    assert await kept.dead_by_reason() == {}
+async def test_deliveries_and_entries_that_ever_died_are_counted(world: World):
     await world.dead("a", "b")
     await world.events.reject(STREAM, GROUP, "7-1", {b"x": b"y"}, "no")
-    assert await kept.dead_by_reason() == {"invalid_blocks": 2, "unreadable": 1}
     for letter in await world.dead_letters.all():
         await world.dead_letters.replay(letter, STREAM)
-    assert await kept.dead_by_reason() == {}
-    assert (await kept.counted()).labelled("ever") == {("dead",): 2, ("rejected",): 1}
-
-
-async def test_dead_letters_are_looked_through_again_only_when_their_number_changed(world: World):
-    kept = Metrics(world.server)
-    await world.dead("a")
-    assert await kept.dead_by_reason() == {"invalid_blocks": 1}
-    await world.redis.zadd("t:dead", {"1-1": 1})  # behind the counter's back
-    assert await kept.dead_by_reason() == {"invalid_blocks": 1}
-    await world.redis.incr("t:dead:changes")
-    assert await kept.dead_by_reason() == {"invalid_blocks": 1, "unreadable": 1}
-
-
-async def test_more_dead_letters_than_one_look_takes_are_counted(world: World):
-    for number in range(2_001):
-        await world.redis.zadd("t:dead", {f"{number}-1": number})
-    assert await Metrics(world.server).dead_by_reason() == {"unreadable": 2_001}
-
-
-async def test_a_dead_letter_whose_record_is_over_has_no_reason(world: World):
-    await world.redis.zadd("t:dead", {"gone": 1})
-    assert await Metrics(world.server).dead_by_reason() == {}
+    assert (await Metrics(world.server).counted()).labelled("ever") == {("dead",): 2, ("rejected",): 1}
 
 
 async def test_events_are_counted_by_kind_when_they_are_accepted_and_only_then(world: World):

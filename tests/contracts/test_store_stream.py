@@ -34,6 +34,20 @@ async def test_a_batch_has_no_more_than_was_asked_for(world: World):
     assert [entry.id for entry in await stream.read(most=2, wait_ms=1)] == ids[2:]
 
 
+async def test_events_are_published_in_their_order_all_together_or_none(world: World):
+    stream = world.stream()
+    await stream.join()
+    ids = await stream.publish([b"1", b"2"])
+    assert [(one.id, one.fields) for one in await stream.read(most=10, wait_ms=1)] == [
+        (ids[0], {b"event": b"1"}),
+        (ids[1], {b"event": b"2"}),
+    ]
+    await world.redis.delete(STREAM)
+    await world.redis.set(STREAM, "text")
+    with pytest.raises(Unavailable, match="WRONGTYPE"):
+        await stream.publish([b"3"])
+
+
 async def test_joining_what_is_no_stream_says_so(world: World):
     await world.redis.set(STREAM, "text")
     with pytest.raises(Unavailable, match="WRONGTYPE"):

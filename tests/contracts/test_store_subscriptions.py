@@ -58,3 +58,11 @@ async def test_each_is_at_hand_by_its_id_and_the_lanes_that_want_no_repeats(worl
     await asyncio.gather(*(world.subscriptions.all() for _ in range(5)))
     assert world.subscriptions.by_id == {PLAIN.id: PLAIN, "s2": FULL}
     assert world.subscriptions.lanes_of_changes == {"ops/#alerts"}
+
+
+async def test_all_that_may_have_deliveries_are_known_the_removed_ones_too(world: World):
+    one, other = (Subscription(id_, "ops", "#alerts", created_at_ms=1) for id_ in ("s1", "s2"))
+    await world.subscriptions.change(save=[one, other])
+    await world.subscriptions.change(remove=["s1"])
+    await world.append("a", lane="dev/#builds")
+    assert await world.subscriptions.ever() == ["operations:dev", "s1", "s2"]

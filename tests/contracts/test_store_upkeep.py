@@ -171,13 +171,19 @@ async def test_lanes_that_wait_are_told_apart_by_what_they_wait_for(world: World
 async def test_what_is_older_than_anything_it_speaks_of_is_thrown_away(world: World):
     for n in range(300):
         await world.redis.xadd("t:deliveries", {"id": f"old{n}"}, id=f"{n + 1}-1")
-        await world.redis.xadd(f"t:lane:{LANE}:attempts", {"at": 1}, id=f"{n + 1}-1")
+        await world.redis.xadd(f"t:lane:{LANE}:deliveries", {"id": f"old{n}"}, id=f"{n + 1}-1")
+        for index in ("deliveries:delivered", f"lane:{LANE}:attempts"):
+            await world.redis.xadd(f"t:{index}", {"id": f"old{n}"}, id=f"{n + 1}-1")
+    await world.redis.zadd("t:subscriptions:removed", {"long ago": 4_999, "lately": 5_001})
     await world.append("a")
-    await world.upkeep.throw_away(deliveries_before_ms=-5, attempts_before_ms=-5)
+    await world.upkeep.throw_away(deliveries_before_ms=-5, finished_before_ms=-5)
     assert await world.redis.xlen("t:deliveries") == 301
-    await world.upkeep.throw_away(deliveries_before_ms=5_000, attempts_before_ms=100)
+    await world.upkeep.throw_away(deliveries_before_ms=5_000, finished_before_ms=100)
     assert await world.redis.xlen("t:deliveries") <= 101
-    assert 200 <= await world.redis.xlen(f"t:lane:{LANE}:attempts") <= 300
+    assert await world.redis.xlen(f"t:lane:{LANE}:deliveries") <= 101
+    for index in ("deliveries:delivered", f"lane:{LANE}:attempts"):
+        assert 200 <= await world.redis.xlen(f"t:{index}") <= 300
+    assert await world.redis.zrange("t:subscriptions:removed", 0, -1) == [b"lately"]
     assert [one.id async for one in world.deliveries.newest()] == ["a"]
 
 

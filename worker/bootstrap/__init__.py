@@ -41,6 +41,7 @@ from worker.store.lanes import Lanes
 from worker.store.metrics import Metrics
 from worker.store.origin import Origin
 from worker.store.pace import Pace, Rate
+from worker.store.parked import ParkedLanes
 from worker.store.readings import Readings
 from worker.store.server import Server
 from worker.store.stream import EventStream
@@ -70,6 +71,7 @@ class Services:
     lanes: Lanes
     deliveries: Deliveries
     dead_letters: DeadLetters
+    parked: ParkedLanes
     dead_queue: DeadQueue
     integrations: Integrations
     subscriptions: Subscriptions
@@ -186,8 +188,8 @@ def _compose(
     ingest = Ingest(stream, events, lanes, subscriptions, upkeep, origin, wake, who, stopping, clock, sleep)
     return Services(
         settings, server, broker, gateway, vault, upkeep, stream, events, lanes, deliveries, dead_letters,
-        dead_queue, integrations, subscriptions, directory, allowances, reader, resolver, tools, ingest,
-        sweep, metrics, origin,
+        ParkedLanes(server), dead_queue, integrations, subscriptions, directory, allowances, reader, resolver,
+        tools, ingest, sweep, metrics, origin,
     )  # fmt: skip
 
 

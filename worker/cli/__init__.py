@@ -13,7 +13,7 @@ MODULES = {
     "integrations": "integrations", "channels": "channels", "subscriptions": "subscriptions",
     "publish": "publish", "preview": "preview", "explain": "explain", "ledger": "ledger",
     "deliveries": "deliveries", "parked": "parked", "dead-letters": "dead_letters", "keys": "keys",
-    "manifest": "manifest",
+    "manifest": "manifest", "api-tokens": "api_tokens",
 }  # fmt: skip
 
 

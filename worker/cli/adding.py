@@ -1,16 +1,13 @@
 """`ik-slack subscriptions add`: a new rule, from options."""
 
 import re
-import secrets
 from typing import IO, TYPE_CHECKING
 
 import click
 
-from worker.cli.changing import change_subscriptions
-from worker.cli.choosing import chosen_integration, every_rule, with_integration
+from worker.asking.rules import FORMS, LEVELS, MENTIONS, SORTS, STYLES, Rule, read_rule
+from worker.asking.subscribing import added
 from worker.cli.files import template_option, text_of
-from worker.cli.reaching import warnings
-from worker.cli.rules import FORMS, LEVELS, MENTIONS, SORTS, STYLES, Rule, read_rule, subscription_of
 from worker.cli.running import as_json, print_json, run
 from worker.cli.showing import warn
 
@@ -72,7 +69,7 @@ def add(as_json: bool, integration: str | None, template_file: IO[bytes] | None,
         raise click.UsageError(re.sub(r"^(\w+)", _option, str(error))) from None
 
     async def work(made: "Services") -> tuple[Rule, bool, list[str]]:
-        return await _added(made, rule, integration)
+        return await added(made, rule, integration)
 
     found, is_new, said = run(work)
     if as_json:
@@ -81,26 +78,6 @@ def add(as_json: bool, integration: str | None, template_file: IO[bytes] | None,
         done = "Added" if is_new else "There is already"
         click.echo(f"{done} {found.id}: {found.filters} to {found.destination} ({found.integration}).")
     warn(said)
-
-
-async def _added(made: "Services", rule: Rule, integration_name: str | None) -> tuple[Rule, bool, list[str]]:
-    """The rule as it is stored now, whether it is new, and what people should know."""
-    integration = await chosen_integration(made, integration_name)
-    rule = with_integration(rule, integration)
-    existing = await every_rule(made)
-    found = next((one for one in existing if not one.differences(rule.beside(one))), None)
-    said = [
-        f"{one.id} sends the same events there too. Remove one of the two, unless both are wanted."
-        for one in existing
-        if found is None and one.told == rule.told
-    ]
-    if found is None:
-        new = rule.model_copy(update={"id": f"sub-{secrets.token_hex(4)}"})
-        now_ms = await made.server.now_ms()
-        await change_subscriptions(made, save=[subscription_of(new, new.id, integration.id, now_ms)])
-    # Asked anew: a channel made under the name that another one had is not to be taken for that one.
-    said += await warnings(made, integration, [rule.destination], fresh=True)
-    return found or new, found is None, said
 
 
 def _option(field: re.Match[str]) -> str:

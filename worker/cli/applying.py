@@ -5,15 +5,16 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from worker.cli.changing import change_subscriptions, discarded
-from worker.cli.choosing import chosen_integration, every_rule, with_integration
+from worker.asking.changing import change_subscriptions, discarded
+from worker.asking.choosing import chosen_integration, every_rule, with_integration
+from worker.asking.moments import moment_ms
+from worker.asking.reaching import warnings
+from worker.asking.rules import subscription_of
+from worker.asking.wording import count
 from worker.cli.files import file_argument, text_of
-from worker.cli.moments import moment_ms
 from worker.cli.planning import Plan, plan, read_rules, without_past
-from worker.cli.reaching import warnings
-from worker.cli.rules import subscription_of
 from worker.cli.running import as_json, print_json, run
-from worker.cli.showing import count, warn
+from worker.cli.showing import warn
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.choosing import chosen_integration
+from worker.asking.choosing import chosen_integration
+from worker.asking.rows import plain_channel
+from worker.asking.wording import count
 from worker.cli.refreshing import read_now
 from worker.cli.running import as_json, print_json, print_table, run
-from worker.cli.showing import count
 from worker.domain.integration import Conversation, Integration
 from worker.domain.markup import duration
 from worker.store.directory import Known
@@ -49,7 +50,7 @@ def list_(integration: str | None, member: bool, as_json: bool) -> None:
         if channel.is_member or not member
     ]
     if as_json:
-        print_json([_plain(each, channel) for each, channel in found])
+        print_json([plain_channel(each, channel) for each, channel in found])
         return
     rows = [
         (
@@ -97,9 +98,3 @@ def _age(integration: Integration, channels: int, known: Known) -> str:
         return f"{name}: {count(channels, 'channel')}, read {duration(known.age_s)} ago. {reading}".rstrip()
     some = f"{name}: {count(channels, 'channel')} known; the others were" if channels else f"{name} was"
     return f"{some} not read yet. {reading or f'Read them: `ik-slack channels refresh {name}`.'}"
-
-
-def _plain(integration: Integration, channel: Conversation) -> dict[str, object]:
-    flags = ("is_member", "is_archived", "is_private")
-    named = {"id": channel.id, "name": channel.name, "integration": integration.name}
-    return {**named, **{flag: getattr(channel, flag) for flag in flags}}

@@ -2,18 +2,20 @@
 
 import base64
 import sys
-from collections import Counter
 from collections.abc import Sequence
+from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import click
 
+from worker.asking.rows import Row, event_ids, first, shown, visible
+from worker.asking.story import Way, way_of
+from worker.asking.wording import count, when
 from worker.cli.explain import plain_event, plain_way, print_way
-from worker.cli.letters import Choice, destination, do_to_each, letters, plain_letter, tell
-from worker.cli.rows import Row, event_ids, shown, visible
-from worker.cli.running import as_json, print_json, print_table, run, when
-from worker.cli.showing import count, print_facts
-from worker.cli.story import Way, way_of
+from worker.cli.letters import Choice, destination, do_to_each, plain_letter, tell
+from worker.cli.running import as_json, print_json, print_table, run
+from worker.cli.showing import print_facts
 from worker.domain.dead_letter import hint
 from worker.domain.errors import Problem
 from worker.domain.event import Event
@@ -56,11 +58,11 @@ def list_(reason: str | None, limit: int | None, as_json: bool) -> None:
     """Dead letters, newest first, and what can be done about them."""
     most = limit if limit is not None else 0 if as_json else SHOWN_MOST
 
-    async def work(made: "Services") -> tuple[list[DeadLetter], Counter[str], dict[str, str]]:
-        everyone = await letters(made, reason)
-        some = everyone[:most] if most else everyone
+    async def work(made: "Services") -> tuple[list[DeadLetter], dict[str, int], dict[str, str]]:
+        some = await first(partial(made.dead_letters.page, reason or ""), most)
+        reasons = await made.dead_letters.reasons()
         ids = await event_ids(made, (one.delivery.event_ref for one in some if one.delivery))
-        return some, Counter(one.reason for one in everyone), ids
+        return some, reasons, ids
 
     found, reasons, ids = run(work)
     if as_json:
@@ -73,9 +75,10 @@ def list_(reason: str | None, limit: int | None, as_json: bool) -> None:
     ]  # fmt: skip
     columns = ("Id", "Died", "Reason", "Event", "To", "Detail")
     print_table(columns, rows, empty="There is no dead letter.")
-    if len(found) < reasons.total():
-        click.echo(f"The newest {len(found)} of {reasons.total():,}; --limit 0 shows all.")
-    for name, number in reasons.most_common():
+    asked = {name: number for name, number in reasons.items() if reason in (None, name)}
+    if len(found) < (total := sum(asked.values())):
+        click.echo(f"The newest {len(found)} of {total:,}; --limit 0 shows all.")
+    for name, number in sorted(asked.items(), key=itemgetter(1), reverse=True):
         click.echo(f"\n{name} ({number:,}): {hint(name, 'ID')}")
 
 

@@ -1,25 +1,24 @@
 """`ik-slack deliveries`: what became of each event for each subscription."""
 
-from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
+from worker.asking.rows import event_ids, first, plain_delivery, shown
+from worker.asking.story import Way, deliveries_of, way_of
+from worker.asking.wording import count, when
 from worker.cli.explain import plain_way, print_way
-from worker.cli.rows import AT_ONCE, event_ids, plain_delivery, shown
-from worker.cli.running import as_json, print_json, print_table, run, when
-from worker.cli.showing import count
-from worker.cli.story import Way, deliveries_of, way_of
+from worker.cli.running import as_json, print_json, print_table, run
 from worker.domain.delivery import Delivery, State
 from worker.domain.errors import Problem
 from worker.pipeline.reading import event_of
-from worker.store.ledger import take_census
+from worker.store.pages import Where
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
 
 SHOWN_MOST = 50
-WAITING = (State.PENDING, State.PARKED)
 Found = tuple[list[Delivery], dict[str, str], bool]
 
 
@@ -54,7 +53,8 @@ def list_(
     most = limit if limit is not None else 0 if as_json else SHOWN_MOST
 
     async def work(made: "Services") -> Found:
-        found, more = await _first(_matching(made, state, lane, event_id, most), most)
+        where = Where(State(state) if state else None, lane)
+        found, more = await _matching(made, where, event_id, most)
         return found, await event_ids(made, (one.event_ref for one in found)), more
 
     found, ids, more = run(work)
@@ -99,56 +99,26 @@ def show(delivery_id: str, as_json: bool) -> None:
     print_way(way)
 
 
-async def _first(found: AsyncIterator[Delivery], most: int) -> tuple[list[Delivery], bool]:
-    """So many of them, or all for 0; and whether there are more."""
-    kept: list[Delivery] = []
-    async for delivery in found:
-        if most and len(kept) == most:
-            return kept, True
-        kept.append(delivery)
-    return kept, False
-
-
 async def _matching(
-    made: "Services", state: str | None, lane: str | None, event_id: str | None, most: int
-) -> AsyncIterator[Delivery]:
-    """Those that are asked for, newest first, by the shortest way."""
-    if event_id is not None:
-        found = _newest_first(await _of_event(made, event_id))
-    elif state in WAITING:
-        found = _newest_first(await _that_wait(made, state, lane, most))
+    made: "Services", where: Where, event_id: str | None, most: int
+) -> tuple[list[Delivery], bool]:
+    """The newest so many that are asked for, or all for 0; and whether there are more."""
+    if event_id is None:
+        found = await first(partial(made.deliveries.page, where), most and most + 1)
     else:
-        where = {name: value for name, value in (("state", state), ("lane", lane)) if value is not None}
-        found = made.deliveries.newest(where=where)
-    async for delivery in found:
-        if state in (None, delivery.state) and lane in (None, delivery.lane):
-            yield delivery
+        found = [
+            one
+            for one in await _of_event(made, event_id)
+            if where.state in (None, one.state) and where.lane in (None, one.lane)
+        ]
+    return (found[:most], len(found) > most) if most else (found, False)
 
 
 async def _of_event(made: "Services", event_id: str) -> list[Delivery]:
     """Of every event with this id, one a source."""
     events = [await event_of(made.events, record.ref) for record in await made.events.find(event_id)]
-    return [delivery for event in events if event for delivery in await deliveries_of(made, event)]
-
-
-async def _that_wait(made: "Services", state: str | None, lane: str | None, most: int) -> list[Delivery]:
-    """Found by their lanes: of each the newest so many and one more, or all for 0."""
-    _, lanes = await take_census(made.server)
-    ids: list[str] = []
-    for one in lanes:
-        is_parked = bool(one.parked or one.integration_parked)
-        if lane in (None, one.lane) and is_parked == (state == State.PARKED):
-            waiting = await made.deliveries.waiting(one.lane, most=max(one.waiting, 1))
-            ids += waiting[-most - 1 :] if most else waiting
-    found: list[Delivery] = []
-    for start in range(0, len(ids), AT_ONCE):
-        found += [one async for one in made.deliveries.newest(only=ids[start : start + AT_ONCE])]
-    return found
-
-
-async def _newest_first(found: list[Delivery]) -> AsyncIterator[Delivery]:
-    for delivery in sorted(found, key=lambda one: (one.created_at_ms, one.seq), reverse=True):
-        yield delivery
+    found = [delivery for event in events if event for delivery in await deliveries_of(made, event)]
+    return sorted(found, key=lambda one: (one.created_at_ms, one.seq), reverse=True)
 
 
 def _more(delivery: Delivery) -> str:

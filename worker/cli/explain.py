@@ -4,10 +4,10 @@ from dataclasses import asdict
 
 import click
 
-from worker.cli.rows import Row, iso, plain_attempt, plain_delivery, shown
-from worker.cli.running import as_json, print_json, run, when
-from worker.cli.showing import count
-from worker.cli.story import Story, Way, stories
+from worker.asking.rows import Row, iso, plain_attempt, plain_delivery, shown
+from worker.asking.story import Story, Way, stories
+from worker.asking.wording import count, when
+from worker.cli.running import as_json, print_json, run
 from worker.domain.delivery import Attempt, Outcome, State
 from worker.domain.event import Event
 

@@ -11,7 +11,7 @@ import click
 
 from config.logs import redact
 from config.settings import SettingsError
-from worker.domain.errors import Problem, Refusal
+from worker.domain.errors import Problem, Refusal, WrongUse
 from worker.store.outage import outage_of
 from worker.store.server import Unavailable
 
@@ -34,6 +34,8 @@ def told_in_one_line(command: click.Command, arguments: Sequence[str] | None) ->
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what read our output has enough
         return 0
+    except WrongUse as error:
+        return _say(str(error), code=2)
     except (Problem, SettingsError) as error:
         return _say(str(error))
     except Refusal as error:
@@ -47,6 +49,6 @@ def told_in_one_line(command: click.Command, arguments: Sequence[str] | None) ->
     return 0
 
 
-def _say(line: str) -> int:
+def _say(line: str, *, code: int = 1) -> int:
     click.echo(redact(f"Error: {line}"), err=True)
-    return 1
+    return code

@@ -5,15 +5,18 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from worker.asking.changing import discarded
+from worker.asking.choosing import every_integration, one_integration
+from worker.asking.connecting import disabled, enabled, removed
+from worker.asking.rows import plain_integration
+from worker.asking.templating import checked_template
+from worker.asking.wording import count, when
 from worker.cli import tokens
-from worker.cli.changing import change_subscriptions, discarded
-from worker.cli.choosing import every_integration
 from worker.cli.files import text_of
-from worker.cli.running import as_json, print_json, print_table, run, when
-from worker.cli.showing import count, plain_integration, print_facts
-from worker.cli.templating import checked_template
+from worker.cli.running import as_json, print_json, print_table, run
+from worker.cli.showing import print_facts
 from worker.domain.errors import Problem
-from worker.domain.integration import Health, Integration
+from worker.domain.integration import Integration
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -63,8 +66,7 @@ def show(name: str, as_json: bool) -> None:
     """One integration by its name or id; never its token."""
 
     async def work(made: "Services") -> Integration:
-        wanted = (await made.integrations.find(name)).id
-        return next(one for one in await every_integration(made) if one.id == wanted)
+        return await one_integration(made, name)
 
     found = run(work)
     if as_json:
@@ -99,16 +101,7 @@ def remove(name: str, with_subscriptions: bool) -> None:
     """
 
     async def work(made: "Services") -> str:
-        integration = await made.integrations.find(name)
-        using = [one for one in await made.subscriptions.all() if one.integration_id == integration.id]
-        if using and not with_subscriptions:
-            named = ", ".join(f"{one.id} ({one.destination})" for one in using)
-            raise Problem(
-                f"Integration {integration.name} is not removed: subscriptions use it: {named}. "
-                "Remove them first, or all together with --with-subscriptions."
-            )
-        lost = await change_subscriptions(made, gone=using)
-        await made.integrations.remove(integration.id)
+        integration, lost = await removed(made, name, with_subscriptions=with_subscriptions)
         return f"Removed integration {integration.name}." + discarded(lost)
 
     click.echo(run(work))
@@ -120,9 +113,7 @@ def disable(name: str) -> None:
     """Post nothing with it; what is for it waits."""
 
     async def work(made: "Services") -> str:
-        integration = await made.integrations.find(name)
-        hint = f"Switch it on with `ik-slack integrations enable {integration.name}`."
-        await made.integrations.disable(integration.id, hint)
+        integration, hint = await disabled(made, name)
         return f"Disabled {integration.name}: what is for it waits. {hint}"
 
     click.echo(run(work))
@@ -134,10 +125,9 @@ def enable(name: str) -> None:
     """Post with it again, what waited first."""
 
     async def work(made: "Services") -> str:
-        integration = await made.integrations.find(name)
-        if integration.state is not Health.DISABLED:
+        integration, lanes = await enabled(made, name)
+        if lanes is None:
             return f"{integration.name} is not disabled: it is {integration.state}."
-        lanes = await made.integrations.resume(integration.id, enable=True)
         return f"Enabled {integration.name}." + (
             f" {count(lanes, 'lane')} with something to say go on." if lanes else ""
         )

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from worker.asking.wording import count
 from worker.cli.running import as_json, print_json, run
-from worker.cli.showing import count
 from worker.domain.errors import Problem
 from worker.store.ledger import Balance, take_census
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.rows import AT_ONCE, Row, iso
-from worker.cli.showing import count, warn
+from worker.asking.rows import AT_ONCE, Row, iso
+from worker.asking.wording import count
+from worker.cli.showing import warn
 from worker.domain.dead_letter import hint
 from worker.domain.delivery import lane_parts
 from worker.domain.errors import Problem
@@ -59,16 +60,6 @@ class Result:
     words: str = ""
 
 
-async def letters(made: "Services", reason: str | None = None) -> list[DeadLetter]:
-    """All of them, newest first, or those with one reason."""
-    ids = await made.dead_letters.ids()
-    found: list[DeadLetter] = []
-    for start in range(0, len(ids), AT_ONCE):
-        some = await asyncio.gather(*map(made.dead_letters.find, ids[start : start + AT_ONCE]))
-        found += [letter for letter in some if letter and reason in (None, letter.reason)]
-    return found
-
-
 def plain_letter(letter: DeadLetter, event_id: str) -> Row:
     """A dead letter as JSON."""
     delivery = letter.delivery
@@ -96,7 +87,7 @@ async def do_to_each(made: "Services", choice: Choice, act: Act) -> list[Result]
     """Oldest first, so that what goes back to a lane goes back in its order; all that can be done is done."""
     ids = list(dict.fromkeys(choice.ids))
     if not ids:
-        ids = [letter.id for letter in reversed(await letters(made, choice.reason))]
+        ids = [letter.id for letter in reversed(await made.dead_letters.all(reason=choice.reason or ""))]
     results: list[Result] = []
     for start in range(0, len(ids), AT_ONCE):
         results += await asyncio.gather(*(_do(made, id_, act) for id_ in ids[start : start + AT_ONCE]))

@@ -4,13 +4,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.changing import change_subscriptions
-from worker.cli.choosing import some_ids
-from worker.cli.moments import moment_ms, span_ms
-from worker.cli.running import run, when
+from worker.asking.changing import change_subscriptions
+from worker.asking.moments import moment_ms, span_ms
+from worker.asking.wording import when
+from worker.cli.running import run
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
+
+some_ids = click.argument("subscription_ids", metavar="ID...", nargs=-1, required=True)
 
 
 @click.command()

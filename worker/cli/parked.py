@@ -1,38 +1,24 @@
 """`ik-slack parked`: what waits for a person, why, and the step that frees it."""
 
 import difflib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.rows import Row, iso
-from worker.cli.running import as_json, print_json, run, when
-from worker.cli.showing import count
+from worker.asking.rows import Row, iso
+from worker.asking.wording import count, when
+from worker.cli.running import as_json, print_json, run
 from worker.domain.delivery import lane_parts
 from worker.domain.errors import Problem
 from worker.domain.integration import Health, Integration
-from worker.store.ledger import LaneCount, take_census
+from worker.store.ledger import take_census
+from worker.store.parked import ParkedLane
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
 
 
-@dataclass(frozen=True, slots=True)
-class Parked:
-    """A lane that waits for a person: `reason` is the code, `detail` says it in words, `hint` is the step."""
-
-    lane: str
-    channel: str
-    reason: str
-    detail: str
-    hint: str
-    pending: int
-    since_ms: int
-    whole_integration: bool = False
-
-
-Listed = tuple[list[Parked], list[Integration]]
+Listed = tuple[list[ParkedLane], list[Integration]]
 
 
 @click.group()
@@ -54,7 +40,7 @@ def list_(as_json: bool) -> None:
     """
 
     async def work(made: "Services") -> Listed:
-        return await parked_lanes(made), await made.integrations.all()
+        return await made.parked.all(), await made.integrations.all()
 
     found, integrations = run(work)
     if as_json:
@@ -90,35 +76,10 @@ def resume(lane: str) -> None:
     click.echo(run(work, waking=True))
 
 
-async def parked_lanes(made: "Services") -> list[Parked]:
-    """Those parked by themselves, and those with something waiting of a parked integration; longest first."""
-    integrations = {one.id: one for one in await made.integrations.all()}
-    _, lanes = await take_census(made.server)
-    found = [
-        await _described(made, lane, integrations.get(lane_parts(lane.lane)[0]))
-        for lane in lanes
-        if lane.parked or lane.integration_parked
-    ]
-    return sorted(found, key=lambda one: (one.since_ms, one.lane))
-
-
-async def _described(made: "Services", lane: LaneCount, integration: Integration | None) -> Parked:
-    _, destination = lane_parts(lane.lane)
-    if lane.integration_parked and integration is not None:
-        return Parked(
-            lane.lane, destination, lane.integration_parked, integration.reason, integration.hint,
-            lane.waiting, integration.since_ms, whole_integration=True,
-        )  # fmt: skip
-    note = await made.upkeep.lane_note(lane.lane)
-    since_ms = int(note["since"] or 0)
-    code = lane.parked or lane.integration_parked
-    return Parked(lane.lane, destination, code, note["reason"], note["hint"], lane.waiting, since_ms)
-
-
 async def _resume(made: "Services", written: str) -> str:
     """What was done; Problem when the lane is none, or what stops it is not the lane's."""
     lane = await _named(made, written)
-    one = next((one for one in await parked_lanes(made) if one.lane == lane), None)
+    one = next((one for one in await made.parked.all() if one.lane == lane), None)
     if one is None:
         return f"{lane} is not parked: there is nothing to resume."
     if one.whole_integration:
@@ -146,12 +107,12 @@ async def _named(made: "Services", written: str) -> str:
     raise Problem(f"There is no lane {written!r}: {did_you_mean}")
 
 
-def _plain(one: Parked) -> Row:
+def _plain(one: ParkedLane) -> Row:
     named = ("lane", "channel", "reason", "detail", "hint", "pending", "whole_integration")
     return {**{name: getattr(one, name) for name in named}, "since": iso(one.since_ms)}
 
 
-def _lines_of(one: Parked) -> str:
+def _lines_of(one: ParkedLane) -> str:
     waiting = count(one.pending, "delivery", "deliveries")
     return (
         f"! {one.lane}  {waiting} since {when(one.since_ms)}\n"
@@ -159,7 +120,7 @@ def _lines_of(one: Parked) -> str:
     )
 
 
-def _lines_of_integration(integration: Integration, lanes: list[Parked]) -> str:
+def _lines_of_integration(integration: Integration, lanes: list[ParkedLane]) -> str:
     sign = "–" if integration.state is Health.DISABLED else "!"
     lines = [
         f"{sign} integration {integration.name} is {integration.state} since {when(integration.since_ms)}",

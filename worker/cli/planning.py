@@ -5,8 +5,8 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from worker.cli.moments import moment_ms
-from worker.cli.rules import Rule, read_rule
+from worker.asking.moments import moment_ms
+from worker.asking.rules import Rule, read_rule
 from worker.domain.errors import Problem
 
 

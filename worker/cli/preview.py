@@ -1,8 +1,7 @@
 """`ik-slack preview`: what would be posted for the events of a file, without posting it."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -10,14 +9,11 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from config.settings import Settings
+from worker.asking.previewing import Unmatched, by_template, plain, read, sent_of, sort_out
+from worker.asking.rows import shown
+from worker.asking.wording import count
 from worker.cli.files import events_of, file_argument, template_option, text_of
-from worker.cli.rows import Row, shown
 from worker.cli.running import as_json, print_json, run
-from worker.cli.showing import count
-from worker.cli.templating import checked_template
-from worker.domain.errors import Problem
-from worker.domain.event import Event
-from worker.domain.folding import Told
 from worker.domain.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -29,15 +25,6 @@ if TYPE_CHECKING:
 
 WIDEST = 100
 NAMED_MOST = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Unmatched:
-    """An event the subscription does not match, by its place in the file; its id if it has one of its own."""
-
-    place: int
-    event_id: str | None
-    reason: str
 
 
 @click.command()
@@ -74,12 +61,17 @@ def command(
     ik-slack preview event.json --json | jq '{blocks, attachments}'
     """
     base = Settings.load().infrakitchen_url or ""
-    events = read(events_of(file, "There is nothing to preview"), time.time_ns() // 1_000_000)
+    events, repeats = read(events_of(file, "There is nothing to preview"), time.time_ns() // 1_000_000)
+    if repeats:
+        again = count(repeats, "event repeats an earlier one", "events repeat earlier ones")
+        click.echo(f"Note: {again} (same source and id) and would not be told again.", err=True)
     subscription = run(lambda made: _found(made, subscription_id)) if subscription_id else None
     told, unmatched = sort_out(events, subscription)
     if template_file:
         told = by_template(told, text_of(template_file))
-    sent = sent_of(told, base)
+    sent, fault = sent_of(told, base)
+    if fault:
+        click.echo(f"Note: the template fails, the default message is posted: {fault}.", err=True)
     _say_unmatched(unmatched, subscription)
     if as_json:
         print_json(plain(sent, unmatched))
@@ -96,76 +88,6 @@ async def _found(made: "Services", subscription_id: str) -> Subscription:
     found = await made.subscriptions.find(subscription_id)
     connection = (await made.integrations.connections()).get(found.integration_id)
     return found.written(connection.integration.template if connection else "") or found
-
-
-def read(encoded: Sequence[bytes], now_ms: int) -> dict[int, Event]:
-    """Events by their place in the file, as if they entered the stream now; the same one again is none."""
-    from worker import sources
-
-    if not encoded:
-        raise Problem("There is nothing to preview: the file holds no event.")
-    once: dict[tuple[str, str], tuple[int, Event]] = {}
-    for place, raw in enumerate(encoded, 1):
-        event = sources.read(raw, f"{now_ms}-{place}")
-        once.setdefault((event.source, event.id), (place, event))
-    if repeats := len(encoded) - len(once):
-        again = count(repeats, "event repeats an earlier one", "events repeat earlier ones")
-        click.echo(f"Note: {again} (same source and id) and would not be told again.", err=True)
-    return dict(once.values())
-
-
-def sort_out(
-    events: Mapping[int, Event], subscription: Subscription | None
-) -> tuple[list[Told], list[Unmatched]]:
-    """What a subscription tells, and what it does not match; without one all is told."""
-    told, unmatched = [], []
-    for place, event in events.items():
-        if subscription and (reason := subscription.why_not(event)):
-            own_id = None if event.id == event.entry_id else event.id
-            unmatched.append(Unmatched(place, own_id, shown(reason)))
-        else:
-            mention = subscription.mention_of(event) if subscription else ""
-            templated = subscription if subscription and subscription.template else None
-            told.append(Told(str(place), event, mention, templated=templated))
-    return told, unmatched
-
-
-def by_template(told: Sequence[Told], source: str) -> list[Told]:
-    """The same, told by a template nobody has saved; Problem when that is none."""
-    try:
-        source = checked_template(source or "\n", {one.event.kind for one in told})
-    except ValueError as error:
-        raise Problem(f"The template cannot be used: {error}.") from None
-    tried = Subscription("(not saved)", "", "", template=source)
-    return [replace(one, templated=tried) for one in told]
-
-
-def sent_of(told: Sequence[Told], infrakitchen_url: str) -> "JsonObject | None":
-    """What `chat.postMessage` would be sent for what waits together; None when nothing does."""
-    from worker.pipeline.fold import fold
-    from worker.pipeline.template import Writer
-    from worker.slack.blocks import arguments
-    from worker.slack.given import why_not
-
-    if not told:
-        return None
-    written = Writer(why_not, infrakitchen_url).write(fold(told))
-    if written.fault:
-        click.echo(f"Note: the template fails, the default message is posted: {written.fault}.", err=True)
-    return arguments(written.message)
-
-
-def plain(sent: "JsonObject | None", unmatched: Sequence[Unmatched]) -> Row:
-    """A preview as JSON; `text` is null when nothing would be posted."""
-    from worker.slack.limits import near
-
-    return {
-        "text": sent.get("text") if sent else None,
-        "blocks": sent.get("blocks", []) if sent else [],
-        "attachments": sent.get("attachments", []) if sent else [],
-        "limits": [{"name": use.name, "used": use.used, "limit": use.limit} for use in near(sent or {})],
-        "unmatched": [asdict(one) for one in unmatched],
-    }
 
 
 def draw(sent: "JsonObject", out: Path) -> None:

@@ -6,9 +6,9 @@ from typing import IO
 
 import click
 
+from worker.asking.wording import count
 from worker.cli.files import events_of, file_argument
 from worker.cli.running import as_json, print_json
-from worker.cli.showing import count
 from worker.domain.errors import Problem
 
 BATCH = 500

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.showing import count
+from worker.asking.wording import count
 from worker.domain.errors import NotYet, Problem
 from worker.domain.integration import Integration
 from worker.domain.markup import duration

@@ -5,7 +5,6 @@ import json
 import logging.config
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -80,8 +79,3 @@ def _print_long_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     ]
     lines.insert(1, "─" * len(lines[0]))
     click.echo("\n".join(lines))
-
-
-def when(ms: int) -> str:
-    """A moment in this machine's time zone; nothing for 0."""
-    return datetime.fromtimestamp(ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S") if ms else ""

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import click
 
-from worker.domain.integration import Integration
 from worker.pipeline.connect import Check
 
 
@@ -36,19 +35,3 @@ def warn(said: Sequence[str]) -> None:
     """Warnings, on stderr."""
     for line in said:
         click.echo(f"Warning: {line}", err=True)
-
-
-def count(number: int, noun: str, several: str = "") -> str:
-    """`1 event`, `2,500 events`."""
-    return f"{number:,} {noun if number == 1 else several or noun + 's'}"
-
-
-def plain_integration(integration: Integration) -> dict[str, object]:
-    """An integration as JSON, without its token."""
-    texts = ("id", "name", "description", "template", "team_id", "team", "url", "bot_user_id", "bot_name")
-    lists = ("labels", "scopes", "missing_scopes")
-    return {
-        **{name: getattr(integration, name) for name in texts},
-        **{name: list(getattr(integration, name)) for name in lists},
-        **{name: getattr(integration, name) for name in ("state", "reason", "hint", "since_ms")},
-    }

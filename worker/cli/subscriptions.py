@@ -1,20 +1,14 @@
 """`ik-slack subscriptions`: which events go where."""
 
-import asyncio
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
 import click
 
+from worker.asking.changing import discarded
+from worker.asking.choosing import every_rule
+from worker.asking.subscribing import forget, placed, plain_placed, set_paused
 from worker.cli import adding, applying, muting, trying
-from worker.cli.changing import change_subscriptions, discarded
-from worker.cli.choosing import every_rule, some_ids
-from worker.cli.rules import Rule
+from worker.cli.muting import some_ids
 from worker.cli.running import as_json, print_json, print_table, run
 from worker.cli.showing import print_facts, print_indented
-
-if TYPE_CHECKING:
-    from worker.bootstrap import Services
 
 
 @click.group()
@@ -66,23 +60,11 @@ def list_(as_json: bool) -> None:
 def show(subscription_id: str, as_json: bool) -> None:
     """One subscription, and how its destination is."""
 
-    async def work(made: "Services") -> tuple[Rule, dict[str, str], str, int, str]:
-        lane = (await made.subscriptions.find(subscription_id)).lane
-        rules, note, waiting, faults = await asyncio.gather(
-            every_rule(made),
-            made.upkeep.lane_note(lane),
-            made.deliveries.waiting(lane, most=10_000),
-            made.drain.template_faults.all(),
-        )
-        rule = next(one for one in rules if one.id == subscription_id)
-        return rule, note, lane, len(waiting), str(faults.get(subscription_id, ""))
-
-    rule, note, lane, waiting, fault = run(work)
+    found = run(lambda made: placed(made, subscription_id))
     if as_json:
-        where = {"lane": lane, "address": note["address"], "waiting": waiting}
-        parked = {"parked": note["parked"], "reason": note["reason"], "hint": note["hint"]}
-        print_json({**rule.model_dump(), **where, **parked, "template_fault": fault})
+        print_json(plain_placed(found))
         return
+    rule, lane, note, fault = found.rule, found.lane, found.note, found.template_fault
     print_facts(
         (
             ("Id", rule.id),
@@ -93,7 +75,7 @@ def show(subscription_id: str, as_json: bool) -> None:
             ("State", rule.state),
             ("Lane", lane),
             ("Posts to", f"{note['name']} ({note['address']})" if note["address"] else ""),
-            ("Waiting there", waiting),
+            ("Waiting there", found.waiting),
             ("Parked", f"{note['reason']}. {note['hint']}" if note["parked"] else ""),
             ("Template", f"failed: {fault}" if fault else ""),
         )
@@ -121,18 +103,10 @@ def resume(subscription_ids: tuple[str, ...]) -> None:
 def remove(subscription_ids: tuple[str, ...]) -> None:
     """Forget subscriptions; what waits for them is discarded."""
 
-    async def work(made: "Services") -> int:
-        gone = [await made.subscriptions.find(one) for one in dict.fromkeys(subscription_ids)]
-        return await change_subscriptions(made, gone=gone)
-
-    lost = run(work)
+    lost = run(lambda made: forget(made, subscription_ids))
     click.echo(f"Removed {', '.join(dict.fromkeys(subscription_ids))}.{discarded(lost)}")
 
 
 def _set_paused(ids: tuple[str, ...], paused: bool) -> None:
-    async def work(made: "Services") -> None:
-        found = [await made.subscriptions.find(one) for one in ids]
-        await change_subscriptions(made, save=[replace(one, paused=paused) for one in found])
-
-    run(work)
+    run(lambda made: set_paused(made, ids, paused))
     click.echo(f"{'Paused' if paused else 'Resumed'} {', '.join(ids)}.")

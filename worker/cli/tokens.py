@@ -1,26 +1,24 @@
 """`ik-slack integrations add`, `test` and `rotate`: what takes a token or tests one."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from worker.cli.reaching import LOOKED_AT_ONE_BY_ONE, check
-from worker.cli.rules import FORMS
+from worker.asking.connecting import plain_tested, rotated_to, tested
+from worker.asking.rows import plain_integration
+from worker.asking.rules import FORMS
+from worker.asking.wording import count
 from worker.cli.running import as_json, print_json, run
-from worker.cli.showing import count, plain_integration, print_checks, warn
-from worker.cli.trying import check_posting
-from worker.domain.delivery import Destination, canonical_destination, destination_form
+from worker.cli.showing import print_checks, warn
+from worker.domain.delivery import canonical_destination
 from worker.domain.errors import Problem
 from worker.domain.integration import Health, Integration, Secret
 from worker.pipeline.connect import (
     Check,
     add_integration,
-    rotate_token,
     scopes_mend,
-    test_token,
-    with_identity,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +39,8 @@ def _takes_token(command: Decorated) -> Decorated:
     return click.option("--token-stdin", is_flag=True, help="Read the token from standard input.")(command)
 
 
-def _named(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+def named(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    """A name as people give one to a new thing."""
     if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable() or name != name.strip():
         raise click.BadParameter(
             f"A name has 1 to {LONGEST_NAME} printable characters, no space around them."
@@ -50,7 +49,7 @@ def _named(_context: click.Context, _parameter: click.Parameter, name: str) -> s
 
 
 @click.command()
-@click.argument("name", callback=_named)
+@click.argument("name", callback=named)
 @_takes_token
 @click.option("--description", metavar="D", default="", help="What the workspace is for.")
 @click.option("--label", "labels", metavar="L", multiple=True, help="A tag; may be repeated.")
@@ -96,34 +95,11 @@ def rotate(name: str, token: str | None, token_stdin: bool, force: bool, as_json
     secret = _ask_token(token, stdin=token_stdin)
 
     async def work(made: "Services") -> tuple[Integration, list[str]]:
-        made.vault.require()
-        before = await made.integrations.find(name)
-        rotated = await rotate_token(made.integrations, made.gateway, before, secret, force=force)
-        if rotated.team_id == before.team_id:
-            return rotated, []
-        mine = [one for one in await made.subscriptions.all() if one.integration_id == before.id]
-        await made.directory.forget(before.id)
-        await made.lanes.unpin(sorted({one.lane for one in mine}))
-        return rotated, _moved(before, rotated, sorted({one.destination for one in mine}))
+        return await rotated_to(made, name, secret, force=force)
 
     rotated, said = run(work)
     _show_saved(rotated, as_json)
     warn(said)
-
-
-def _moved(before: Integration, after: Integration, destinations: Sequence[str]) -> list[str]:
-    """What a move to another workspace means for the subscriptions."""
-    ids = (Destination.CONVERSATION_ID, Destination.USER_ID)
-    strangers = [one for one in destinations if destination_form(one) in ids]
-    named = [one for one in destinations if one not in strangers]
-    moved = f"{after.name} moved from {before.team} to {after.team}"
-    said = [f"{moved}: events now go to {', '.join(named)} there."] if named else []
-    if strangers:
-        said.append(
-            f"{moved}, which does not know {', '.join(strangers)}: what is for them waits. "
-            "Point those subscriptions at channels there."
-        )
-    return said or [f"{moved}."]
 
 
 def _destination(_context: click.Context, _parameter: click.Parameter, written: str | None) -> str | None:
@@ -149,12 +125,11 @@ def test(name: str, post: str | None, as_json: bool) -> None:
     """
 
     async def work(made: "Services") -> tuple[Integration, list[Check]]:
-        return await _tested(made, await made.integrations.find(name), post)
+        return await tested(made, await made.integrations.find(name), post)
 
     integration, checks = run(work)
     if as_json:
-        listed = [{"name": c.name, "passed": c.passed, "detail": c.detail, "mend": c.mend} for c in checks]
-        print_json({**plain_integration(integration), "checks": listed})
+        print_json(plain_tested(integration, checks))
     else:
         print_checks(checks)
     failed = [one.name for one in checks if not one.passed]
@@ -163,28 +138,6 @@ def test(name: str, post: str | None, as_json: bool) -> None:
         raise Problem(f"{integration.name}: {of_all} ({', '.join(failed)}).")
     if not as_json and integration.state is not Health.ACTIVE:
         click.echo(f"It is {integration.state}: {integration.reason}. {integration.hint}", err=True)
-
-
-async def _tested(
-    made: "Services", integration: Integration, post: str | None
-) -> tuple[Integration, list[Check]]:
-    """The checks, and the integration as Slack knows it now."""
-    token = await made.integrations.token(integration.id)
-    checks, identity = await test_token(made.gateway, token, integration.name)
-    if identity is None:
-        return integration, checks
-    known = with_identity(integration, identity)
-    if known != integration:
-        await made.integrations.save(known)
-    if integration.state is Health.PARKED:
-        await made.sweep.prober.probe(f"integration:{integration.id}")
-    subscriptions = [one for one in await made.subscriptions.all() if one.integration_id == integration.id]
-    destinations = sorted({one.destination for one in subscriptions})
-    fresh = len(destinations) <= LOOKED_AT_ONE_BY_ONE
-    checks += [await check(made, known, destination, fresh=fresh) for destination in destinations]
-    if post:
-        checks.append(await check_posting(made, known, post))
-    return await made.integrations.find(integration.id), checks
 
 
 def _show_saved(integration: Integration, as_json: bool) -> None:

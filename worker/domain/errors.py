@@ -8,6 +8,8 @@ Refusal                 Slack, or the way to it, did not give a receipt
 ├── Blocked             a person must act: park the lane or the whole integration
 └── Undeliverable       the message itself is at fault: plain text once, then a dead letter
 Problem                 what a person asked for cannot be done: one line that says why, and the next step
+├── Missing             what a person named is not there
+└── WrongUse            a person must say more, or say it in another way
 Fenced                  this holder lost its lane: what it did is no longer recorded
 """
 
@@ -77,6 +79,14 @@ class Undeliverable(Refusal):
 
 class Problem(Exception):
     """What a person asked for cannot be done; the text says what happened, to what, and what to do."""
+
+
+class Missing(Problem):
+    """What a person named is not there, or not any more."""
+
+
+class WrongUse(Problem):
+    """What a person asked for is not clear: they must say more, or say it in another way."""
 
 
 class Fenced(Exception):

@@ -128,3 +128,8 @@ def _matches_glob(name: str, globs: Iterable[str]) -> bool:
 
 def _either(values: Iterable[str]) -> str:
     return " or ".join(str(value) for value in values)
+
+
+def operations_id(integration_id: str) -> str:
+    """What stands for a subscription where a warning of ours is told: nobody made one."""
+    return f"operations:{integration_id}"

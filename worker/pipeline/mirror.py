@@ -44,7 +44,7 @@ class Mirror:
 
     async def correct(self) -> bool:
         """Make the queue hold exactly the newest dead letters: whether that is done."""
-        wanted = (await self.dead_letters.ids())[:SHOWN_MOST]
+        wanted = await self.dead_letters.ids(most=SHOWN_MOST)
         lying = await self.queue.ids()
         known = set(wanted)
         stale = [message for id_, messages in lying.items() if id_ not in known for message in messages]

@@ -159,7 +159,7 @@ class Sweep:
         await self.dead_letters.forget_old(now_ms - kept_ms)
         await self.upkeep.throw_away(
             deliveries_before_ms=now_ms - int(self.ages.event_life_s * 1000),
-            attempts_before_ms=now_ms - kept_ms,
+            finished_before_ms=now_ms - kept_ms,
         )
 
     def _is_time(self, what: str, every_s: float) -> bool:

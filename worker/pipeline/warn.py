@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from worker import sources
 from worker.domain.delivery import delivery_id, event_ref, lane_name, lane_parts
 from worker.domain.integration import Health, Integration
+from worker.domain.subscription import operations_id
 from worker.publish import encode
 from worker.store.events import Accepted, Events
 from worker.store.held import Entry
@@ -20,7 +21,6 @@ from worker.store.lanes import Lanes
 from worker.store.upkeep import Upkeep
 
 SOURCE = "infrakitchen-slack"
-SUBSCRIPTION = "operations"
 NO_STREAM = ""  # a warning was never an entry of one: there is nothing to acknowledge
 AT_ONCE = 50
 
@@ -123,7 +123,7 @@ class Warner:
         event = sources.read(body, f"{warning.since_ms}-0")
         ref = event_ref(event.source, event.id)
         await self.events.remember([(event, body)])
-        subscription = f"{SUBSCRIPTION}:{lane_parts(lane)[0]}"
+        subscription = operations_id(lane_parts(lane)[0])
         id_ = delivery_id(event.source, event.id, subscription)
         _, _, wake = await self.lanes.append(lane, [Entry(id_, ref, subscription, event.accepted_at_ms)])
         await self.events.accept(NO_STREAM, "", [Accepted(ref, event.entry_id, event.kind, is_repeat=False)])

@@ -25,13 +25,25 @@ class Unreadable(ValueError):
 
 
 def decode(raw: bytes) -> Fields:
-    """The JSON object in `raw`. Lone surrogates become U+FFFD; NaN and Infinity are unreadable."""
+    """The JSON object in `raw`, which is an event's. Lone surrogates become U+FFFD; NaN and Infinity are
+    unreadable.
+    """
     if len(raw) > MAX_EVENT_BYTES:
         raise Unreadable(f"{len(raw)} bytes: an event may have {MAX_EVENT_BYTES} at most")
+    return an_object(decode_any(raw))
+
+
+def decode_any(raw: bytes) -> object:
+    """The JSON value in `raw`, however large, by the same rules."""
     try:
-        found = from_json(raw, allow_inf_nan=False)
+        found: object = from_json(raw, allow_inf_nan=False)
     except ValueError:
-        found = _decode_slowly(raw)
+        return _decode_slowly(raw)
+    return found
+
+
+def an_object(found: object) -> Fields:
+    """What was decoded, if it is an object."""
     if not isinstance(found, dict):
         raise Unreadable(f"the JSON is {_sort(found)}, not an object")
     return found

@@ -3,15 +3,16 @@
 import asyncio
 from dataclasses import dataclass
 
+from worker.domain.dead_letter import UNREADABLE
 from worker.domain.delivery import Delivery
 from worker.domain.errors import Problem
-from worker.store.deliveries import Deliveries
+from worker.store.deliveries import Deliveries, dead_page
 from worker.store.events import Events, unpack_fields
 from worker.store.keys import Keys
 from worker.store.lanes import Lanes
-from worker.store.server import Server, fields, texts
+from worker.store.pages import MOST, Page, every
+from worker.store.server import Server, fields, text, texts
 
-UNREADABLE = "unreadable"
 MOST_PARTS = 7_000  # what a script can pass to one command
 
 
@@ -35,14 +36,24 @@ class DeadLetters:
         self._keys: Keys = server.keys
         self._deliveries, self._events, self._lanes = deliveries, events, lanes
 
-    async def ids(self) -> list[str]:
-        """Every dead letter's id, newest first."""
-        return texts(await self._server.command("ZREVRANGE", self._keys.named("dead"), 0, -1))
+    async def ids(self, *, most: int = 0) -> list[str]:
+        """The newest so many dead letters' ids, newest first; every one's for 0."""
+        return texts(await self._server.command("ZREVRANGE", self._keys.named("dead"), 0, most - 1))
 
     async def all(self, *, reason: str = "") -> list[DeadLetter]:
         """Every dead letter, newest first, or those with one reason."""
-        found = await asyncio.gather(*map(self.find, await self.ids()))
-        return [letter for letter in found if letter and reason in ("", letter.reason)]
+        return [letter async for letter in every(lambda after: self.page(reason, after, MOST))]
+
+    async def page(self, reason: str = "", after: str | None = None, limit: int = 50) -> Page[DeadLetter]:
+        """Some of them, newest first, or of those with one reason. Problem when `after` is no place in it."""
+        name = self._keys.dead(reason) if reason else self._keys.named("dead")
+        ids, following = await dead_page(self._server, name, after, min(limit, MOST), of_deliveries=False)
+        found = await asyncio.gather(*map(self.find, ids))
+        return Page(tuple(letter for letter in found if letter), following)
+
+    async def reasons(self) -> dict[str, int]:
+        """How many there are of each reason."""
+        return await self._reasons("")
 
     async def find(self, id_: str) -> DeadLetter | None:
         """One by its id: a delivery's, or a stream entry's."""
@@ -78,11 +89,18 @@ class DeadLetters:
     async def forget_old(self, before_ms: int) -> int:
         """Drop from the list what is no longer kept: how many."""
         name = self._keys.named("dead")
+        await self._reasons(before_ms)
         return int(await self._server.command("ZREMRANGEBYSCORE", name, "-inf", before_ms))
 
     async def changes(self) -> int:
         """A number that changes with the list."""
         return int(await self._server.command("GET", self._keys.named("dead:changes")) or 0)
+
+    async def _reasons(self, forget_before_ms: int | str) -> dict[str, int]:
+        keys = self._keys
+        arguments = (keys.dead(""), forget_before_ms)
+        flat = await self._server.script("dead_reasons", (keys.named("dead:reasons"),), arguments)
+        return {text(name): int(count) for name, count in zip(flat[::2], flat[1::2], strict=True)}
 
     async def _replay_entry(self, letter: DeadLetter, stream: str) -> bool:
         """Its raw fields go back to the end of the stream, to be read once more; one without any cannot."""
@@ -100,4 +118,4 @@ class DeadLetters:
             keys.rejected(letter.id), keys.named("dead"), keys.named("dead:changes"), keys.named("ledger"),
             stream or keys.named("unused"),
         )  # fmt: skip
-        return int(await self._server.script("entry_replay", names, (letter.id, *flat)))
+        return int(await self._server.script("entry_replay", names, (letter.id, UNREADABLE, *flat)))

@@ -1,12 +1,13 @@
 """Delivery records: what became of each, with every call to Slack that told it."""
 
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from worker.domain.delivery import Attempt, Delivery, Outcome, State, lane_parts
+from worker.store.pages import LOOKED_AT, LOOKS, MOST, Page, Where, every, place, read_place
 from worker.store.server import Server, Value, fields, text, texts
 
-_PAGE, _LOOKED_AT = 500, 2_000
+EVERYTHING = Where()
 _CLOSED_WITHIN_MS = 1_000  # a call is closed in the step that finishes what it told
 
 
@@ -25,31 +26,33 @@ class Deliveries:
         parked = await self._parked_lanes([kept["lane"]]) if kept["state"] == State.PENDING else set()
         return _delivery(delivery_id, kept, parked)
 
-    async def newest(
-        self,
-        *,
-        only: Sequence[str] | None = None,
-        where: Mapping[str, str] | None = None,
-        since_ms: int = 0,
-    ) -> AsyncIterator[Delivery]:
-        """All that are kept, newest first; or those with the given ids.
-
-        `where` asks for fields of the record as stored (state, lane, event), `since_ms` when it was created.
+    async def page(self, where: Where, after: str | None = None, limit: int = 50) -> Page[Delivery]:
+        """Some of them, newest first: those in a final state by when they came to it, else by when they were
+        made. Problem when `after` is no place in this list.
         """
-        if only is not None:
-            for delivery in await self._some(only):
-                yield delivery
-            return
-        asked = [part for pair in (where or {}).items() for part in pair]
-        keys, after = self._keys, "+"
-        while after:
-            arguments: list[Value] = [after, since_ms, _LOOKED_AT, keys.delivery(""), *asked]
-            answer = await self._server.script("deliveries_page", (keys.named("deliveries"),), arguments)
-            last, *ids = texts(answer)
-            for start in range(0, len(ids), _PAGE):
-                for delivery in await self._some(ids[start : start + _PAGE]):
-                    yield delivery
-            after = last and f"({last}"
+        limit = min(limit, MOST)
+        match where.state:
+            case State.PENDING | State.PARKED:
+                ids, following = await self._waiting_page(where, after, limit)
+            case State.DEAD:
+                ids, following = await dead_page(
+                    self._server, self._keys.named("dead"), after, limit,
+                    of_deliveries=True, lane=where.lane,
+                )  # fmt: skip
+            case _:
+                ids, following = await self._index_page(where, after, limit)
+        found = await self.some(ids)
+        return Page(tuple(one for one in found if where.state in (None, one.state)), following)
+
+    async def newest(self, where: Where = EVERYTHING) -> AsyncIterator[Delivery]:
+        """All of them, in the order of their pages."""
+        async for delivery in every(lambda after: self.page(where, after, MOST)):
+            yield delivery
+
+    async def kept(self, ids: Sequence[str]) -> list[str]:
+        """Which of these there are."""
+        arguments = (self._keys.delivery(""), *ids)
+        return texts(await self._server.script("deliveries_kept", (), arguments)) if ids else []
 
     async def waiting(self, lane: str, *, most: int) -> list[str]:
         """The ids that wait in a lane, oldest first; last those held in quiet hours."""
@@ -90,15 +93,51 @@ class Deliveries:
             and (not call.get("of") or delivery.id in call["of"].split())
         ]
 
-    async def _some(self, ids: Sequence[str]) -> list[Delivery]:
-        """Records of ids, leaving out those no longer kept."""
-        if not ids:
-            return []
+    async def some(self, ids: Sequence[str]) -> list[Delivery]:
+        """Those with these ids, in that order, leaving out those no longer kept."""
         replies = await self._server.each([("HGETALL", self._keys.delivery(id_)) for id_ in ids])
         kept = [fields(reply) for reply in replies]
         waiting = sorted({record["lane"] for record in kept if record and record["state"] == State.PENDING})
         parked = await self._parked_lanes(waiting)
         return [_delivery(id_, record, parked) for id_, record in zip(ids, kept, strict=True) if record]
+
+    async def _index_page(self, where: Where, after: str | None, limit: int) -> tuple[list[str], str | None]:
+        """Of the index that has the fewest others: of the lane, the state, or all."""
+        keys, (entry,) = self._keys, read_place(after, r"\d+-\d+")
+        asked: list[Value] = []
+        if where.lane is not None:
+            index = keys.lane(where.lane, "deliveries")
+            asked += ("state", where.state) if where.state else ()
+        else:
+            index = keys.named(f"deliveries:{where.state}" if where.state else "deliveries")
+        ids: list[str] = []
+        for _ in range(LOOKS):
+            arguments = [
+                f"({entry}" if entry else "+",
+                limit - len(ids),
+                LOOKED_AT,
+                keys.delivery(""),
+                *asked,
+            ]
+            entry, *found = texts(await self._server.script("deliveries_page", (index,), arguments))
+            ids += found
+            if not entry or len(ids) >= limit:
+                break
+        return ids, entry or None
+
+    async def _waiting_page(
+        self, where: Where, after: str | None, limit: int
+    ) -> tuple[list[str], str | None]:
+        keys = self._keys
+        born, seq, lane = read_place(after, r"\d+", r"\d+", "(?s:.+)")
+        parked = int(where.state is State.PARKED)
+        arguments = (
+            keys.lane(""), keys.integration(""), keys.delivery(""), parked, where.lane or "", limit,
+            born, lane, seq,
+        )  # fmt: skip
+        answer = texts(await self._server.script("waiting_page", (keys.named("lanes"),), arguments))
+        born, lane, seq, *ids = answer
+        return ids, place((born, seq, lane))
 
     async def _parked_lanes(self, lanes: Sequence[str]) -> set[str]:
         """Which of these lanes wait for a person, by themselves or with their integration."""
@@ -135,3 +174,22 @@ def _delivery(delivery_id: str, kept: dict[str, str], parked_lanes: set[str]) ->
         repeated=kept.get("repeated") == "1",
         replays=int(kept.get("replays", 0)),
     )
+
+
+async def dead_page(
+    server: Server, name: str, after: str | None, limit: int, *, of_deliveries: bool, lane: str | None = None
+) -> tuple[list[str], str | None]:
+    """Ids of one list of dead letters, those that died last first, and from where it goes on."""
+    keys, (died, id_) = server.keys, read_place(after, r"\d+", "[0-9A-Za-z-]+")
+    asked: tuple[Value, ...] = () if lane is None else ("lane", lane)
+    ids: list[str] = []
+    for _ in range(LOOKS):
+        arguments = (
+            died, id_, limit - len(ids), LOOKED_AT, keys.delivery(""), keys.rejected(""), int(of_deliveries),
+            *asked,
+        )  # fmt: skip
+        died, id_, *found = texts(await server.script("dead_page", (name,), arguments))
+        ids += found
+        if not died or len(ids) >= limit:
+            break
+    return ids, place((died, id_))

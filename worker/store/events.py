@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from worker.domain.dead_letter import UNREADABLE
 from worker.domain.delivery import digest, event_ref
 from worker.domain.event import Event, Kind
 from worker.store.bodies import KeptBody, pack, unpack
@@ -70,7 +71,7 @@ class Events:
         keys = self._keys
         names = [stream, *map(keys.named, ("ledger",)), keys.rejected(entry_id)]
         names += keys.named("dead"), keys.named("dead:changes")
-        arguments = (group, entry_id, self._retention_ms, detail, pack_fields(raw), entry_id)
+        arguments = (group, entry_id, self._retention_ms, detail, pack_fields(raw), entry_id, UNREADABLE)
         return bool(await self._server.script("events_reject", names, arguments))
 
     async def body(self, ref: str) -> KeptBody | None:

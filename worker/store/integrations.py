@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from worker.domain.errors import Problem
+from worker.domain.errors import Missing, Problem
 from worker.domain.integration import Health, Integration, Secret
 from worker.store.server import Server, fields, text, texts
 from worker.store.vault import Vault, WrongKey
@@ -55,13 +55,13 @@ class Integrations:
         return sorted(found, key=lambda integration: integration.name)
 
     async def find(self, name: str) -> Integration:
-        """By name or id; Problem when there is none."""
+        """By name or id; Missing when there is none."""
         everyone = await self.all()
         for integration in sorted(everyone, key=lambda one: one.name != name):
             if name in (integration.name, integration.id):
                 return integration
         have = ", ".join(integration.name for integration in everyone) or "none yet"
-        raise Problem(
+        raise Missing(
             f"There is no integration {name!r} (there is: {have}). Add it with `ik-slack integrations add`."
         )
 

@@ -7,6 +7,7 @@ P:lane:L:quiet            zset    `<seq>:<id>` held in quiet hours, by when it i
 P:lane:L:taken            list    ids of the message being posted                    until Slack's answer
 P:lane:L:lease            string  the holder's token                                 LEASE_MS
 P:lane:L:wake             string  a wake-up call is on its way                       WAKE_MS
+P:lane:L:deliveries       stream  delivery ids of the lane, oldest first             EVENT_LIFE
 P:lane:L:attempts         stream  every call to Slack, with the range it told        RETENTION_S
 P:lane:L:card:A           string  the card of A as JSON: where it is, what it shows  RETENTION_S
 P:lane:L:told:A           string  the same of A told without a card                  RETENTION_S
@@ -19,7 +20,10 @@ P:probes                  zset    parked lanes and integrations, by next probe  
 P:event:H                 hash    per source: body, accepted, suppressed             EVENT_LIFE
 P:delivery:D              hash    one delivery                                       RETENTION_S once finished
 P:deliveries              stream  delivery ids, oldest first                         EVENT_LIFE
+P:deliveries:S            stream  those delivered, merged or discarded, as they became so  RETENTION_S
 P:dead                    zset    dead letters by time of death                      RETENTION_S
+P:dead:of:R               zset    the same of one reason                             RETENTION_S
+P:dead:reasons            set     reasons there are dead letters of                  as long as there are
 P:dead:changes            string  counts changes of P:dead                           for good
 P:rejected:E              hash    an unreadable entry: raw bytes and what is wrong   RETENTION_S
 P:ledger                  hash    the counters of the balance, calls to Slack          for good
@@ -32,6 +36,8 @@ P:integrations            hash    integrations as JSON, tokens sealed           
 P:integration:I:parked    hash    why nothing of it is posted                        until it works again
 P:integration:I:parked:first string when it parked first: one warning, later probes  until something is told
 P:subscriptions           hash    subscriptions as JSON                              for good
+P:api_tokens              hash    named tokens of the API: their sha256, since when    until revoked
+P:subscriptions:removed   zset    ids of those that were removed, by when            EVENT_LIFE
 P:template_faults         hash    why templates fail, by subscription                until it works or changes
 P:template_fault:D        string  why the template failed for a delivery             RETENTION_S
 P:version:NOUN            string  counts changes, so that caches know                for good
@@ -57,7 +63,7 @@ class Keys:
     prefix: str = "ik"
 
     def lane(self, lane: str, part: str = "") -> str:
-        """A lane's own hash, or one of its parts: pending, quiet, taken, lease, wake, attempts."""
+        """A lane's own hash, or one of its parts: pending, quiet, taken, lease, deliveries, attempts …"""
         return f"{self.prefix}:lane:{lane}:{part}" if part else f"{self.prefix}:lane:{lane}"
 
     def delivery(self, delivery_id: str) -> str:
@@ -72,6 +78,10 @@ class Keys:
         """An event's key and its source's field, from `<hash of id>.<hash of source>`."""
         id_hash, _, source_hash = ref.partition(".")
         return f"{self.prefix}:event:{id_hash}", source_hash
+
+    def dead(self, reason: str) -> str:
+        """The dead letters of one reason; the scripts put `of` and the reason to `dead` themselves."""
+        return f"{self.prefix}:dead:of:{reason}"
 
     def rejected(self, entry_id: str) -> str:
         """An unreadable entry."""

@@ -3,14 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from worker.store.dead_letters import UNREADABLE
-from worker.store.server import Server, Value, fields, text
+from worker.store.server import Server, Value, fields
 from worker.telemetry import Counters, Series
 
 SUM = "sum"
 _BETWEEN = "|"
-_PAGE = 2_000  # what one script looks at, so that nobody waits long
-_REASONS_KEPT_MS = 60_000  # those past their retention leave the list without a change being counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +28,6 @@ class Metrics:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._keys = server.keys
-        self._reasons: dict[str, int] = {}
-        self._reasons_of = (-1, 0)
 
     async def write_down(self, counters: Counters) -> None:
         """Add what was counted, in one step; while Redis is away it stays where it is."""
@@ -66,23 +61,3 @@ class Metrics:
                 counts[series] = int(value)
         counts |= {tuple(name.split(_BETWEEN)): int(value) for name, value in fields(ledger).items()}
         return Counted(counts, sums)
-
-    async def dead_by_reason(self) -> Mapping[str, int]:
-        """How many dead letters there are for each reason; looked through only when something changed."""
-        changes = int(await self._server.command("GET", self._keys.named("dead:changes")) or 0)
-        now_ms = await self._server.now_ms()
-        seen, at_ms = self._reasons_of
-        if changes != seen or not at_ms <= now_ms < at_ms + _REASONS_KEPT_MS:
-            self._reasons, self._reasons_of = await self._count_reasons(), (changes, now_ms)
-        return self._reasons
-
-    async def _count_reasons(self) -> dict[str, int]:
-        keys, found, start = self._keys, dict[str, int](), 0
-        while True:
-            arguments = (start, start + _PAGE - 1, keys.delivery(""), UNREADABLE)
-            looked, *flat = await self._server.script("dead_reasons", (keys.named("dead"),), arguments)
-            for reason, count in zip(flat[::2], flat[1::2], strict=True):
-                found[text(reason)] = found.get(text(reason), 0) + int(count)
-            start += _PAGE
-            if looked < _PAGE:
-                return found

@@ -1,12 +1,13 @@
 """The stream InfraKitchen publishes to: the log of record until the lanes are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from worker.store.server import Server, text
+from worker.store.server import Server, text, texts
 
 _PAGE = 500
 
@@ -34,6 +35,12 @@ class EventStream:
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
+
+    async def publish(self, events: Sequence[bytes]) -> list[str]:
+        """Append events at the end, all of them in one step or none: their entries' ids."""
+        return texts(
+            await self._server.together(*(("XADD", self.stream, "*", "event", raw) for raw in events))
+        )
 
     async def read(self, *, most: int, wait_ms: int) -> list[StreamEntry]:
         """New entries, waiting up to `wait_ms` for the first."""

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from worker.domain.errors import Problem
+from worker.domain.delivery import lane_parts
+from worker.domain.errors import Missing
 from worker.domain.event import Kind, Severity
-from worker.domain.subscription import Filters, Subscription
-from worker.store.server import Server, fields
+from worker.domain.subscription import Filters, Subscription, operations_id
+from worker.store.server import Server, fields, texts
 
 
 class Subscriptions:
@@ -48,19 +49,34 @@ class Subscriptions:
             return self._known
 
     async def find(self, subscription_id: str) -> Subscription:
-        """One by its id; Problem when there is none."""
+        """One by its id; Missing when there is none."""
         for subscription in await self.all():
             if subscription.id == subscription_id:
                 return subscription
-        raise Problem(f"There is no subscription {subscription_id!r}: see `ik-slack subscriptions list`.")
+        raise Missing(f"There is no subscription {subscription_id!r}: see `ik-slack subscriptions list`.")
+
+    async def ever(self) -> list[str]:
+        """The ids of all that may have deliveries: the removed ones too, and those of our own warnings."""
+        keys = self._keys
+        known, removed, lanes = await self._server.each(
+            [
+                ("HKEYS", keys.named("subscriptions")),
+                ("ZRANGE", keys.named("subscriptions:removed"), 0, -1),
+                ("SMEMBERS", keys.named("lanes")),
+            ]
+        )
+        ours = {operations_id(lane_parts(lane)[0]) for lane in texts(list(lanes))}
+        return sorted({*texts(known), *texts(removed), *ours})
 
     async def change(self, *, save: Iterable[Subscription] = (), remove: Iterable[str] = ()) -> None:
         """Write and remove several in one step; what their templates failed at is forgotten."""
         name, faults = self._keys.named("subscriptions"), self._keys.named("template_faults")
         saved, removed = list(save), list(remove)
+        now_ms = await self._server.now_ms()
         await self._server.together(
             *(("HSET", name, one.id, json.dumps(to_plain(one))) for one in saved),
             *(("HDEL", name, one) for one in removed),
+            *(("ZADD", self._keys.named("subscriptions:removed"), now_ms, one) for one in removed),
             *(("HDEL", faults, one) for one in (*(one.id for one in saved), *removed)),
             ("INCR", self._keys.version("subscriptions")),
         )

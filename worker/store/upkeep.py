@@ -1,10 +1,12 @@
 """What keeps the house: locks, signs of life, lanes that are due, probes, and what is thrown away."""
 
+from worker.domain.delivery import State
 from worker.store.integrations import FIRST_PROBE_MS, LONGEST_PROBE_MS
 from worker.store.lanes import WAKE_MS
 from worker.store.server import Server, text, texts
 
 ALIVE_MS = 15_000
+FINISHED = (State.DELIVERED, State.MERGED, State.DISCARDED)
 
 
 class Upkeep:
@@ -87,18 +89,16 @@ class Upkeep:
         """People know of this one."""
         await self._server.command("ZREM", self._keys.named("warnings"), what)
 
-    async def throw_away(self, *, deliveries_before_ms: int, attempts_before_ms: int) -> None:
+    async def throw_away(self, *, deliveries_before_ms: int, finished_before_ms: int) -> None:
         """Index entries and calls older than anything they speak of."""
-        await self._server.command(
-            "XTRIM", self._keys.named("deliveries"), "MINID", "~", max(deliveries_before_ms, 0)
-        )
-        lanes = texts(await self._server.command("SMEMBERS", self._keys.named("lanes")))
-        await self._server.each(
-            [
-                ("XTRIM", self._keys.lane(lane, "attempts"), "MINID", "~", max(attempts_before_ms, 0))
-                for lane in lanes
-            ]
-        )
+        keys, made_ms, finished_ms = self._keys, max(deliveries_before_ms, 0), max(finished_before_ms, 0)
+        lanes = texts(await self._server.command("SMEMBERS", keys.named("lanes")))
+        old = [(keys.named("deliveries"), made_ms)]
+        old += [(keys.lane(lane, "deliveries"), made_ms) for lane in lanes]
+        old += [(keys.named(f"deliveries:{state}"), finished_ms) for state in FINISHED]
+        old += [(keys.lane(lane, "attempts"), finished_ms) for lane in lanes]
+        await self._server.each([("XTRIM", key, "MINID", "~", before_ms) for key, before_ms in old])
+        await self._server.command("ZREMRANGEBYSCORE", keys.named("subscriptions:removed"), "-inf", made_ms)
 
     async def info(self, section: str) -> dict[str, str]:
         """What the server says of itself."""

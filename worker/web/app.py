@@ -13,10 +13,15 @@ from fastapi import FastAPI
 
 from worker.bootstrap import Services, Stopping
 from worker.domain.errors import Problem
+from worker.store.api_tokens import ApiTokens
 from worker.telemetry import say
+from worker.web.access import Access
 from worker.web.health import health
+from worker.web.limits import Limits
 from worker.web.metrics import Reading, metrics
 from worker.web.pages.console import console
+from worker.web.problems import answered_as_problems
+from worker.web.webhooks import read_labelled, webhooks
 
 log = logging.getLogger("worker.web")
 
@@ -33,8 +38,12 @@ def make_app(made: Services) -> FastAPI:
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
     )
+    app.add_middleware(Limits)
+    access = Access(made.settings, ApiTokens(made.server))
+    answered_as_problems(app)
+    app.include_router(webhooks(made.stream, read_labelled(made.settings.alert_labels), access))
     app.include_router(health(made.upkeep, made.stream))
-    app.include_router(metrics(Reading(made.server, made.metrics, made.stream)))
+    app.include_router(metrics(Reading(made.server, made.metrics, made.dead_letters, made.stream)))
     app.router.routes.append(console(made))  # last: every path that is nobody else's
     return app
 

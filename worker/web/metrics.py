@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from fastapi import APIRouter, Response
 
+from worker.store.dead_letters import DeadLetters
 from worker.store.ledger import take_census
 from worker.store.metrics import Metrics
 from worker.store.server import Server, Unavailable
@@ -24,6 +25,7 @@ class Reading:
 
     server: Server
     metrics: Metrics
+    dead_letters: DeadLetters
     stream: EventStream
     clock: Callable[[], float] = time.monotonic
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -35,7 +37,7 @@ class Reading:
             now = self.clock()
             if self._last is None or now >= self._last[0] + KEPT_S:
                 balance, lanes = await take_census(self.server)
-                counted, dead = await self.metrics.counted(), await self.metrics.dead_by_reason()
+                counted, dead = await self.metrics.counted(), await self.dead_letters.reasons()
                 self._last = now, Figures(balance, lanes, counted, dead, await self.stream.lag())
             return self._last[1]
 

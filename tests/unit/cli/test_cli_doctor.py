@@ -9,7 +9,8 @@ import pytest
 from cli_shell import NOWHERE, Ended, Shell
 from inspecting import alive, dead, event, publish, told
 
-from worker.cli import checks, doctor, slack_checks
+from worker.asking import checks, slack_checks
+from worker.cli import doctor
 from worker.store.vault import generate_key
 
 

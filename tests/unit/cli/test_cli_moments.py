@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from worker.cli.moments import moment_ms, span_ms, written_moment
+from worker.asking.moments import moment_ms, span_ms, written_moment
 
 NOW_MS = int(datetime(2026, 11, 24, 19, 30, tzinfo=UTC).timestamp() * 1000)
 

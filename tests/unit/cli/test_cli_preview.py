@@ -21,7 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from worker.cli.preview import in_words, read, sent_of, sheet, sort_out
+from worker.asking.previewing import read, sent_of, sort_out
+from worker.cli.preview import in_words, sheet
 from worker.domain.event import Severity
 from worker.domain.subscription import Filters, Subscription
 from worker.slack.limits import Use
@@ -111,9 +112,9 @@ def preview(shell: Shell, *events: Any, words: tuple[str, ...] = ()) -> Ended:
 @pytest.mark.parametrize("name", CASES)
 def test_a_preview_looks_as_agreed(name: str, in_utc: None) -> None:
     here = Subscription("sub-1", "acme", "#ops", mention="<!here>")
-    events = read([json.dumps(one).encode() for one in CASES[name]], 1_770_000_000_000)
+    events, _ = read([json.dumps(one).encode() for one in CASES[name]], 1_770_000_000_000)
     told, _ = sort_out(events, here)
-    sent, file = sent_of(told, BASE), io.StringIO()
+    sent, file = sent_of(told, BASE)[0], io.StringIO()
     assert sent
     Console(file=file, width=100).print(sheet(sent, "In Slack, #ops", NOW, linking=False))
     found = "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
@@ -263,7 +264,9 @@ def test_a_subscription_that_is_not_there_is_named(shell: Shell) -> None:
 
 def test_filters_and_mention_are_the_subscriptions_own() -> None:
     some = Filters(min_severity=Severity.ERROR)
-    events = read([json.dumps(alert(str(n), word)).encode() for n, word in enumerate(("info", "error"))], 0)
+    events, _ = read(
+        [json.dumps(alert(str(n), word)).encode() for n, word in enumerate(("info", "error"))], 0
+    )
     told, unmatched = sort_out(events, Subscription("s", "i", "#ops", some, mention="<!here>"))
     assert [one.event.id for one in told] == ["1"]
     assert [one.place for one in unmatched] == [1]

@@ -70,7 +70,7 @@ def test_slack_out_of_reach_is_a_warning_too(connected: Shell) -> None:
 
 def test_a_slow_slack_is_not_waited_for(connected: Shell) -> None:
     connected.slack.latency_s = 1.0
-    connected.env.setattr("worker.cli.reaching.BUDGET_S", 0.1)
+    connected.env.setattr("worker.asking.reaching.BUDGET_S", 0.1)
     ended = connected("subscriptions", "add", "--to", "ops")
     assert ended.code == 0
     assert "It is not known yet (the channels of the workspace are being read)" in ended.err

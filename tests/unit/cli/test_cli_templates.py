@@ -10,8 +10,8 @@ from cli_shell import Shell
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from worker.asking.templating import checked_template
 from worker.cli.applying import _yaml
-from worker.cli.templating import checked_template
 from worker.domain.template import MOST_BYTES
 
 OWN = "*{{ title }}* of {{ project or 'nobody' }}\n{% for step in steps %}\n• {{ step.name }}\n{% endfor %}\n"

@@ -21,6 +21,7 @@ TOKENS = (
     "xapp-1-A0-1-ff",
     "XOXB-17-AbCdE",
     "xoxc-1%2Babc",
+    "iks_AbC-1_2345678901234567890",
 )
 
 Lines = Callable[[str], io.StringIO]

@@ -155,7 +155,9 @@ async def test_without_redis_it_says_so(web: Web) -> None:
 
 async def test_who_asks_again_at_once_reads_the_same(web: Web) -> None:
     now = [100.0]
-    reading = Reading(web.made.server, web.made.metrics, web.made.stream, lambda: now[0])
+    reading = Reading(
+        web.made.server, web.made.metrics, web.made.dead_letters, web.made.stream, lambda: now[0]
+    )
     first = await reading.figures()
     await append(web, "ops/#a", "a")
     assert (await reading.figures()) is first

@@ -1,14 +1,17 @@
--- Counts some of the dead letters by their reason.
--- KEYS  1 dead  ARGV  1 first  2 last  3 prefix of delivery records  4 reason of an entry nobody could read
--- Returns {how many were looked at, reason, how many …}; a record that is not kept any more has no reason.
-local ids, found = redis.call('ZRANGE', KEYS[1], ARGV[1], ARGV[2]), {}
-for _, id in ipairs(ids) do
-  local reason = string.find(id, '-', 1, true) and ARGV[4] or redis.call('HGET', ARGV[3] .. id, 'error')
-  if reason then found[reason] = (found[reason] or 0) + 1 end
-end
-local answer = {#ids}
-for reason, count in pairs(found) do
-  answer[#answer + 1] = reason
-  answer[#answer + 1] = count
+-- How many dead letters there are of each reason; a reason without any is forgotten.
+-- KEYS  1 reasons  ARGV  1 prefix of the dead letters of one reason
+--       2 drop from the lists those that died no later than this ms ('' for none)
+-- Returns {reason, how many …}
+local answer = {}
+for _, reason in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+  local key = ARGV[1] .. reason
+  if ARGV[2] ~= '' then redis.call('ZREMRANGEBYSCORE', key, '-inf', ARGV[2]) end
+  local count = redis.call('ZCARD', key)
+  if count == 0 then
+    redis.call('SREM', KEYS[1], reason)
+  else
+    answer[#answer + 1] = reason
+    answer[#answer + 1] = count
+  end
 end
 return answer

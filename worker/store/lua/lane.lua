@@ -166,6 +166,11 @@ local function keep_card(key, card)
   if card == '' then redis.call('DEL', key) else redis.call('SET', key, card, 'PX', retention_ms) end
 end
 
+-- The newest of a lane, and of a state in which a delivery stays, at the end of their indexes.
+local function index(which, id)
+  redis.call('XADD', which, '*', 'id', id)
+end
+
 -- It is told: by a message it leads itself, or by the one that `lead` led.
 local finished = {delivered = 0, merged = 0, repeated = 0}
 local function finish(id, lead, channel, ts)
@@ -175,6 +180,7 @@ local function finish(id, lead, channel, ts)
   if id ~= lead then redis.call('HSET', key, 'into', lead) end
   redis.call('HDEL', key, 'error', 'detail')
   redis.call('PEXPIRE', key, retention_ms)
+  index(deliveries .. ':' .. state, id)
   finished[state] = finished[state] + 1
   if redis.call('HDEL', key, 'doubt') == 1 then
     redis.call('HSET', key, 'repeated', 1)
@@ -232,7 +238,25 @@ local function bury(id, reason, detail)
   redis.call('HSET', record .. id, 'state', 'dead', 'finished', now, 'error', reason, 'detail', detail)
   redis.call('PEXPIRE', record .. id, retention_ms)
   redis.call('ZADD', dead, now, id)
+  redis.call('ZADD', dead .. ':of:' .. reason, now, id)
+  redis.call('SADD', dead .. ':reasons', reason)
   redis.call('INCR', dead_changes)
   redis.call('HINCRBY', ledger, 'dead', 1)
   redis.call('HINCRBY', ledger, 'ever|dead', 1)
+end
+
+-- No dead letter any more.
+local function unbury(id)
+  redis.call('ZREM', dead, id)
+  redis.call('ZREM', dead .. ':of:' .. (redis.call('HGET', record .. id, 'error') or ''), id)
+  redis.call('INCR', dead_changes)
+  redis.call('HINCRBY', ledger, 'dead', -1)
+end
+
+-- Nobody needs to be told of it any more.
+local function discard(id)
+  redis.call('HSET', record .. id, 'state', 'discarded', 'finished', now)
+  redis.call('PEXPIRE', record .. id, retention_ms)
+  index(deliveries .. ':discarded', id)
+  redis.call('HINCRBY', ledger, 'discarded', 1)
 end

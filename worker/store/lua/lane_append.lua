@@ -18,7 +18,8 @@ for i = 9, #ARGV, 5 do
     else
       redis.call('RPUSH', pending, ARGV[i])
     end
-    redis.call('XADD', deliveries, '*', 'id', ARGV[i])
+    index(deliveries, ARGV[i])
+    index(meta .. ':deliveries', ARGV[i])
     created = created + 1
   end
 end

@@ -6,9 +6,8 @@ local ids, kept = redis.call('LRANGE', pending, 0, -1), {}
 
 local function discard_if_its(id)
   if redis.call('HGET', record .. id, 'sub') ~= ARGV[5] then return false end
-  redis.call('HSET', record .. id, 'state', 'discarded', 'finished', now, 'error', 'subscription_removed')
-  redis.call('PEXPIRE', record .. id, retention_ms)
-  redis.call('HINCRBY', ledger, 'discarded', 1)
+  discard(id)
+  redis.call('HSET', record .. id, 'error', 'subscription_removed')
   return true
 end
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from worker import sources
-from worker.cli.rows import permalink
+from worker.asking.rows import permalink
 from worker.domain.dead_letter import hint
 from worker.domain.delivery import Attempt, Delivery, State, delivery_id, event_ref, lane_parts
-from worker.domain.errors import Problem
+from worker.domain.errors import Missing, Problem
 from worker.domain.event import Event
 from worker.domain.integration import Integration
 from worker.domain.quiet import in_words
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 WAITING, REJECTED, SUPPRESSED, FORGOTTEN = "waiting", "rejected", "suppressed", "forgotten"
 """States of an event that has no delivery; else it has that of the most telling one."""
 MOST_TELLING = (State.DEAD, State.PARKED, State.PENDING, State.DELIVERED, State.MERGED, State.DISCARDED)
-SLACK_OF_INDEX_MS = 60_000  # a stream and its index may be on clocks that differ
 MOST_LOOKED_THROUGH = 10_000
 
 
@@ -57,7 +56,7 @@ class Story:
 
 
 async def stories(made: "Services", event_id: str) -> list[Story]:
-    """Every event with this id, one a source; also by an entry's or a delivery's id. Problem without any."""
+    """Every event with this id, one a source; also by an entry's or a delivery's id. Missing without any."""
     if records := await made.events.find(event_id):
         return [await _kept(made, record) for record in records]
     if delivery := await made.deliveries.find(event_id):
@@ -68,17 +67,14 @@ async def stories(made: "Services", event_id: str) -> list[Story]:
         return [Story(event_id, event_id, None, REJECTED, letter.detail)]
     if entry := await made.stream.entry(event_id):
         return await _in_stream(made, entry)
-    raise Problem(f"No event {event_id!r} is known{await _why_unknown(made)}")
+    raise Missing(f"No event {event_id!r} is known{await _why_unknown(made)}")
 
 
 async def deliveries_of(made: "Services", event: Event) -> list[Delivery]:
     """Its deliveries, newest first; those of subscriptions that were removed too."""
-    known = [delivery_id(event.source, event.id, one.id) for one in await made.subscriptions.all()]
-    found = {one.id: one async for one in made.deliveries.newest(only=known)}
-    since_ms = max(event.accepted_at_ms - SLACK_OF_INDEX_MS, 0)
-    where = {"event": event_ref(event.source, event.id)}
-    found |= {one.id: one async for one in made.deliveries.newest(where=where, since_ms=since_ms)}
-    return sorted(found.values(), key=lambda one: (one.created_at_ms, one.id), reverse=True)
+    ids = [delivery_id(event.source, event.id, one) for one in await made.subscriptions.ever()]
+    found = await made.deliveries.some(await made.deliveries.kept(ids))
+    return sorted(found, key=lambda one: (one.created_at_ms, one.id), reverse=True)
 
 
 async def way_of(made: "Services", delivery: Delivery) -> Way:

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from worker.cli.checks import Finding, Level, judged
-from worker.cli.reaching import LOOKED_AT_ONE_BY_ONE, looked_at, refused
+from worker.asking.checks import Finding, Level, judged
+from worker.asking.reaching import LOOKED_AT_ONE_BY_ONE, looked_at, refused
 from worker.domain.errors import Blocked, NotYet, Refusal
 from worker.domain.integration import Health, Integration, Secret
 from worker.pipeline.connect import CHECK_NETWORK, Check, mend_of, test_token

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from worker.cli.showing import count
+from worker.asking.wording import count
 from worker.domain.subscription import Subscription
 
 if TYPE_CHECKING:

@@ -1,26 +1,40 @@
 """Deliveries, calls and times as rows that commands print; texts of events as a terminal may show them."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from worker.domain.delivery import Attempt, Delivery
-from worker.domain.integration import Integration
+from worker.domain.integration import Conversation, Integration
 from worker.domain.markup import clean, cut
 from worker.pipeline.reading import event_id_of
+from worker.store.pages import MOST, Page
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
 
 Row = dict[str, object]
 AT_ONCE = 500
+One = TypeVar("One")
 
 
 def iso(ms: int) -> str | None:
     """A moment as ISO 8601 in UTC; nothing for 0."""
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z" if ms else None
+
+
+async def first(turn: Callable[[str | None, int], Awaitable[Page[One]]], most: int) -> list[One]:
+    """So many rows of a list that is read in pages; all of them for 0."""
+    found: list[One] = []
+    after: str | None = None
+    while True:
+        page = await turn(after, most - len(found) if most else MOST)
+        found += page.rows
+        after = page.next
+        if after is None or (most and len(found) >= most):
+            return found
 
 
 def plain_delivery(delivery: Delivery, event_id: str) -> Row:
@@ -34,6 +48,24 @@ def plain_delivery(delivery: Delivery, event_id: str) -> Row:
         "finished_at": iso(delivery.finished_at_ms),
         **{name: getattr(delivery, name) for name in ("merged_into", "repeated", "replays")},
     }
+
+
+def plain_integration(integration: Integration) -> Row:
+    """An integration as JSON, without its token."""
+    texts = ("id", "name", "description", "template", "team_id", "team", "url", "bot_user_id", "bot_name")
+    lists = ("labels", "scopes", "missing_scopes")
+    return {
+        **{name: getattr(integration, name) for name in texts},
+        **{name: list(getattr(integration, name)) for name in lists},
+        **{name: getattr(integration, name) for name in ("state", "reason", "hint", "since_ms")},
+    }
+
+
+def plain_channel(integration: Integration, channel: Conversation) -> Row:
+    """A channel as JSON."""
+    flags = ("is_member", "is_archived", "is_private")
+    named = {"id": channel.id, "name": channel.name, "integration": integration.name}
+    return {**named, **{flag: getattr(channel, flag) for flag in flags}}
 
 
 def plain_attempt(attempt: Attempt) -> Row:

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
-from worker.cli.moments import moment_ms, written_moment
-from worker.cli.running import when
-from worker.cli.templating import checked_template
+from worker.asking.moments import moment_ms, written_moment
+from worker.asking.templating import checked_template
+from worker.asking.wording import when
 from worker.domain.delivery import canonical_destination
 from worker.domain.event import Kind, Severity
 from worker.domain.quiet import FORM, known_zone, times

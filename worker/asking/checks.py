@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from worker.cli.running import when
-from worker.cli.showing import count
+from worker.asking.wording import count, when
 from worker.domain.errors import Problem
 from worker.store.ledger import take_census
 from worker.store.origin import LOST, MEND
@@ -138,7 +137,7 @@ async def running(made: "Services") -> Sequence[Finding]:
 async def accounts(made: "Services") -> Sequence[Finding]:
     """What waits for a person, and the balance."""
     balance, lanes = await take_census(made.server)
-    dead = len(await made.dead_letters.ids())
+    dead = sum((await made.dead_letters.reasons()).values())
     stopped = sum(1 for one in lanes if one.parked or one.integration_parked)
     waiting = f"{count(stopped, 'lane')} parked, {count(balance.parked, 'delivery', 'deliveries')} waiting"
     lost = f"{balance.unaccounted:,} unaccounted for" if balance.unaccounted else "balances"

@@ -1,22 +1,18 @@
-"""Which integration a command is about, and all integrations and subscriptions as people know them."""
+"""Which integration a question is about, and all integrations and subscriptions as people know them."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import click
-
-from worker.cli.rules import Rule, rule_of
-from worker.domain.errors import Problem
+from worker.asking.rules import Rule, rule_of
+from worker.domain.errors import Problem, WrongUse
 from worker.domain.integration import Integration
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
 
-some_ids = click.argument("subscription_ids", metavar="ID...", nargs=-1, required=True)
-
 
 async def chosen_integration(made: "Services", name: str | None) -> Integration:
-    """The one named, or the only one there is. UsageError when there are several to choose from."""
+    """The one named, or the only one there is. WrongUse when there are several to choose from."""
     if name is not None:
         return await made.integrations.find(name)
     everyone = await made.integrations.all()
@@ -24,7 +20,7 @@ async def chosen_integration(made: "Services", name: str | None) -> Integration:
         raise Problem("There is no integration yet: add one with `ik-slack integrations add NAME`.")
     if len(everyone) > 1:
         names = ", ".join(integration.name for integration in everyone)
-        raise click.UsageError(f"There are several integrations, say which: {names}.")
+        raise WrongUse(f"There are several integrations, say which: {names}.")
     return everyone[0]
 
 
@@ -37,6 +33,12 @@ async def every_integration(made: "Services") -> list[Integration]:
         else one
         for one in await made.integrations.all()
     ]
+
+
+async def one_integration(made: "Services", name: str) -> Integration:
+    """One of these, by its name or id; Missing when there is none."""
+    wanted = (await made.integrations.find(name)).id
+    return next(one for one in await every_integration(made) if one.id == wanted)
 
 
 async def every_rule(made: "Services") -> list[Rule]:

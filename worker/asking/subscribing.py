@@ -1,0 +1,79 @@
+"""Subscriptions: added once, shown with how their destination is, paused, removed."""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from worker.asking.changing import change_subscriptions
+from worker.asking.choosing import chosen_integration, every_rule, with_integration
+from worker.asking.reaching import warnings
+from worker.asking.rows import Row
+from worker.asking.rules import Rule, subscription_of
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Services
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A subscription, the lane it tells in, and how that is."""
+
+    rule: Rule
+    lane: str
+    note: dict[str, str]
+    waiting: int
+    template_fault: str
+
+
+async def added(made: "Services", rule: Rule, integration_name: str | None) -> tuple[Rule, bool, list[str]]:
+    """The rule as it is stored now, whether it is new, and what people should know."""
+    integration = await chosen_integration(made, integration_name)
+    rule = with_integration(rule, integration)
+    existing = await every_rule(made)
+    found = next((one for one in existing if not one.differences(rule.beside(one))), None)
+    said = [
+        f"{one.id} sends the same events there too. Remove one of the two, unless both are wanted."
+        for one in existing
+        if found is None and one.told == rule.told
+    ]
+    if found is None:
+        new = rule.model_copy(update={"id": f"sub-{secrets.token_hex(4)}"})
+        now_ms = await made.server.now_ms()
+        await change_subscriptions(made, save=[subscription_of(new, new.id, integration.id, now_ms)])
+    # Asked anew: a channel made under the name that another one had is not to be taken for that one.
+    said += await warnings(made, integration, [rule.destination], fresh=True)
+    return found or new, found is None, said
+
+
+async def placed(made: "Services", subscription_id: str) -> Placed:
+    """One of them with its lane; Missing when there is none."""
+    lane = (await made.subscriptions.find(subscription_id)).lane
+    rules, note, waiting, faults = await asyncio.gather(
+        every_rule(made),
+        made.upkeep.lane_note(lane),
+        made.deliveries.waiting(lane, most=10_000),
+        made.drain.template_faults.all(),
+    )
+    rule = next(one for one in rules if one.id == subscription_id)
+    return Placed(rule, lane, note, len(waiting), str(faults.get(subscription_id, "")))
+
+
+def plain_placed(found: Placed) -> Row:
+    """The same as JSON."""
+    where = {"lane": found.lane, "address": found.note["address"], "waiting": found.waiting}
+    parked = {"parked": found.note["parked"], "reason": found.note["reason"], "hint": found.note["hint"]}
+    return {**found.rule.model_dump(), **where, **parked, "template_fault": found.template_fault}
+
+
+async def set_paused(made: "Services", ids: Sequence[str], paused: bool) -> None:
+    """Deliver no more for them, or again."""
+    found = [await made.subscriptions.find(one) for one in ids]
+    await change_subscriptions(made, save=[replace(one, paused=paused) for one in found])
+
+
+async def forget(made: "Services", ids: Sequence[str]) -> int:
+    """Remove them: how many deliveries that waited were discarded."""
+    gone = [await made.subscriptions.find(one) for one in dict.fromkeys(ids)]
+    return await change_subscriptions(made, gone=gone)
