@@ -79,6 +79,11 @@ def integrations(made: Services) -> APIRouter:
             return visit.go(to, text, "warning")
         return visit.go(to, "The channels were read anew.")
 
+    @router.get("/{id_}/test")
+    @router.get("/{id_}/rotate")
+    async def back(visit: Visiting, id_: str) -> Response:  # its answer was loaded again, or logged in to
+        return visit.go(f"/integrations/{(await made.integrations.find(id_)).id}")
+
     _removing(router, made)
     return router
 
