@@ -51,6 +51,20 @@ def integrations(made: Services) -> APIRouter:
         integration, checks = await tested(made, await made.integrations.find(id_), None)
         return await page(made, visit, await one_of(made, integration.id), checks)
 
+    @router.get("/{id_}/test")
+    @router.get("/{id_}/rotate")
+    async def back(visit: Visiting, id_: str) -> Response:  # its answer was loaded again, or logged in to
+        return visit.go(f"/integrations/{(await made.integrations.find(id_)).id}")
+
+    _switching(router, made)
+    _refreshing(router, made)
+    _removing(router, made)
+    return router
+
+
+def _switching(router: APIRouter, made: Services) -> None:
+    """Off and on."""
+
     @router.post("/{id_}/disable")
     async def disable(visit: Visiting, id_: str) -> Response:
         integration, _ = await disabled(made, id_)
@@ -65,6 +79,10 @@ def integrations(made: Services) -> APIRouter:
         go_on = f" {count(lanes, 'lane')} with something to say go on." if lanes else ""
         return visit.go(f"/integrations/{integration.id}", f"Enabled {integration.name}.{go_on}")
 
+
+def _refreshing(router: APIRouter, made: Services) -> None:
+    """Reading its channels, of which the first moments are waited for."""
+
     @router.post("/{id_}/refresh")
     async def refresh(visit: Visiting, id_: str) -> Response:
         integration = await made.integrations.find(id_)
@@ -78,14 +96,6 @@ def integrations(made: Services) -> APIRouter:
             text = f"Not all is read yet: {later.reason}. Load this page again in a moment."
             return visit.go(to, text, "warning")
         return visit.go(to, "The channels were read anew.")
-
-    @router.get("/{id_}/test")
-    @router.get("/{id_}/rotate")
-    async def back(visit: Visiting, id_: str) -> Response:  # its answer was loaded again, or logged in to
-        return visit.go(f"/integrations/{(await made.integrations.find(id_)).id}")
-
-    _removing(router, made)
-    return router
 
 
 def _removing(router: APIRouter, made: Services) -> None:
