@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from config.settings import Settings
-from worker.asking.previewing import Unmatched, by_template, plain, read, sent_of, sort_out
+from worker.asking.previewing import Unmatched, as_told, by_template, plain, read, sent_of, sort_out
 from worker.asking.rows import shown
 from worker.asking.wording import count
 from worker.cli.files import events_of, file_argument, template_option, text_of
@@ -19,7 +19,6 @@ from worker.domain.subscription import Subscription
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from worker.bootstrap import Services
     from worker.slack.blocks import JsonObject
     from worker.slack.limits import Use
 
@@ -62,16 +61,12 @@ def command(
     """
     base = Settings.load().infrakitchen_url or ""
     events, repeats = read(events_of(file, "There is nothing to preview"), time.time_ns() // 1_000_000)
-    if repeats:
-        again = count(repeats, "event repeats an earlier one", "events repeat earlier ones")
-        click.echo(f"Note: {again} (same source and id) and would not be told again.", err=True)
-    subscription = run(lambda made: _found(made, subscription_id)) if subscription_id else None
+    subscription = run(lambda made: as_told(made, subscription_id)) if subscription_id else None
     told, unmatched = sort_out(events, subscription)
     if template_file:
         told = by_template(told, text_of(template_file))
     sent, fault = sent_of(told, base)
-    if fault:
-        click.echo(f"Note: the template fails, the default message is posted: {fault}.", err=True)
+    _say_notes(repeats, str(fault or ""))
     _say_unmatched(unmatched, subscription)
     if as_json:
         print_json(plain(sent, unmatched))
@@ -83,11 +78,12 @@ def command(
         draw(sent, png)
 
 
-async def _found(made: "Services", subscription_id: str) -> Subscription:
-    """A subscription with the template it is told by, if there is one."""
-    found = await made.subscriptions.find(subscription_id)
-    connection = (await made.integrations.connections()).get(found.integration_id)
-    return found.written(connection.integration.template if connection else "") or found
+def _say_notes(repeats: int, fault: str) -> None:
+    if repeats:
+        again = count(repeats, "event repeats an earlier one", "events repeat earlier ones")
+        click.echo(f"Note: {again} (same source and id) and would not be told again.", err=True)
+    if fault:
+        click.echo(f"Note: the template fails, the default message is posted: {fault}.", err=True)
 
 
 def draw(sent: "JsonObject", out: Path) -> None:
