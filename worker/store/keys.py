@@ -27,6 +27,7 @@ P:dead:reasons            set     reasons there are dead letters of             
 P:dead:changes            string  counts changes of P:dead                           for good
 P:rejected:E              hash    an unreadable entry: raw bytes and what is wrong   RETENTION_S
 P:ledger                  hash    the counters of the balance, calls to Slack          for good
+P:ledger:hour:H           hash    events, posts and edits by the minute of an hour   26 h
 P:metrics                 hash    what processes measured: buckets and sums            for good
 P:pace:W:S                string  when the next slot of scope S is free              seconds
 P:closed:W:S              string  Slack asked to wait                                Retry-After

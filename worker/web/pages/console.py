@@ -12,11 +12,14 @@ from worker.domain.errors import Problem
 from worker.store.server import Unavailable
 from worker.store.sessions import Sessions
 from worker.web.pages.access import Access
+from worker.web.pages.channel import channel
 from worker.web.pages.door import Door
 from worker.web.pages.failure import failed
+from worker.web.pages.integrations import integrations
 from worker.web.pages.login import login
 from worker.web.pages.look import assets
 from worker.web.pages.overview import overview
+from worker.web.pages.rotation import rotation
 from worker.web.pages.setup import setup
 
 ELSEWHERE = ("api", "webhooks", "healthz", "readyz", "metrics")
@@ -52,7 +55,7 @@ def console(made: Services) -> Console:
 
 def _pages(made: Services) -> list[APIRouter]:
     """One router a noun."""
-    return [overview(made), setup(made)]
+    return [overview(made), setup(made), integrations(made), rotation(made), channel(made)]
 
 
 def _assets() -> APIRouter:

@@ -6,7 +6,7 @@ from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
-from worker.domain.errors import Problem
+from worker.domain.errors import Missing, Problem
 from worker.store.server import Unavailable
 from worker.web.pages.look import templates
 from worker.web.pages.visit import Visit
@@ -69,6 +69,8 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(
                 error.status_code, _TITLES.get(error.status_code, "That cannot be done"), error.detail
             )
+        case Missing():
+            return _ABSENT
         case Problem():
             return Failure(409, "That was not done", str(error))
         case TimeoutError():

@@ -1,22 +1,34 @@
 """Integrations: the list with their health, and the page of one: test, rotate, switch off and on, remove."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fastapi import APIRouter, Response
 
 from worker.asking.choosing import every_integration, every_rule
 from worker.asking.connecting import disabled, enabled, removed, tested
 from worker.asking.rules import Rule
+from worker.asking.wording import count
 from worker.bootstrap import Services
 from worker.domain.errors import NotYet, Refusal
 from worker.domain.integration import Health, Integration
 from worker.pipeline.connect import Check
-from worker.web.pages.look import count
 from worker.web.pages.visit import Visit, Visiting
 from worker.web.pages.words import checks_here
 
 SHOWN = 12
 REFRESH_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What the form for another token has to say: what is wrong, or what must be answered first."""
+
+    wrong: str = ""
+    checks: Sequence[Check] = ()
+    missing: Sequence[str] = ()
+    stranger: str = ""
+    is_kept: bool = False
 
 
 def integrations(made: Services) -> APIRouter:
@@ -39,13 +51,26 @@ def integrations(made: Services) -> APIRouter:
         integration, checks = await tested(made, await made.integrations.find(id_), None)
         return await page(made, visit, await one_of(made, integration.id), checks)
 
+    @router.get("/{id_}/test")
+    @router.get("/{id_}/rotate")
+    async def back(visit: Visiting, id_: str) -> Response:  # its answer was loaded again, or logged in to
+        return visit.go(f"/integrations/{(await made.integrations.find(id_)).id}")
+
+    _switching(router, made)
+    _refreshing(router, made)
+    _removing(router, made)
+    return router
+
+
+def _switching(router: APIRouter, made: Services) -> None:
+    """Off and on."""
+
     @router.post("/{id_}/disable")
     async def disable(visit: Visiting, id_: str) -> Response:
         integration, _ = await disabled(made, id_)
         visit.audit("integration disabled", integration.name)
-        return visit.go(
-            f"/integrations/{integration.id}", f"Disabled {integration.name}: what is for it waits."
-        )
+        text = f"Disabled {integration.name}: what is for it waits."
+        return visit.go(f"/integrations/{integration.id}", text)
 
     @router.post("/{id_}/enable")
     async def enable(visit: Visiting, id_: str) -> Response:
@@ -53,6 +78,10 @@ def integrations(made: Services) -> APIRouter:
         visit.audit("integration enabled", integration.name)
         go_on = f" {count(lanes, 'lane')} with something to say go on." if lanes else ""
         return visit.go(f"/integrations/{integration.id}", f"Enabled {integration.name}.{go_on}")
+
+
+def _refreshing(router: APIRouter, made: Services) -> None:
+    """Reading its channels, of which the first moments are waited for."""
 
     @router.post("/{id_}/refresh")
     async def refresh(visit: Visiting, id_: str) -> Response:
@@ -64,13 +93,9 @@ def integrations(made: Services) -> APIRouter:
             return visit.go(to, f"The channels were not read: {error.reason}", "failed")
         visit.audit("channels refreshed", integration.name)
         if isinstance(later, NotYet):
-            return visit.go(
-                to, f"Not all is read yet: {later.reason}. Load this page again in a moment.", "warning"
-            )
+            text = f"Not all is read yet: {later.reason}. Load this page again in a moment."
+            return visit.go(to, text, "warning")
         return visit.go(to, "The channels were read anew.")
-
-    _removing(router, made)
-    return router
 
 
 def _removing(router: APIRouter, made: Services) -> None:
@@ -104,23 +129,25 @@ async def rules_of(made: Services, integration: Integration) -> list[Rule]:
 
 
 async def page(
-    made: Services, visit: Visit, integration: Integration, checks: Sequence[Check] = (), **rotation: object
+    made: Services,
+    visit: Visit,
+    integration: Integration,
+    checks: Sequence[Check] = (),
+    rotation: Rotation = Rotation(),  # it is frozen
 ) -> Response:
-    """The page of one; `rotation` is what its form for another token has to say."""
+    """The page of one."""
     channels = await made.directory.all(integration.id)
-    members = [one for one in channels if one.is_member and not one.is_archived]
-    about = {"wrong": "", "is_kept": False, "rotation_checks": (), "missing": (), "stranger": ""} | rotation
     return visit.page(
         "integration.html",
-        422 if about["wrong"] or about["stranger"] or about["missing"] else 200,
+        200 if rotation == Rotation() else 422,
         integration=integration,
         rules=await rules_of(made, integration),
         known=await made.directory.known(integration.id),
         channels=len(channels),
-        members=members,
+        members=[one for one in channels if one.is_member and not one.is_archived],
         shown=SHOWN,
         checks=checks_here(checks),
+        rotation=rotation,
         is_disabled=integration.state is Health.DISABLED,
         now_ms=await made.server.now_ms(),
-        **about,  # type: ignore[arg-type]  # none of them is `said`
     )

@@ -11,7 +11,9 @@ from typing import NamedTuple
 import jinja2
 from markupsafe import Markup
 
+from worker.asking.wording import count
 from worker.domain.markup import duration
+from worker.web.pages.words import here
 
 NAVIGATION = (
     ("/", "Overview"),
@@ -74,7 +76,13 @@ def templates() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"moment": moment, "ago": ago, "count": count}
+    environment.filters |= {
+        "moment": moment,
+        "ago": ago,
+        "length_of_time": duration,
+        "count": count,
+        "here": here,
+    }
     environment.globals |= {
         "asset": lambda name: assets()[name].path,
         "version": version("infrakitchen-slack"),
@@ -102,8 +110,3 @@ def ago(at_ms: int, now_ms: int) -> Markup:
         at.strftime("%Y-%m-%d %H:%M:%S UTC"),
         duration(max(now_ms - at_ms, 0) / 1000),
     )
-
-
-def count(number: int, noun: str, several: str = "") -> str:
-    """`1 event`, `2,500 events`."""
-    return f"{number:,} {noun if number == 1 else several or noun + 's'}"
