@@ -61,16 +61,12 @@ def command(
     """
     base = Settings.load().infrakitchen_url or ""
     events, repeats = read(events_of(file, "There is nothing to preview"), time.time_ns() // 1_000_000)
-    if repeats:
-        again = count(repeats, "event repeats an earlier one", "events repeat earlier ones")
-        click.echo(f"Note: {again} (same source and id) and would not be told again.", err=True)
     subscription = run(lambda made: made.subscriptions.find(subscription_id)) if subscription_id else None
     told, unmatched = sort_out(events, subscription)
     if template_file:
         told = by_template(told, text_of(template_file))
     sent, fault = sent_of(told, base)
-    if fault:
-        click.echo(f"Note: the template fails, the default message is posted: {fault}.", err=True)
+    _say_besides(repeats, fault)
     _say_unmatched(unmatched, subscription)
     if as_json:
         print_json(plain(sent, unmatched))
@@ -125,6 +121,15 @@ def _print(sent: "JsonObject", subscription: Subscription | None) -> None:
     where = f"In Slack, {shown(subscription.destination)}" if subscription else "In Slack"
     now = datetime.now(UTC).astimezone()
     console.print(sheet(sent, where, now, linking=console.is_terminal), end="")
+
+
+def _say_besides(repeats: int, fault: str) -> None:
+    """On stderr, what is worth knowing of the events and of the template."""
+    if repeats:
+        again = count(repeats, "event repeats an earlier one", "events repeat earlier ones")
+        click.echo(f"Note: {again} (same source and id) and would not be told again.", err=True)
+    if fault:
+        click.echo(f"Note: the template fails, the default message is posted: {fault}.", err=True)
 
 
 def _say_unmatched(unmatched: Sequence[Unmatched], subscription: Subscription | None) -> None:
