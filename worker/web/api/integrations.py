@@ -82,7 +82,7 @@ def _tokens(router: APIRouter, made: Services) -> None:
         if not asked.name.isprintable():
             raise Faulty(422, "name: it has characters that cannot be printed.")
         made.vault.require()
-        about(request, name=asked.name)
+        about(request, integration=asked.name)
         token = Secret(asked.token.get_secret_value().strip())
         saved = await add_integration(
             made.integrations, made.gateway, asked.name, token,
