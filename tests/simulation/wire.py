@@ -57,7 +57,7 @@ class Server:
 
 
 class ReadOnce:
-    """Fakeredis' Lua, but each script is read once and its waste is left for later: a quarter of a run's time."""
+    """Fakeredis' Lua, but each script is read once and its waste is left: a quarter of a run's time."""
 
     def __init__(self, runtime: Any) -> None:
         self._runtime = runtime
