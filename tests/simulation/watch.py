@@ -153,9 +153,9 @@ class Watch:
         """What has a card never goes back to an older state, whatever told the newer one.
 
         Unless that is a dead letter by now: its call's outcome was unknown, and Slack refused the next.
-        And but for an edit that is on its way while the server's clock jumps forward by more than a lease lasts
-        after a call: the server has no other clock by which to say whose a lane is, or how old a call is, and
-        Slack takes an edit without asking which state it replaces.
+        And but for an edit that is on its way while the server's clock jumps forward by more than a lease
+        lasts after a call: the server has no other clock by which to say whose a lane is, or how old a call
+        is, and Slack takes an edit without asking which state it replaces.
         """
         excused = telling.call is Call.EDIT and self._confirmed[telling.token] < self._lost
         for line in telling.choice.folding.lines:
