@@ -47,13 +47,14 @@ def choose(
     records: Mapping[str, Card] = MappingProxyType({}),
     runs: Mapping[str, Card] = MappingProxyType({}),
     after_digest: bool = False,
+    singly: bool = False,
 ) -> list[Choice]:
     """What may be told next, the best first.
 
     `cards` are those these things have, by what they are about; `records` say the same of what was told
     without one, by a digest or in plain; `runs` are the cards of the workflows that work on these resources.
     All that is new goes into one message, and that first, but not twice in a row while a card waits to be
-    made or changed.
+    made or changed; nor at all where each thing is to be told `singly`.
     """
     groups = _by_about(told)
     choices = {
@@ -73,7 +74,7 @@ def choose(
     # Edits have a pace of their own, and starve nobody.
     others.sort(key=lambda one: (one.call is Call.POST, -urgency(one.event)))
     new = list(fresh.values())
-    if len(new) > 1:
+    if len(new) > 1 and not singly:
         waiting = [urgency(choices[about].event) for about in owed] if len(new) > LINES_MOST else None
         carded = {one.delivery_id for about in fresh for one in groups[about] if one.gets_card}
         new = [_together(new, carded, waiting)]

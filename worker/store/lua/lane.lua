@@ -221,12 +221,12 @@ local function rest_if_empty()
   redis.call('HDEL', meta, 'parked', 'reason', 'hint', 'since', 'snoozed', 'failures', 'warned')
 end
 
--- After a refused message of several, each is told alone until the last of them is done.
-local function end_singly(ids)
+-- After a refused message of several things, each is told alone until none of them waits.
+local function end_singly()
   local until_seq = tonumber(redis.call('HGET', meta, 'singly') or 0)
-  if until_seq > 0 and #ids > 0 and seq_of(ids[#ids]) >= until_seq then
-    redis.call('HDEL', meta, 'singly')
-  end
+  if until_seq == 0 then return end
+  local first = redis.call('LINDEX', pending, 0)
+  if not first or seq_of(first) > until_seq then redis.call('HDEL', meta, 'singly') end
 end
 
 -- After something was told: {'ok', what still waits, 1 when released, 1 when to wake}. Empty check, release and wake
