@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from config.settings import Settings
 
 # No word boundary in front: in JSON a token on a line of its own stands behind the n of `\n`. Letters of both
-# cases are written out: that is several times faster than IGNORECASE, for every line. A dash may be escaped, for
-# an address or for JSON; a token may be written as several texts, as in a line of source in a traceback.
+# cases are written out: that is several times faster than IGNORECASE, for every line. A dash may be escaped,
+# for an address or for JSON; a token may be several texts, as in a line of source in a traceback.
 _DASH = r"(?:[-.]|%2[dDeE]|\\+u002[dDeE])"
 _PART = r"(?:[\w.%+/=-]|\\+u00[0-9a-fA-F]{2})+"
 _NEXT_TEXT = r"""\\*["'](?:\s|\\+[nrt]|\+)*[bBfFrRuU]{0,2}\\*["'](?=[\w%+/=-])"""
