@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check bench chaos simulate pictures lock
+.PHONY: help demo test lint audit check bench chaos soak simulate pictures lock
 
 help: ## This list
 	@echo "The first target that needs it makes $(VENV) with $(PYTHON) (3.11 or newer; another: make PYTHON=python3.13 …)."
@@ -22,19 +22,25 @@ lint: $(READY) ## Style, types and floors: ruff, mypy, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-check: lint test ## What CI runs: lint, test, and every branch of domain, pipeline and store covered
+audit: $(READY) ## Known vulnerabilities of what constraints.txt pins: a finding fails, having no network does not
+	@$(BIN)/python .ci/audit.py
+
+check: lint audit test ## What CI runs: lint, audit, test, and every branch of domain, pipeline and store covered
 	@$(BIN)/coverage report --fail-under=100
 
 bench: $(READY) ## What is measured, with its yardsticks beside it
 	@$(BIN)/python -m benchmarks
 
-chaos: $(READY) ## Kill every process at random under load, then check the balance; read 20,000 channels
+chaos: $(READY) ## Break everything at random for ten minutes (MINUTES=…, SEED=…), then check the balance; read 20,000 channels
 	@$(BIN)/pytest -q tests/chaos
+
+soak: $(READY) ## Half an hour (MINUTES=…) of steady load: memory stays flat, and no key grows that is not meant to
+	@$(BIN)/python tests/soak $(if $(MINUTES),--minutes $(MINUTES))
 
 pictures: $(READY) ## Draw the README's pictures of messages anew; needs Chromium
 	@$(BIN)/python docs/pictures.py
 
-simulate: $(READY) ## Ten thousand seeds of the simulation (SEEDS=…, START=…; TRACE=1 prints every step of START)
+simulate: $(READY) ## Ten thousand seeds of the simulation (SEEDS=…, START=…; REAL=1: on a real server too; TRACE=1 prints every step of START)
 	@$(BIN)/python tests/simulation
 
 lock: $(READY) ## Choose the newest versions that fit, into constraints.txt

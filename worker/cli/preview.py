@@ -70,12 +70,18 @@ def command(
     _say_unmatched(unmatched, subscription)
     if as_json:
         print_json(plain(sent, unmatched))
-    elif not sent:
-        click.echo("Nothing would be posted.")
-    elif not png:
-        _print(sent, subscription)
+    _show(sent, subscription, png, printing=not as_json)
+
+
+def _show(
+    sent: "JsonObject | None", subscription: Subscription | None, png: Path | None, *, printing: bool
+) -> None:
     if png and sent:
         draw(sent, png)
+    elif printing and sent:
+        _print(sent, subscription)
+    elif printing:
+        click.echo("Nothing would be posted.")
 
 
 def _say_notes(repeats: int, fault: str) -> None:

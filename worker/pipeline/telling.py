@@ -12,7 +12,7 @@ from worker.domain.errors import Fenced, NotYet, Refusal, Transient, Undeliverab
 from worker.domain.folding import Call, Choice
 from worker.domain.integration import Integration, Secret
 from worker.domain.message import Message
-from worker.pipeline.attempt import EDITING, METHODS, POSTING, Ended, Round
+from worker.pipeline.attempt import EDITING, METHODS, POSTING, Ended, Round, say_attempt
 from worker.pipeline.connection import connected
 from worker.pipeline.fold import choose
 from worker.pipeline.gateway import Gateway, Sleep
@@ -134,10 +134,11 @@ class Teller:
         tools, lanes = self.tools, self.tools.lanes
         told = await read_told(tools.events, one.taken, tools.subscriptions.by_id, template, tools.sleep)
         abouts = sorted({each.event.about for each in told if each.is_compared})
-        cards = await lanes.cards(self.held.lane, abouts)
-        one.keeps_record = self.held.lane in tools.subscriptions.lanes_of_changes
-        records = await lanes.cards(self.held.lane, abouts, RECORD) if one.keeps_record else {}
+        one.keeps_record = self.held.lane in tools.subscriptions.lanes_compared
         one.keeps_runs = self.held.lane in tools.subscriptions.lanes_of_inhibition
+        cards, records = await asyncio.gather(
+            lanes.cards(self.held.lane, abouts), lanes.cards(self.held.lane, abouts, RECORD)
+        )
         inhibited = sorted({each.event.about for each in told if each.is_inhibited})
         runs = await lanes.runs(self.held.lane, inhibited) if inhibited else {}
         choices = choose(told, cards, address.id, records=records, runs=runs, after_digest=self.after_digest)
@@ -202,8 +203,7 @@ class Teller:
         except Undeliverable as error:
             lanes = self.tools.lanes
             await lanes.close_attempt(self.held, Outcome.REFUSED, error.code, 0)
-            say(log, logging.ERROR, "blocks refused, posting plain text", lane=one.held.lane,
-                code=error.code, reason=error.reason)  # fmt: skip
+            say_attempt(one, logging.ERROR, Outcome.REFUSED, error.code, reason=error.reason, then="as text")
             await self._slot(one)
             await self._opened(POSTING)
             return await self._post(one, partial(send, plain=True))
@@ -212,6 +212,7 @@ class Teller:
         tools, lanes = self.tools, self.tools.lanes
 
         async def closing(error: Transient, wait_s: float) -> None:
+            say_attempt(one, logging.WARNING, Outcome.TRANSIENT, error.code, wait_s, reason=error.reason)
             await lanes.close_attempt(self.held, Outcome.TRANSIENT, error.code, wait_s)
 
         async def sending() -> Receipt:

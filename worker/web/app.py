@@ -43,7 +43,8 @@ def make_app(made: Services) -> FastAPI:
     answered_as_problems(app)
     app.include_router(webhooks(made.stream, read_labelled(made.settings.alert_labels), access))
     app.include_router(health(made.upkeep, made.stream))
-    app.include_router(metrics(Reading(made.server, made.metrics, made.dead_letters, made.stream)))
+    reading = Reading(made.server, made.metrics, made.dead_letters, made.stream, made.upkeep)
+    app.include_router(metrics(reading))
     app.router.routes.append(console(made))  # last: every path that is nobody else's
     return app
 
