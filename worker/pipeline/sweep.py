@@ -26,7 +26,7 @@ TICK_S = 0.5
 LOCK_MS = 5_000
 WOKEN_AT_ONCE, PROBED_AT_ONCE = 512, 50
 REFUSED_S = 10.0
-METRICS_EVERY_S, TIDY_EVERY_S, LEDGER_EVERY_S = 1.0, 10.0, 30.0
+METRICS_EVERY_S, LIMITS_EVERY_S, TIDY_EVERY_S, LEDGER_EVERY_S = 1.0, 5.0, 10.0, 30.0
 REFRESH_ASKED_MS = 30_000  # a directory is asked for once in this time, however busy the workers are
 
 
@@ -108,6 +108,8 @@ class Sweep:
         await self.mirror()
         if warned := await self.warn():
             await self.wake(warned)
+        if self._is_time("limits", LIMITS_EVERY_S):
+            await self.warn_of_limits()
         if self._is_time("tidy", TIDY_EVERY_S):
             await self.expire()
             await self._refresh_directories()
@@ -116,6 +118,15 @@ class Sweep:
             balance, _ = await take_census(self.server)
             if balance.unaccounted:
                 say(log, logging.CRITICAL, "the ledger does not balance", unaccounted=balance.unaccounted)
+
+    async def warn_of_limits(self) -> None:
+        """Say which lanes come near a limit, each once."""
+        near = await self.lanes.near(
+            running_s=self.ages.delivery_s, parked_s=self.ages.parked_s, only_new=True
+        )
+        for one in near:
+            say(log, logging.WARNING, "lane is near a limit", lane=one.lane, limit=one.limit,
+                detail=one.words, then=one.then)  # fmt: skip
 
     async def expire(self) -> int:
         """Dead-letter what has waited too long: how many."""

@@ -1,8 +1,8 @@
-"""Warn: what parks is told once in the operations channel, with the step that frees it.
+"""Warn: what parks or comes near a limit is told once in the operations channel, with the step to take.
 
 A warning is an event of our own in that channel's lane: accounted, paced and folded like any other, and the
 same when it is made again after a crash. It is never about the lane it would be told in, and no other follows
-until something was told again where it was about.
+until something was told again where it was about, or less than half of that waits.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from worker import sources
 from worker.domain.delivery import delivery_id, event_ref, lane_name, lane_parts
 from worker.domain.integration import Health, Integration
+from worker.domain.pressure import Limit, Near
 from worker.domain.subscription import operations_id
 from worker.publish import encode
 from worker.store.events import Accepted, Events
@@ -26,14 +27,15 @@ AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Parking:
-    """What is told of one thing that parked; its id is the same when it is told again."""
+class Notice:
+    """What is told of one thing that parked, or is near a limit; its id is the same when it is told again."""
 
     what: str
     since_ms: int
     title: str
     text: str
     severity: str
+    about: str = "parked"
 
     @property
     def body(self) -> bytes:
@@ -43,18 +45,22 @@ class Parking:
         return encode(
             {
                 "specversion": "1.0",
-                "id": f"parked:{self.what}:{self.since_ms}",
+                "id": f"{self.about}:{self.what}:{self.since_ms}",
                 "source": SOURCE,
-                "type": f"{SOURCE}.parked",
+                "type": f"{SOURCE}.{self.about}",
                 "time": happened.isoformat(timespec="milliseconds"),
                 "data": {**data, "entity": {"name": self.what}},
             }
         )
 
 
+Notices = Sequence[tuple[str, Notice]]
+"""Each with the lane it is told in."""
+
+
 @dataclass(slots=True)
 class Warner:
-    """Turns parkings into warnings.
+    """Turns what happened into warnings.
 
     `channels` holds each integration's operations channel by its name; the empty name stands for all others.
     """
@@ -66,20 +72,28 @@ class Warner:
     channels: Mapping[str, str]
 
     async def look(self) -> Sequence[str]:
-        """Warn of what parked since the last look: the lanes to wake."""
+        """Warn of what happened since the last look: the lanes to wake."""
         awake: list[str] = []
         waiting = await self.upkeep.warnings(most=AT_ONCE)
         everyone = {one.id: one for one in await self.integrations.all()} if waiting and self.channels else {}
         for what in waiting:
             if self.channels:
                 sort, _, name = what.partition(":")
-                saying = self._of_lane if sort == "lane" else self._of_integration
-                for lane, warning in await saying(name, everyone):
+                for lane, warning in await self._notices(sort, name, everyone):
                     awake += await self._tell(lane, warning)
             await self.upkeep.warned(what)
         return awake
 
-    async def _of_lane(self, lane: str, everyone: Mapping[str, Integration]) -> Sequence[tuple[str, Parking]]:
+    async def _notices(self, sort: str, name: str, everyone: Mapping[str, Integration]) -> Notices:
+        match sort:
+            case "lane":
+                return await self._of_lane(name, everyone)
+            case Limit.LENGTH | Limit.AGE:
+                return await self._of_limit(name, Limit(sort), everyone)
+            case _:
+                return self._of_integration(name, everyone)
+
+    async def _of_lane(self, lane: str, everyone: Mapping[str, Integration]) -> Notices:
         note = await self.upkeep.lane_note(lane)
         id_, destination = lane_parts(lane)
         where = self._lane(everyone.get(id_))
@@ -87,28 +101,47 @@ class Warner:
             return ()
         title = f"Nothing reaches {note['name'] or destination}: {note['reason']}"
         text = f"{note['hint']} What waits is told then."
-        return [(where, Parking(lane, int(note["since"]), title, text, "warning"))]
+        return [(where, Notice(lane, int(note["since"]), title, text, "warning"))]
 
-    async def _of_integration(
-        self, id_: str, everyone: Mapping[str, Integration]
-    ) -> Sequence[tuple[str, Parking]]:
+    async def _of_limit(self, lane: str, limit: Limit, everyone: Mapping[str, Integration]) -> Notices:
+        """Told where that works; while nothing works, where it is told first once something does."""
+        note = await self.upkeep.lane_note(lane)
+        id_, destination = lane_parts(lane)
+        one = everyone.get(id_)
+        own = self._lane(one)
+        if not (noted := note[f"near_{limit}"]) or one is None or own is None:
+            return ()
+        since_ms, reached, most = map(int, noted.split())
+        near = Near(lane, limit, reached, most)
+        title = f"{note['name'] or destination} falls behind: {near.words}"
+        why = (one.reason, one.hint) if one.reason else (note["reason"] or note["snoozed"], note["hint"])
+        text = " ".join(filter(None, (near.then, sentence(why[0]), why[1])))
+        notice = Notice(lane, since_ms, title, text, "warning", f"near_{limit}")
+        places = [own] if one.state is Health.ACTIVE else self._places(everyone) or [own]
+        return [(where, notice) for where in places if where != lane]
+
+    def _places(self, everyone: Mapping[str, Integration]) -> list[str]:
+        """Where warnings are told in the workspaces that work, once in each channel."""
+        places = {
+            (one.workspace, lane_parts(lane)[1]): lane
+            for one in everyone.values()
+            if one.state is Health.ACTIVE and (lane := self._lane(one))
+        }
+        return list(places.values())
+
+    def _of_integration(self, id_: str, everyone: Mapping[str, Integration]) -> Notices:
         """Told in the other workspaces; where there is none, in its own once that works again."""
         one = everyone.get(id_)
         own = self._lane(one)
         if one is None or own is None or one.state is not Health.PARKED:
             return ()
-        places = {
-            (other.workspace, lane_parts(lane)[1]): lane
-            for other in everyone.values()
-            if other.state is Health.ACTIVE and (lane := self._lane(other))
-        }
         title = f"Nothing reaches {one.team or one.name}: {one.reason}"
         text = f"{one.hint} Everything for it waits, and is told then."
-        now = Parking(id_, one.since_ms, title, text, "error")
+        now = Notice(id_, one.since_ms, title, text, "error")
         title = f"{one.name} works again"
         text = f"From the time below on, nothing was told here: {one.reason}. What waited is told now."
-        then = Parking(id_, one.since_ms, title, text, "info")
-        return [(lane, now) for lane in places.values()] or [(own, then)]
+        then = Notice(id_, one.since_ms, title, text, "info")
+        return [(lane, now) for lane in self._places(everyone)] or [(own, then)]
 
     def _lane(self, integration: Integration | None) -> str | None:
         """Where warnings of an integration are told, if anywhere."""
@@ -117,7 +150,7 @@ class Warner:
         channel = self.channels.get(integration.name, self.channels.get(""))
         return lane_name(integration.id, channel) if channel else None
 
-    async def _tell(self, lane: str, warning: Parking) -> Sequence[str]:
+    async def _tell(self, lane: str, warning: Notice) -> Sequence[str]:
         """Into its lane, in the steps and the order of ingest."""
         body = warning.body
         event = sources.read(body, f"{warning.since_ms}-0")
@@ -128,3 +161,8 @@ class Warner:
         _, _, wake = await self.lanes.append(lane, [Entry(id_, ref, subscription, event.accepted_at_ms)])
         await self.events.accept(NO_STREAM, "", [Accepted(ref, event.entry_id, event.kind, is_repeat=False)])
         return [lane] if wake else ()
+
+
+def sentence(reason: str) -> str:
+    """A reason as it is kept, as a sentence of its own."""
+    return f"{reason[:1].upper()}{reason[1:].removesuffix('.')}." if reason else ""

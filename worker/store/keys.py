@@ -30,7 +30,7 @@ P:metrics                 hash    what processes measured: buckets and sums     
 P:pace:W:S                string  when the next slot of scope S is free              seconds
 P:closed:W:S              string  Slack asked to wait                                Retry-After
 P:origin                  hash    since when the data are there, and their layout    for good
-P:warnings                zset    parkings people are still to be warned of          until warned
+P:warnings                zset    what people are still to be warned of              until warned
 P:integrations            hash    integrations as JSON, tokens sealed                for good
 P:integration:I:parked    hash    why nothing of it is posted                        until it works again
 P:integration:I:parked:first string when it parked first: one warning, later probes  until something is told
