@@ -14,7 +14,8 @@ class Told:
 
     `owed`: a digest has told it, and its card is still to come. `templated` is its subscription, when that
     has a template. `only_changes`: its subscription wants to hear of a state only when it differs from the
-    last one told. `broadcast`: it wants what a card's thread tells in the channel too.
+    last one told. `broadcast`: it wants what a card's thread tells in the channel too. `late`: it was a dead
+    letter.
     """
 
     delivery_id: str
@@ -25,6 +26,7 @@ class Told:
     templated: Subscription | None = None
     only_changes: bool = False
     broadcast: bool = False
+    late: bool = False
 
     @property
     def gets_card(self) -> bool:
@@ -49,10 +51,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Folding:
-    """What one message tells: a line per entity, most urgent first."""
+    """What one message tells: a line per entity, most urgent first; `late` so many that were dead letters."""
 
     lines: tuple[Line, ...]
     mentions: tuple[str, ...] = ()
+    late: int = 0
 
     @property
     def events(self) -> int:

@@ -22,6 +22,7 @@ P:deliveries              stream  delivery ids, oldest first                    
 P:deliveries:S            stream  those delivered, merged or discarded, as they became so  RETENTION_S
 P:dead                    zset    dead letters by time of death                      RETENTION_S
 P:dead:of:R               zset    the same of one reason                             RETENTION_S
+P:dead:missed             zset    lanes whose missed ones are to be replayed          until they are
 P:dead:reasons            set     reasons there are dead letters of                  as long as there are
 P:dead:changes            string  counts changes of P:dead                           for good
 P:rejected:E              hash    an unreadable entry: raw bytes and what is wrong   RETENTION_S

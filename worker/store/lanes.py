@@ -222,11 +222,14 @@ class Lanes:
         for lane in lanes:
             await self._server.command("HDEL", self._keys.lane(lane), "address", "name")
 
-    async def replay(self, lane: str, delivery_id: str, event_key: str, life_s: float) -> tuple[bool, bool]:
-        """Put a dead letter at the end of its lane: (was it dead, whether to wake the lane)."""
-        arguments = (delivery_id, WAKE_MS, int(life_s * 1000))
-        was_dead, wake = await self._run("lane_replay", lane, "", arguments, (event_key,))
-        return bool(was_dead), bool(wake)
+    async def replay(self, lane: str, events: Mapping[str, str], life_s: float) -> tuple[int, bool]:
+        """Put dead letters at the end of their lane: (how many were dead, whether to wake the lane).
+
+        `events` has by the id of each the key of its event.
+        """
+        arguments: Sequence[Value] = (WAKE_MS, int(life_s * 1000), *events)
+        replayed, wake = await self._run("lane_replay", lane, "", arguments, tuple(events.values()))
+        return int(replayed), bool(wake)
 
     async def discard(self, lane: str, delivery_id: str) -> bool:
         """Nobody needs to be told any more: was it dead?"""
