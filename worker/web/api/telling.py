@@ -107,7 +107,12 @@ def dead_letters(made: Services) -> APIRouter:
         ids = await event_ids(made, (one.delivery.event_ref for one in page.rows if one.delivery))
         return rows_of(page, [plain_letter(one, letter_event_id(one, ids)) for one in page.rows])
 
-    @router.get("/dead-letters/{id}", response_model=ExaminedLetter, responses=documented(404, 422, *ANY))
+    @router.get(
+        "/dead-letters/{id}",
+        response_model=ExaminedLetter,
+        response_model_exclude_unset=True,
+        responses=documented(404, 422, *ANY),
+    )
     async def show_dead_letter(id: Id) -> Any:  # noqa: A002  # the word of the path
         """The event and every call to Slack, or the bytes nobody could read."""
         return plain_examined(*await one_letter(made, id))
