@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check bench chaos simulate pictures lock
+.PHONY: help demo test lint check bench chaos fuzz simulate pictures lock
 
 help: ## This list
 	@echo "The first target that needs it makes $(VENV) with $(PYTHON) (3.11 or newer; another: make PYTHON=python3.13 …)."
@@ -30,6 +30,9 @@ bench: $(READY) ## What is measured, with its yardsticks beside it
 
 chaos: $(READY) ## Kill every process at random under load, then check the balance; read 20,000 channels
 	@$(BIN)/pytest -q tests/chaos
+
+fuzz: $(READY) ## Ten minutes (FUZZ_S=…) of requests that nobody would think of, to the API of a running installation
+	@FUZZ_S=$${FUZZ_S:-600} $(BIN)/pytest -q -rP tests/acceptance/test_api_fuzz.py
 
 pictures: $(READY) ## Draw the README's pictures of messages anew; needs Chromium
 	@$(BIN)/python docs/pictures.py

@@ -96,9 +96,19 @@ def parked(made: Services) -> APIRouter:
 
 
 def dead_letters(made: Services) -> APIRouter:
-    """List, show, replay, discard."""
+    """List, show, replay, discard; the last two first, or their words would be taken for ids."""
     router = audited()
     changed, body = documented(400, 413, 415, 422, *ANY), documented_body(Letters)
+
+    @router.post("/dead-letters/replay", response_model=Results, responses=changed, openapi_extra=body)
+    async def replay_dead_letters(request: Request) -> Any:
+        """Try them again. If there was no answer in time, ask again: what was done stays done."""
+        return await _do(request, made, put_back)
+
+    @router.post("/dead-letters/discard", response_model=Results, responses=changed, openapi_extra=body)
+    async def discard_dead_letters(request: Request) -> Any:
+        """Nobody needs to be told any more; they stay counted, as discarded."""
+        return await _do(request, made, discard_one)
 
     @router.get("/dead-letters", response_model=Rows[LetterShape], responses=documented(400, 422, *ANY))
     async def list_dead_letters(reason: str = "", after: After = None, limit: Limit = LIMIT) -> Any:
@@ -116,16 +126,6 @@ def dead_letters(made: Services) -> APIRouter:
     async def show_dead_letter(id: Id) -> Any:  # noqa: A002  # the word of the path
         """The event and every call to Slack, or the bytes nobody could read."""
         return plain_examined(*await one_letter(made, id))
-
-    @router.post("/dead-letters/replay", response_model=Results, responses=changed, openapi_extra=body)
-    async def replay_dead_letters(request: Request) -> Any:
-        """Try them again. If there was no answer in time, ask again: what was done stays done."""
-        return await _do(request, made, put_back)
-
-    @router.post("/dead-letters/discard", response_model=Results, responses=changed, openapi_extra=body)
-    async def discard_dead_letters(request: Request) -> Any:
-        """Nobody needs to be told any more; they stay counted, as discarded."""
-        return await _do(request, made, discard_one)
 
     return router
 
