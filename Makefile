@@ -4,11 +4,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check bench chaos fuzz simulate pictures lock
+.PHONY: help demo test test-browser lint audit check bench chaos fuzz soak simulate pictures lock
 
 help: ## This list
 	@echo "The first target that needs it makes $(VENV) with $(PYTHON) (3.11 or newer; another: make PYTHON=python3.13 …)."
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Everything on this machine, with a sandbox Slack: no account, no server (CI=true: once, then the balance)
 	@$(BIN)/ik-slack demo $(if $(filter true,$(CI)),--once)
@@ -16,28 +16,37 @@ demo: $(READY) ## Everything on this machine, with a sandbox Slack: no account, 
 test: $(READY) ## All tests but the long chaos runs
 	@$(BIN)/pytest -q --ignore=tests/chaos --cov --cov-report=
 
+test-browser: $(READY) ## The console in a real browser alone; needs Chromium
+	@$(BIN)/pytest -q tests/browser
+
 lint: $(READY) ## Style, types and floors: ruff, mypy, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-check: lint test ## What CI runs: lint, test, and every branch of domain, pipeline and store covered
+audit: $(READY) ## Known vulnerabilities of what constraints.txt pins: a finding fails, having no network does not
+	@$(BIN)/python .ci/audit.py
+
+check: lint audit test ## What CI runs: lint, audit, test, and every branch of domain, pipeline and store covered
 	@$(BIN)/coverage report --fail-under=100
 
 bench: $(READY) ## What is measured, with its yardsticks beside it
 	@$(BIN)/python -m benchmarks
 
-chaos: $(READY) ## Kill every process at random under load, then check the balance; read 20,000 channels
+chaos: $(READY) ## Break everything at random for ten minutes (MINUTES=…, SEED=…), then check the balance; read 20,000 channels
 	@$(BIN)/pytest -q tests/chaos
 
 fuzz: $(READY) ## Ten minutes (FUZZ_S=…) of requests that nobody would think of, to the API of a running installation
 	@FUZZ_S=$${FUZZ_S:-600} $(BIN)/pytest -q -rP tests/acceptance/test_api_fuzz.py
 
+soak: $(READY) ## Half an hour (MINUTES=…) of steady load: memory stays flat, and no key grows that is not meant to
+	@$(BIN)/python tests/soak $(if $(MINUTES),--minutes $(MINUTES))
+
 pictures: $(READY) ## Draw the README's pictures of messages anew; needs Chromium
 	@$(BIN)/python docs/pictures.py
 
-simulate: $(READY) ## Ten thousand seeds of the simulation (SEEDS=…, START=…; TRACE=1 prints every step of START)
+simulate: $(READY) ## Ten thousand seeds of the simulation (SEEDS=…, START=…; REAL=1: on a real server too; TRACE=1 prints every step of START)
 	@$(BIN)/python tests/simulation
 
 lock: $(READY) ## Choose the newest versions that fit, into constraints.txt

@@ -17,6 +17,9 @@ COLUMNS = "name,state,args,kwargs,retries,exception,result,received,runtime,work
 FIRST = ("reason", "channel")
 """What a dead letter begins with, so it needs no name: a narrow column shows little more."""
 
+SHOWN_MOST = 10_000
+"""Tasks it remembers, 8 kB each, all written to its state every ten seconds; its own default is 100,000."""
+
 _PAIR = re.compile(r"""'(\w+)': (?:'([^']*)'|"([^"]*)")""")
 _WAITS = re.compile(r"""LaneWaits\((['"])(?P<why>.*?)\1\)""")
 
@@ -24,6 +27,7 @@ _WAITS = re.compile(r"""LaneWaits\((['"])(?P<why>.*?)\1\)""")
 class Shown(Protocol):
     """What Flower knows of a task, as texts."""
 
+    state: str | None
     args: str | None
     kwargs: str | None
     result: str | None
@@ -41,7 +45,7 @@ def as_people_read_it(task: Task) -> Task:
     task.args = (task.args or "").strip("()")
     task.result = (task.result or "").strip("'")
     if waits := _WAITS.search(task.exception or ""):
-        task.exception = waits["why"]
+        task.exception = "" if task.state == "SUCCESS" else waits["why"]  # it waits for nothing any more
     return task
 
 
@@ -61,6 +65,7 @@ def flower_options(settings: Settings) -> dict[str, object]:
         "persistent": True,
         "db": str(folder / "state"),
         "state_save_interval": 10_000,
+        "max_tasks": SHOWN_MOST,
         "tasks_columns": COLUMNS,
         "format_task": as_people_read_it,
         "purge_offline_workers": 3600,

@@ -126,6 +126,9 @@ class Settings(BaseSettings):
     )
     web_host: str = Field("127.0.0.1", min_length=1, description="Where the web console and the API listen")
     web_port: Port = Field(8765, description="Port of the web console and the API")
+    console_url: WebAddress | None = Field(
+        None, description="Address of the web console as people reach it, for the links to it in messages"
+    )
     flower_port: Port = Field(5555, description="Port of Flower")
     flower_basic_auth: SecretStr | None = Field(
         None,

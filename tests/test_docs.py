@@ -11,25 +11,25 @@ from pathlib import Path
 
 import click
 import pytest
+from told_metrics import metrics_told
 
 from config.settings import Settings
 from worker.cli import cli
+from worker.pipeline import ingest, sweep, telling
 from worker.pipeline.filters import OURS
 from worker.pipeline.variables import NAMES
-from worker.store.ledger import Balance, LaneCount
-from worker.store.metrics import Counted
-from worker.web.exposition import Figures, exposition
+from worker.slack import gateway
+from worker.store import connection, lanes, server
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+RELIABILITY = (ROOT / "docs" / "reliability.md").read_text()
 FOLDERS = ("worker", "config", "tests", "benchmarks", "docs", ".ci")
 FILES = r"(?:Makefile|Procfile|LICENSE|[\w.-]+\.(?:md|toml|txt|ya?ml))"
 # Files a reader makes or InfraKitchen has, named in examples.
 NOT_OURS = frozenset(
     {"events.json", "subscriptions.yaml", "subscriptions.yml", "manifest.yaml", "docker-compose.yml"}
 )
-
-SOME = {("call", "chat.postMessage", "delivered", "ok"): 1, ("parkings", "lane", "is_archived"): 1}
 
 
 def section(heading: str) -> str:
@@ -82,16 +82,11 @@ def test_every_command_is_named() -> None:
 
 
 def test_every_metric_is_explained_with_its_labels_and_no_other() -> None:
-    empty = Figures(Balance(*[0] * 13), [LaneCount("a/#b", 1, "x", "")], Counted(SOME, {}), {"x": 1}, 0)
-    told: dict[str, set[str]] = {}
-    for line in exposition(empty).decode().splitlines():
-        if match := re.match(r"(ikslack_\w+?)(?:_bucket|_sum|_count)?(?:{(.*)})? ", line):
-            told.setdefault(match[1], set()).update(re.findall(r"(\w+)=", match[2] or ""))
     explained = {
         name: set(filter(None, labels.split(",")))
         for name, labels in re.findall(r"`(ikslack_\w+)(?:{(.*?)})?`", section("Metrics"))
     }
-    assert explained == {name: labels - {"le"} for name, labels in told.items()}
+    assert explained == {name: labels - {"le"} for name, labels in metrics_told().items()}
 
 
 def test_every_variable_and_filter_of_templates_is_named() -> None:
@@ -119,3 +114,43 @@ def test_the_changelog_has_something_unreleased_or_this_version() -> None:
     version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert version
     assert f"## [{version[1]}]" in changelog or "## [Unreleased]" in changelog
+
+
+def faults() -> Iterator[tuple[str, list[str]]]:
+    """What goes wrong, by the fault model, and the tests that each row names."""
+    for table in re.findall(r"^\| what goes wrong .*\n\|[-|]+\n((?:\|.*\n)+)", RELIABILITY, re.MULTILINE):
+        for row in table.splitlines():
+            what, *_, proved_by = (cell.strip() for cell in row.strip("|").split(" | "))
+            yield what, re.findall(r"`([^`]+)`", proved_by)
+
+
+def test_the_fault_model_has_all_its_tables() -> None:
+    assert len(dict(faults())) == len(list(faults())) > 60
+
+
+@pytest.mark.parametrize(("what", "tests"), list(faults()), ids=lambda said: str(said)[:60])
+def test_every_fault_is_proved_by_tests_that_exist(what: str, tests: list[str]) -> None:
+    assert tests, what
+    for named in tests:
+        path, _, function = named.partition("::")
+        assert re.search(rf"^(?:async )?def {function}\(", (ROOT / "tests" / path).read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("lease {} s", lanes.LEASE_MS / 1000),
+        ("call's mark {} s", lanes.WAKE_MS / 1000),
+        ("looks every {} s", sweep.TICK_S),
+        ("a lock of {} s", sweep.LOCK_MS / 1000),
+        ("claimed after {} s", ingest.ABANDONED_MS / 1000),
+        ("looked for every {} s", ingest.CLAIM_EVERY_S),
+        ("lasts about {} s", telling.BUDGET_S),
+        ("at most {} s, connecting", gateway.TOTAL_TIMEOUT_S),
+        ("connecting {} s", gateway.CONNECT_TIMEOUT_S),
+        ("take {} s to connect", connection.CONNECT_S),
+        ("{} s for a batch", server.BATCH_S),
+    ],
+)
+def test_the_times_of_the_fault_model_are_those_of_the_code(words: str, seconds: float) -> None:
+    assert " ".join(words.format(f"{seconds:g}").split()) in " ".join(RELIABILITY.split())

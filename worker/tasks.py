@@ -1,11 +1,12 @@
 """The Celery tasks: unpack names, call the pipeline, nothing else. A message is only a wake-up call."""
 
 import asyncio
+from datetime import UTC, datetime
 
 from celery import Task, current_app, shared_task
 
 from worker.bootstrap import Services
-from worker.bootstrap.calls import shown, summary
+from worker.bootstrap.calls import shown, summary, waits
 from worker.domain.errors import NotYet, Refusal
 from worker.pipeline.connection import connected
 from worker.pipeline.drain import Drained, drain
@@ -34,10 +35,13 @@ def drain_lanes(self: Task, lanes: list[str]) -> str:
     waiting = [one for one in done if one.retry_s]
     if waiting:
         again = [one.lane for one in waiting]
-        soonest = min(waiting, key=lambda one: one.retry_s)
-        why = LaneWaits(f"{soonest.lane}: {soonest.reason}; next try in {soonest.retry_s:.0f} s")
+        soonest_s = min(one.retry_s for one in waiting)
+        why = LaneWaits(waits(waiting, datetime.now(UTC)))
         raise self.retry(
-            args=(again,), exc=why, countdown=min(soonest.retry_s, LONGEST_COUNTDOWN_S), argsrepr=shown(again)
+            args=(again,),
+            exc=why,
+            countdown=min(soonest_s, LONGEST_COUNTDOWN_S),
+            argsrepr=shown(again),
         )
     return summary(done)
 

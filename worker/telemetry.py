@@ -70,7 +70,7 @@ COUNTERS = Counters()
 """Where this process counts, as it logs in one place too."""
 
 
-def say(log: logging.Logger, level: int, what: str, **about: Told) -> None:
+def say(log: logging.Logger, level: int, what: str, /, **about: Told) -> None:
     """One line: `what key=value …` for people, the same keys as JSON for machines (`config/logs.py`)."""
     shown = {
         name: round(value, 3) if isinstance(value, float) else value

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from random import Random
 from typing import Any
 
 import pytest
@@ -95,6 +96,30 @@ async def test_states_out_of_order_end_with_the_newest_and_a_deleted_card_is_pos
     await fast.publish(run("done", STEPS, "completed"))
     await fast.settled(len(order) + 1)
     assert [message["ts"] > card["ts"] for message in top(fast)] == [True]
+
+
+@pytest.mark.slow
+async def test_of_thirty_states_in_any_order_the_newest_is_shown(fast: Installation):
+    fast.workspace.add_channel("ops")
+    await fast.connect("#ops")
+    fast.ingest(), fast.worker()
+    chance = Random(30)
+    states = [
+        {**alert(1, summary=f"state {n}."), "id": f"state-{n}", "time": f"2026-01-01T00:00:{n:02}Z"}
+        for n in range(30)
+    ]
+    chance.shuffle(states)
+    published = 0
+    while states:
+        some = [states.pop() for _ in range(min(chance.randint(1, 6), len(states)))]
+        await fast.publish(*some)
+        published += len(some)
+        if chance.random() < 0.7:  # else the next ones come while these are told
+            await fast.settled(published)
+    await fast.settled(30)
+    (card,) = top(fast)
+    assert "state 29." in str(card)
+    assert {one.ts for one in await fast.deliveries()} == {card["ts"]}
 
 
 @pytest.mark.slow

@@ -1,15 +1,20 @@
 """Redis answers, but does not do what it is asked: a line says why and what to do, and nothing is lost."""
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 from installation import Installation, Program, alert, evts, until
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from worker.sandbox.machine import free_port
 from worker.store.origin import LAYOUT, LOST
 
 FULL = "Redis has no memory left"
+FULL_DISK = "Redis cannot write to its disk"
+BUSY = "Redis is held up by a script of somebody's"
 REPLICA = "Redis is a replica, which takes no writes"
 
 
@@ -75,6 +80,49 @@ async def test_a_redis_that_became_a_replica_is_said_and_all_goes_on_with_the_on
     await fast.settled(2)
     assert fast.marks("#ops") == evts(1, 2)
     assert_plain(programs, REPLICA, "Set REDIS_URL")
+
+
+@pytest.mark.slow
+async def test_a_redis_that_cannot_write_to_its_disk_loses_nothing(fast: Installation):
+    """A snapshot that fails stands for a full disk: Redis refuses writes the same way."""
+    programs = await running(fast)
+    await fast.publish(alert(1))
+    await fast.settled(1)
+    in_its_way = fast.server.directory / "dump.rdb"
+    await fast.redis.config_set("appendonly", "no")
+    await fast.redis.config_set("save", "3600 1000000")
+    in_its_way.mkdir()
+    await fast.redis.bgsave()
+    await until(lambda: all(one.lines(FULL_DISK) for one in programs), "both have noticed")
+    refused = await fast.cli("publish", "-", given=json.dumps(alert(99)))
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert refused.err.startswith(f"Error: {FULL_DISK} (")
+
+    in_its_way.rmdir()
+    await fast.redis.config_set("save", "")
+    await fast.publish(alert(2))
+    balance = await fast.settled(2)
+    assert (balance.repeated, balance.dead) == (0, 0)
+    assert fast.marks("#ops") == evts(1, 2)
+    assert_plain(programs, FULL_DISK, "Make room on its disk")
+
+
+@pytest.mark.slow
+async def test_a_script_that_holds_redis_up_is_said_and_all_goes_on_after_it(fast: Installation):
+    programs = await running(fast)
+    await fast.redis.config_set("lua-time-limit", 100)
+    async with Redis.from_url(fast.environment["REDIS_URL"], retry=None, socket_timeout=None) as somebody:
+        holding = asyncio.create_task(somebody.eval("while true do end", 0))
+        await until(lambda: all(one.lines(BUSY) for one in programs), "both have noticed")
+        refused = await fast.cli("ledger")
+        assert refused.err.startswith(f"Error: {BUSY} (")
+        await fast.redis.script_kill()
+        with pytest.raises(ResponseError):
+            await holding
+    await fast.publish(alert(1))
+    await fast.settled(1)
+    assert fast.marks("#ops") == evts(1)
+    assert_plain(programs, BUSY, "SCRIPT KILL")
 
 
 @pytest.mark.slow

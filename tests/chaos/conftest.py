@@ -1,4 +1,4 @@
-"""An installation under load: twenty channels, pace raised so that a run is short."""
+"""An installation under load: forty channels, pace raised so that a run is short."""
 
 import os
 import sys
@@ -15,7 +15,8 @@ from installation import Installation, installed
 @pytest.fixture
 async def one(tmp_path: Path) -> AsyncIterator[Installation]:
     """Subscribed and empty; nothing runs yet."""
-    async with installed(tmp_path, POST_RATE_PER_CHANNEL="20", POST_RATE_PER_WORKSPACE="60000") as made:
+    pace = {"POST_RATE_PER_WORKSPACE": "60000", "UPDATE_RATE_PER_WORKSPACE": "60000"}
+    async with installed(tmp_path, POST_RATE_PER_CHANNEL="20", **pace) as made:
         made.sandbox.set_rate(0)
         made.sandbox.tiers = False
         made.sandbox.latency_s = 0.05
@@ -26,15 +27,9 @@ async def one(tmp_path: Path) -> AsyncIterator[Installation]:
 
 
 @pytest.fixture
-def seconds() -> float:
-    """How long everything at once goes on; `CHAOS_SECONDS` for a longer run."""
-    return float(os.environ.get("CHAOS_SECONDS") or 25)
-
-
-@pytest.fixture
 def seed() -> int:
-    """Told in the report, so that a run can be had again: `CHAOS_SEED`."""
-    return int(os.environ.get("CHAOS_SEED") or int.from_bytes(os.urandom(3)))
+    """Told in the report, so that a run can be had again: `make chaos SEED=…`."""
+    return int(os.environ.get("SEED") or int.from_bytes(os.urandom(3)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

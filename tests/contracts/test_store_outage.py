@@ -1,9 +1,12 @@
 """What Redis says when it refuses is understood, from a plain command and from inside a script."""
 
 import os
+import resource
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +19,10 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
 )
-from tenacity import Retrying, stop_after_delay, wait_fixed
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from worker.sandbox.machine import free_port
+from worker.sandbox.program import find_server
 from worker.sandbox.redis import EmbeddedRedis
 from worker.store.outage import AWAY, outage_of
 
@@ -35,6 +39,59 @@ def own(tmp_path: Path) -> Iterator[client_library.Redis]:
         yield client
     os.kill(pid, signal.SIGKILL)
     server.stop()
+
+
+@contextmanager
+def served(folder: Path, *options: str) -> Iterator[tuple[Any, int]]:
+    """A server of other options, and its process; a file grown too large is an error to it, not its end."""
+    port = free_port()
+    words = (
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--appendonly",
+        "yes",
+        "--save",
+        "",
+        "--logfile",
+        "redis.log",
+        *options,
+    )
+    with (
+        subprocess.Popen([find_server(), *words], cwd=folder, restore_signals=False) as server,
+        client_library.Redis(port=port, retry=None) as client,
+    ):
+        try:
+            for attempt in patiently():
+                with attempt, suppress(BusyLoadingError):
+                    client.ping()
+            yield client, server.pid
+        finally:
+            server.kill()
+
+
+def patiently() -> Retrying:
+    """Again and again for a while."""
+    return Retrying(stop=stop_after_delay(10), wait=wait_fixed(0.05), reraise=True)
+
+
+def refusal(client: Any, *words: str) -> RedisError:
+    """What it says, as soon as it refuses."""
+
+    def refused() -> RedisError | None:
+        try:
+            client.execute_command(*words)
+        except RedisError as error:
+            return error
+        return None
+
+    again = Retrying(
+        stop=stop_after_delay(10), wait=wait_fixed(0.05), retry=retry_if_result(lambda got: not got)
+    )
+    found = again(refused)
+    assert found
+    return found
 
 
 def reasons(client: Any) -> set[str]:
@@ -71,10 +128,34 @@ def test_a_disk_that_takes_nothing(own: Any, tmp_path: Path) -> None:
     own.config_set("save", "3600 1000")
     shutil.rmtree(tmp_path / "redis")
     own.bgsave()
-    for attempt in Retrying(stop=stop_after_delay(10), wait=wait_fixed(0.05)):
+    for attempt in patiently():
         with attempt:
             assert own.info("persistence")["rdb_last_bgsave_status"] == "err"
     assert reasons(own) == {"Redis cannot write to its disk"}
+
+
+def test_an_append_only_file_on_a_full_disk(tmp_path: Path) -> None:
+    """A limit to the size of its files stands for the disk: writing fails the same way."""
+    with served(tmp_path) as (client, pid):
+        for_good = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, for_good[1]))
+        assert "AOF" in str(refusal(client, "SET", "a", "x"))
+        assert reasons(client) == {"Redis cannot write to its disk"}
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, for_good)
+        for attempt in patiently():
+            with attempt:
+                client.set("a", "x")
+
+
+def test_a_server_that_reads_its_files(tmp_path: Path) -> None:
+    with served(tmp_path, "--appendonly", "no") as (client, _):
+        client.execute_command(
+            "MSET", *(f"{what} {number}" for number in range(2000) for what in ("key", "value"))
+        )
+        client.save()
+    slowly = ("--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")
+    with served(tmp_path, "--appendonly", "no", *slowly) as (client, _):
+        assert outage_of(refusal(client, "GET", "a")).reason == "Redis is reading its files"
 
 
 def test_a_script_that_does_not_end(own: Any) -> None:
@@ -83,7 +164,7 @@ def test_a_script_that_does_not_end(own: Any) -> None:
     for one in holding:
         one.ping()
     holding[0].connection.send_command("EVAL", FOREVER, 0)
-    for attempt in Retrying(stop=stop_after_delay(10), wait=wait_fixed(0.05)):
+    for attempt in patiently():
         with attempt, pytest.raises(RedisError) as refused:
             holding[1].get("a")
     holding[1].execute_command("SCRIPT KILL")

@@ -182,6 +182,23 @@ async def test_a_server_that_is_silent_is_unavailable(monkeypatch: pytest.Monkey
     await server.aclose()
 
 
+@pytest.mark.parametrize("at_once", [True, False], ids=["before it began", "while a batch is on its way"])
+async def test_when_what_sends_is_cancelled_everybody_who_waits_is_answered(at_once: bool):
+    server, client = fake()
+    waiting = [asyncio.create_task(server.command("INCR", "k")) for _ in range(BATCH + 10)]
+    await asyncio.sleep(0)
+    (sending,) = (one for one in asyncio.all_tasks() if "_flush" in repr(one.get_coro()))
+    if at_once:
+        sending.cancel()
+    client.before = sending.cancel
+    answered, silent = await asyncio.wait(waiting, timeout=1.0)
+    assert not silent
+    assert all(one.cancelled() for one in answered)
+    client.before = lambda: None
+    assert await server.command("INCR", "k") == 1
+    await server.aclose()
+
+
 async def test_who_is_cancelled_while_the_server_goes_away_is_cancelled_and_nobody_else():
     server, client = fake()
     tasks = [asyncio.ensure_future(server.command("PING")) for _ in range(2)]

@@ -19,7 +19,7 @@ FULL = Subscription(
     ),
     paused=True, mention="<!here>", mention_from=Severity.WARNING, style="plain",
     quiet_hours="22:00-07:00", time_zone="UTC", quiet_below=Severity.ERROR,
-    only_changes=True, muted_from_ms=1, muted_until_ms=3, created_at_ms=2,
+    only_changes=True, inhibit_resources=True, muted_from_ms=1, muted_until_ms=3, created_at_ms=2,
 )  # fmt: skip
 PLAIN = Subscription("s1", "ops", "#all", created_at_ms=3)
 
@@ -53,11 +53,14 @@ async def test_who_knows_the_version_need_not_ask_for_it(world: World):
     assert await world.subscriptions.all(2) == (FULL, PLAIN)
 
 
-async def test_each_is_at_hand_by_its_id_and_the_lanes_that_want_no_repeats(world: World):
-    await world.subscriptions.change(save=[PLAIN, FULL])
+async def test_each_is_at_hand_by_its_id_and_the_lanes_that_want_cards_or_no_repeats(world: World):
+    told_all = replace(FULL, id="s3", destination="#everything", style="plain", only_changes=False)
+    cards = replace(told_all, id="s4", destination="#cards", style="card")
+    await world.subscriptions.change(save=[PLAIN, FULL, told_all, cards])
     await asyncio.gather(*(world.subscriptions.all() for _ in range(5)))
-    assert world.subscriptions.by_id == {PLAIN.id: PLAIN, "s2": FULL}
-    assert world.subscriptions.lanes_of_changes == {"ops/#alerts"}
+    assert world.subscriptions.by_id == {PLAIN.id: PLAIN, "s2": FULL, "s3": told_all, "s4": cards}
+    assert world.subscriptions.lanes_compared == {PLAIN.lane, FULL.lane, "ops/#cards"}
+    assert world.subscriptions.lanes_of_inhibition == {FULL.lane, "ops/#everything", "ops/#cards"}
 
 
 async def test_all_that_may_have_deliveries_are_known_the_removed_ones_too(world: World):

@@ -21,8 +21,8 @@ from worker.slack import codes
 TELLING: ContextVar[tuple[Round, Choice] | None] = ContextVar("TELLING", default=None)
 """What the call that is made now is to tell."""
 
-BEGAN: ContextVar[tuple[int, int]] = ContextVar("BEGAN", default=(0, 0))
-"""The troubles of the machine and the jumps of the server's clock when the round began."""
+BEGAN: ContextVar[int] = ContextVar("BEGAN", default=0)
+"""The troubles of the machine when the round began."""
 
 TIME_OUT_S = 15.0
 
@@ -40,13 +40,13 @@ class Telling:
     call: Call
     choice: Choice
     ids: tuple[str, ...]
-    began: tuple[int, int]
+    began: int
     answer_lost: bool = False
 
     @property
     def in_trouble(self) -> bool:
         """Whether its outcome may be unknown, or its lane another's."""
-        return self.answer_lost or self.machine.troubles > self.began[0]
+        return self.answer_lost or self.machine.troubles > self.began
 
     @property
     def finished(self) -> tuple[str, ...]:

@@ -28,7 +28,6 @@ class Machine:
         self.made: Services | None = None
         self.work: list[asyncio.Task[Any]] = []
         self.main: asyncio.Task[Any] | None = None
-        self.jumps: Callable[[], int] = int
 
     def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run this in it."""

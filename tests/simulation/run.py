@@ -17,6 +17,7 @@ from far_end import BEGAN, TELLING
 from machine import WHERE
 from mutants import planted
 from pipeline_house import server_clock
+from real_server import RealServer
 from virtual_loop import VirtualLoop
 from world import World
 
@@ -33,18 +34,23 @@ TICK_S = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: nothing wrong, or what; and the hash of all that happened."""
+    """How a run ended: nothing wrong, or what; a hash of all that happened, and what Slack was told."""
 
     seed: int
     wrongs: tuple[str, ...]
     trace: str
     steps: int
+    told: tuple[str, ...]
+
+    def is_same(self, other: "Outcome") -> bool:
+        """Whether the same happened on another server, which may give what has no order in another one."""
+        return (self.wrongs, self.steps, self.told) == (other.wrongs, other.steps, other.told)
 
 
-def run(seed: int, *, mutant: str = "", show: bool = False) -> Outcome:
+def run(seed: int, *, mutant: str = "", show: bool = False, real: RealServer | None = None) -> Outcome:
     """One run from its seed, always the same; with a `mutant`, of a program that has that fault."""
     with _everything_made_up(seed), planted(mutant):
-        world = World(seed)
+        world = World(seed, real)
         if show:
             world.watch.show = print
         with server_clock(world.clock), pytest.MonkeyPatch.context() as patch:
@@ -54,7 +60,9 @@ def run(seed: int, *, mutant: str = "", show: bool = False) -> Outcome:
                 if not world.watch.wrongs:
                     check(world)
             _abandon(world.loop)
-    return Outcome(seed, tuple(world.watch.wrongs), world.watch.trace, world.steps)
+    watch = world.watch
+    told = tuple(f"{one.at_s:.4f} {one.call} {one.lane} {one.ts} {' '.join(one.ids)}" for one in watch.told)
+    return Outcome(seed, tuple(watch.wrongs), watch.trace, world.steps, told)
 
 
 @contextlib.contextmanager
@@ -77,7 +85,7 @@ def _everything_made_up(seed: int) -> Iterator[None]:
     async def beginning(self: Teller) -> Any:
         machine = WHERE.get()
         assert machine is not None
-        BEGAN.set((machine.troubles, machine.jumps()))
+        BEGAN.set(machine.troubles)
         return await tell_once(self)
 
     with pytest.MonkeyPatch.context() as patch:

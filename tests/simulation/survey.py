@@ -7,12 +7,17 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from real_server import RealServer
 
 HERE = Path(__file__).resolve().parent
 AGAIN_EVERY = 50
@@ -27,6 +32,7 @@ class Report:
     steps: int = 0
     failed: dict[int, list[str]] = field(default_factory=dict)
     traces: dict[int, str] = field(default_factory=dict)
+    say: Callable[[str], object] = lambda _: None
 
     def add(self, found: dict[str, Any]) -> None:
         """What was said of one seed."""
@@ -35,6 +41,7 @@ class Report:
         self.traces[found["seed"]] = found["trace"]
         if found["wrongs"]:
             self.failed[found["seed"]] = found["wrongs"]
+            self.say(_failure(found["seed"], found["wrongs"]))
 
     @property
     def trace(self) -> str:
@@ -43,22 +50,35 @@ class Report:
 
     def __str__(self) -> str:
         """Each failed seed with the command that runs it again."""
-        return "\n".join(
-            f"seed {seed}: {wrongs[0]}" + (f" (and {len(wrongs) - 1} more)" if wrongs[1:] else "")
-            + f"\n    again, step by step: make simulate SEEDS=1 START={seed} TRACE=1"
-            for seed, wrongs in sorted(self.failed.items())
-        )  # fmt: skip
+        return "\n".join(_failure(seed, wrongs) for seed, wrongs in sorted(self.failed.items()))
+
+
+def _failure(seed: int, wrongs: Sequence[str]) -> str:
+    more = f" (and {len(wrongs) - 1} more)" if wrongs[1:] else ""
+    return (
+        f"seed {seed}: {wrongs[0]}{more}\n    again, step by step: make simulate SEEDS=1 START={seed} TRACE=1"
+    )
 
 
 def survey(
-    start: int, seeds: int, *, mutant: str = "", first_only: bool = False, shares: int | None = None
+    start: int,
+    seeds: int,
+    *,
+    mutant: str = "",
+    first_only: bool = False,
+    shares: int | None = None,
+    real: bool = False,
+    say: Callable[[str], object] = lambda _: None,
 ) -> Report:
-    """Run `seeds` seeds from `start` on, a share on each processor; with `first_only` until one fails."""
+    """Run `seeds` seeds from `start` on, a share on each processor; with `first_only` until one fails.
+
+    With `real` each runs on a real server too, where the same must happen. `say` is told of each that fails.
+    """
     shares = min(shares or os.cpu_count() or 1, seeds)
-    report = Report()
+    report = Report(say=say)
 
     def run(share: int) -> None:
-        for found in _share(start + share, len(range(share, seeds, shares)), shares, mutant):
+        for found in _share(start + share, len(range(share, seeds, shares)), shares, mutant, real):
             report.add(found)
             if first_only and report.failed:
                 return
@@ -68,9 +88,9 @@ def survey(
     return report
 
 
-def _share(start: int, seeds: int, step: int, mutant: str) -> Iterator[dict[str, Any]]:
+def _share(start: int, seeds: int, step: int, mutant: str, real: bool) -> Iterator[dict[str, Any]]:
     """What an interpreter of its own says of each seed; it ends when nobody listens any more."""
-    words = _words(start, seeds, step, mutant)
+    words = _words(start, seeds, step, mutant) + ["--real"] * real
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=_environment()) as child:
         assert child.stdout is not None
         try:
@@ -100,10 +120,14 @@ def main() -> int:
     asked.add_argument(
         "--trace", action="store_true", default=bool(os.environ.get("TRACE")), help="every step"
     )
+    asked.add_argument(
+        "--real", action="store_true", default=bool(os.environ.get("REAL")), help="on a real server too"
+    )
     asked.add_argument("--share", default="", help=argparse.SUPPRESS)
     given = asked.parse_args()
     if given.share:
-        return _run_share(*map(int, given.share.split(":")), given.mutant, show=given.trace)
+        with _server(given.real) as real:
+            return _run_share(*map(int, given.share.split(":")), given.mutant, real, show=given.trace)
     if given.trace:
         words = [
             sys.executable,
@@ -116,10 +140,8 @@ def main() -> int:
         ]
         return subprocess.run(words, env=_environment(), check=False).returncode
     began = time.perf_counter()
-    report = survey(given.start, given.seeds, mutant=given.mutant)
+    report = survey(given.start, given.seeds, mutant=given.mutant, real=given.real, say=_print)
     took_s = time.perf_counter() - began
-    if report.failed:
-        print(report)
     print(
         f"{report.ran:,} seeds from {given.start} on, {len(report.failed)} failed; "
         f"{report.steps:,} steps in {took_s:.0f} s, trace {report.trace}"
@@ -127,7 +149,25 @@ def main() -> int:
     return bool(report.failed)
 
 
-def _run_share(start: int, seeds: int, step: int, mutant: str, *, show: bool) -> int:
+@contextmanager
+def _server(real: bool) -> Iterator["RealServer | None"]:
+    if not real:
+        yield None
+        return
+    from real_server import real_server
+
+    with TemporaryDirectory() as folder, real_server(Path(folder)) as server:
+        yield server
+
+
+def _print(line: str) -> None:
+    """At once, also into a file."""
+    print(line, flush=True)
+
+
+def _run_share(
+    start: int, seeds: int, step: int, mutant: str, real: "RealServer | None", *, show: bool
+) -> int:
     """In an interpreter of its own: a line of JSON a seed."""
     from run import run
 
@@ -139,6 +179,9 @@ def _run_share(start: int, seeds: int, step: int, mutant: str, *, show: bool) ->
             if number % AGAIN_EVERY == 0 and not show:
                 again = run(seed, mutant=mutant)
                 said["wrongs"] += [f"run again it is another: {again}"] * (again != found)
+            if real:
+                there = run(seed, mutant=mutant, real=real)
+                said["wrongs"] += [f"on a real server it is another: {there}"] * (not there.is_same(found))
         except Exception as fault:  # noqa: BLE001  # told with its seed
             said = {"seed": seed, "wrongs": [f"the run broke: {fault!r}"], "trace": "", "steps": 0}
             traceback.print_exc()

@@ -7,9 +7,11 @@ import os
 
 import pytest
 from mutants import MUTANTS
+from real_server import compiler
 from survey import survey
 
 SEEDS = int(os.environ.get("SEEDS") or 400)
+REAL = 30  # they take three times as long
 START = int(os.environ.get("START") or 1)
 
 
@@ -21,6 +23,13 @@ def test_no_seed_breaks_a_promise() -> None:
 
 def test_the_same_seeds_are_the_same_runs_wherever_they_run() -> None:
     assert survey(START, 6, shares=1).traces == survey(START, 6, shares=2).traces
+
+
+@pytest.mark.skipif(compiler() is None, reason="no C compiler makes a real server's clock")
+def test_on_a_real_server_the_same_happens() -> None:
+    report = survey(START, REAL, real=True)
+    assert report.ran == REAL
+    assert not report.failed, f"\n{report}"
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)

@@ -1,6 +1,7 @@
 """An event loop whose time is made up: when nothing is ready it jumps to the next timer, so nothing waits."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 
@@ -18,6 +19,7 @@ class _NoSelector:
         if timeout is None:
             raise Stuck("nothing is ready and no timer runs")
         self._loop.now_s += timeout
+        self._loop.moved()
         return []
 
 
@@ -27,6 +29,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 0.0
+        self.moved: Callable[[], object] = lambda: None
         self._selector = _NoSelector(self)
 
     def time(self) -> float:

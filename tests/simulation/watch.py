@@ -12,7 +12,9 @@ from redis import Redis
 
 from worker.domain.card import Order
 from worker.domain.folding import Call
+from worker.pipeline.telling import CALL_MOST_S
 from worker.store import server
+from worker.store.lanes import LEASE_MS
 
 HELD = frozenset(
     f"lane_{step}" for step in ("take", "keep", "retry", "settle", "card", "release", "bury", "split", "park")
@@ -29,11 +31,11 @@ class Watch:
     def __init__(self, redis: Redis, now_s: Callable[[], float], server_ms: Callable[[], float]) -> None:
         self.redis, self._now_s, self._server_ms = redis, now_s, server_ms
         self.wrongs: list[str] = []
-        self.jumps = 0
+        self._lost = 0
+        self._confirmed: dict[str, int] = {}
         self.told: list[Telling] = []
         self.recorded: dict[str, str] = {}
         self.shown: dict[tuple[str, str], Order] = {}
-        self.carded: dict[tuple[str, str], Order] = {}
         self.show: Callable[[str], None] = lambda _: None
         self._trace = hashlib.blake2b(digest_size=8)
         self._slots: dict[str, list[float]] = defaultdict(list)
@@ -59,9 +61,9 @@ class Watch:
         self._trace.update(line.encode())
         self.show(line)
 
-    def clock_jumped(self) -> None:
-        """Slots of before and after cannot be compared, and leases end early."""
-        self.jumps += 1
+    def clock_jumped(self, by_s: float) -> None:
+        """Slots of before and after cannot be compared, and leases end early: `_lost` says how often."""
+        self._lost += by_s > LEASE_MS / 1000 - CALL_MOST_S
         self._slots.clear()
 
     def step(self, machine: Machine, words: Sequence[Any], do: Callable[[], Any]) -> Any:
@@ -84,6 +86,8 @@ class Watch:
             return answer
         if script in HELD and answer[0] != b"fenced" and lease != str(arguments[3]).encode():
             self.wrong(f"{script} of {arguments[0]} was recorded for {machine.name}, whose lane it is not")
+        if script in HELD and answer[0] != b"fenced":
+            self._confirmed[str(arguments[3])] = self._lost
         if script == "lane_settle" and answer[0] == b"ok" and taken:
             self._settled([one.decode() for one in taken], arguments)
         elif script == "lane_take" and answer[0] == b"ok":
@@ -145,21 +149,19 @@ class Watch:
             self.wrong(f"{telling.machine.name} told {telling.channel} without a slot")
 
     def _newest(self, telling: Telling) -> None:
-        """What has a card never goes back to an older state.
+        """What has a card never goes back to an older state, whatever told the newer one.
 
-        After a refused message of several each is told alone, from the oldest on, whatever was shown before.
+        But for an edit that is on its way while the server's clock jumps forward by more than a lease lasts
+        after a call: the server has no other clock by which to say whose a lane is, or how old a call is, and
+        Slack takes an edit without asking which state it replaces.
         """
-        one_by_one = self.redis.hexists(f"ik:lane:{telling.lane}", "singly")
+        excused = telling.call is Call.EDIT and self._confirmed[telling.token] < self._lost
         for line in telling.choice.folding.lines:
             place = telling.lane, line.event.about
-            if telling.choice.about:
-                excused = one_by_one or telling.began[1] < self.jumps  # a jump ends leases early
-                if line.event.order < self.carded.get(place, NEVER) and not excused:
-                    self.wrong(
-                        f"{line.event.id} of {telling.lane} was shown after a newer state of {place[1]}"
-                    )
-                self.carded[place] = max(line.event.order, self.carded.get(place, NEVER))
-            self.shown[place] = max(line.event.order, self.shown.get(place, NEVER))
+            newest = self.shown.get(place, NEVER)
+            if telling.choice.about and line.event.order < newest and not excused:
+                self.wrong(f"{line.event.id} of {telling.lane} was shown after a newer state of {place[1]}")
+            self.shown[place] = max(line.event.order, newest)
 
     def _not_again(self, id_: str, telling: Telling) -> None:
         """Told before: then that call's outcome was unknown, or who made it was in trouble."""

@@ -17,6 +17,7 @@ from far_end import FarEnd
 from luck import FAULTY_S, Luck
 from machine import Machine, tasks_of_machines
 from pipeline_house import START_S, settings
+from real_server import RealServer
 from virtual_loop import VirtualLoop
 from watch import Watch
 from wire import News, Server, Wire
@@ -54,16 +55,23 @@ class Clock:
 class World:
     """Everything of one run."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, real: RealServer | None = None) -> None:
         self.luck = Luck(seed)
         self.loop = VirtualLoop()
         tasks_of_machines(self.loop)
         self.clock = Clock(self.loop)
-        self.redis = FakeRedis(server=FakeServer(), protocol=2, encoding_errors="replace")
+        self.real = real
+        if real:
+            real.clear()
+        self.redis = (
+            real.redis if real else FakeRedis(server=FakeServer(), protocol=2, encoding_errors="replace")
+        )
         self.watch = Watch(self.redis, self.loop.time, lambda: self.clock.time() * 1000)
         self.slack = FakeSlack()
         self.news = News()
-        self.server = Server(self.redis)
+        self.server = real or Server(self.redis)
+        self.loop.moved = self._moved
+        self._moved()
         self.machines: list[Machine] = []
         self.calls = Calls(self.loop, self.luck, self._ready)
         self.settings = _settings(self.luck)
@@ -79,7 +87,7 @@ class World:
         """One more machine of a sort."""
         self._names += 1
         machine = Machine(f"{sort}-{self._names}", self.loop, self.luck, partial(self._died, sort))
-        machine.sort, machine.jumps = sort, lambda: self.watch.jumps
+        machine.sort = sort
         self.machines.append(machine)
         run = self._worker if sort == "worker" else self._ingest
         machine.main = machine.start(self._told_if_it_fails(machine, run(machine)))
@@ -203,12 +211,18 @@ class World:
             for letter in await made.dead_letters.all():
                 await replay(made.dead_letters, STREAM, made.sweep.wake, letter.id)
 
+    def _moved(self) -> None:
+        """A real server has this clock too."""
+        if self.real:
+            self.real.set_clock(self.clock.time())
+
     def _jump(self, by_s: float) -> None:
         self.watch.note(f"the server's clock jumps by {by_s} s")
         self.clock.ahead_s += by_s
+        self._moved()
         for machine in self.machines:
             machine.troubles += 1  # leases end early
-        self.watch.clock_jumped()
+        self.watch.clock_jumped(by_s)
 
     def _deploy(self, sort: str) -> None:
         for machine in [one for one in self.machines if one.sort == sort and not one.main.done()]:

@@ -24,7 +24,8 @@ START_OR_CORRECT = "Start it, or correct its address and password in the setting
 START = "Start it with `ik-slack up`."
 CORRECT_TEMPLATE = (
     "The default message is posted instead. Correct it: `ik-slack subscriptions export > FILE`, change it "
-    "there, `ik-slack subscriptions apply FILE`."
+    "there, `ik-slack subscriptions apply FILE`; or `ik-slack integrations template NAME FILE`, if it is the "
+    "template of the integration."
 )
 
 

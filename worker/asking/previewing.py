@@ -18,6 +18,7 @@ from worker.slack.given import why_not
 from worker.slack.limits import near
 
 if TYPE_CHECKING:
+    from worker.bootstrap import Services
     from worker.slack.blocks import JsonObject
 
 
@@ -39,6 +40,13 @@ def read(encoded: Sequence[bytes], now_ms: int) -> tuple[dict[int, Event], int]:
         event = sources.read(raw, f"{now_ms}-{place}")
         once.setdefault((event.source, event.id), (place, event))
     return dict(once.values()), len(encoded) - len(once)
+
+
+async def as_told(made: "Services", subscription_id: str) -> Subscription:
+    """A subscription with the template it is told by, if there is one."""
+    found = await made.subscriptions.find(subscription_id)
+    connection = (await made.integrations.connections()).get(found.integration_id)
+    return found.written(connection.integration.template if connection else "") or found
 
 
 def sort_out(

@@ -52,7 +52,7 @@ def plain_delivery(delivery: Delivery, event_id: str) -> Row:
 
 def plain_integration(integration: Integration) -> Row:
     """An integration as JSON, without its token."""
-    texts = ("id", "name", "description", "team_id", "team", "url", "bot_user_id", "bot_name")
+    texts = ("id", "name", "description", "template", "team_id", "team", "url", "bot_user_id", "bot_name")
     lists = ("labels", "scopes", "missing_scopes")
     return {
         **{name: getattr(integration, name) for name in texts},

@@ -126,6 +126,7 @@ class Rule(BaseModel):
     template: Annotated[str, BeforeValidator(_template)] = ""
     broadcast: bool = False
     only_changes: bool = False
+    inhibit_resources: bool = False
     muted_until: Annotated[str, BeforeValidator(_moment)] = ""
     quiet_hours: Annotated[str, BeforeValidator(_hours)] = ""
     time_zone: Annotated[str, BeforeValidator(_zone)] = Field("", validate_default=True)
@@ -173,11 +174,12 @@ class Rule(BaseModel):
         template = "a template of its own" if self.template else ""
         plain = "plain" if self.style == "plain" else ""
         changes = "only changes" if self.only_changes else ""
+        inhibits = "workflows in place of their resources" if self.inhibit_resources else ""
         broadcast = "replies to the channel too" if self.broadcast else ""
         quiet = (
             f"quiet {self.quiet_hours} {self.time_zone} below {self.quiet_below}" if self.quiet_hours else ""
         )
-        return ", ".join(filter(None, (mention, plain, broadcast, template, changes, quiet)))
+        return ", ".join(filter(None, (mention, plain, broadcast, template, changes, inhibits, quiet)))
 
 
 LEVELS, SORTS, STYLES = get_args(Level), get_args(Sort), get_args(Style)
@@ -209,6 +211,7 @@ def rule_of(subscription: Subscription, integration: str, now_ms: int) -> Rule:
         "template": subscription.template,
         "broadcast": subscription.broadcast,
         "only_changes": subscription.only_changes,
+        "inhibit_resources": subscription.inhibit_resources,
         "muted_until": written_moment(subscription.muted_until_ms)
         if subscription.muted_until_ms > now_ms
         else "",
@@ -236,6 +239,7 @@ def subscription_of(rule: Rule, id_: str, integration_id: str, created_at_ms: in
         template=rule.template,
         broadcast=rule.broadcast,
         only_changes=rule.only_changes,
+        inhibit_resources=rule.inhibit_resources,
         quiet_hours=rule.quiet_hours,
         time_zone=rule.time_zone,
         quiet_below=Severity.ranked(rule.quiet_below),

@@ -16,6 +16,7 @@ from config.settings import Settings
 from worker.bootstrap.calls import Wake, publisher, refresher, wake_by, wake_nobody
 from worker.bootstrap.where import addresses, client_of
 from worker.domain.delivery import canonical_destination
+from worker.pipeline.accept import Acceptor
 from worker.pipeline.directory import DirectoryReader
 from worker.pipeline.gateway import Gateway
 from worker.pipeline.ingest import Ingest
@@ -160,7 +161,7 @@ def _compose(
     upkeep, metrics, origin = Upkeep(server), Metrics(server), Origin(server)
     events = Events(server, life_s=ages.event_life_s, retention_s=ages.retention_s)
     lanes = Lanes(server, retention_s=ages.retention_s, longest=settings.lane_max_length)
-    deliveries, directory = Deliveries(server), Directory(server)
+    acceptor, deliveries, directory = Acceptor(events, lanes), Deliveries(server), Directory(server)
     dead_letters = DeadLetters(server, deliveries, events, lanes)
     dead_queue = DeadQueue(broker, f"{settings.key_prefix}:celery:dead_letters")
     integrations, subscriptions = Integrations(server, vault), Subscriptions(server)
@@ -172,25 +173,30 @@ def _compose(
         lanes, events, integrations, subscriptions, allowances, resolver,
         Recorder(lanes, integrations, allowances, probe_s=ages.probe_s, sleep=asyncio.sleep), gateway,
         asyncio.Semaphore(settings.worker_concurrency), stopping,
-        Writer(why_not, settings.infrakitchen_url or ""), TemplateFaults(server, ages.retention_s),
+        _writer(settings), TemplateFaults(server, ages.retention_s),
         sleep=sleep, clock=clock, edits_per_minute=settings.update_rate_per_workspace,
     )  # fmt: skip
-    stream = EventStream(
-        server, blocking.redis, stream=settings.events_stream, group=settings.events_group, consumer=who
-    )
+    stream = _stream(settings, server, blocking, who)
     sweep = Sweep(
         server, upkeep, lanes, integrations, directory, dead_letters,
         Prober(integrations, lanes, resolver, gateway, upkeep), wake, refresher(celery),
         Mirror(dead_letters, dead_queue, publisher(celery, events), clock).look,
-        Warner(upkeep, integrations, events, lanes, _operations(settings)).look,
+        Warner(upkeep, integrations, acceptor, _operations(settings)).look,
         partial(metrics.write_down, COUNTERS), origin, ages, who, stopping, clock, sleep,
     )  # fmt: skip
-    ingest = Ingest(stream, events, lanes, subscriptions, upkeep, origin, wake, who, stopping, clock, sleep)
+    ingest = Ingest(
+        stream, acceptor, events, subscriptions, upkeep, origin, wake, who, stopping, clock, sleep
+    )
     return Services(
         settings, server, broker, gateway, vault, upkeep, stream, events, lanes, deliveries, dead_letters,
         ParkedLanes(server), dead_queue, integrations, subscriptions, directory, allowances, reader, resolver,
         tools, ingest, sweep, metrics, origin,
     )  # fmt: skip
+
+
+def _stream(settings: Settings, server: Server, blocking: Server, who: str) -> EventStream:
+    names = {"stream": settings.events_stream, "group": settings.events_group, "consumer": who}
+    return EventStream(server, blocking.redis, **names)
 
 
 def _allowances(settings: Settings, server: Server) -> Pace:
@@ -199,6 +205,10 @@ def _allowances(settings: Settings, server: Server) -> Pace:
         channel=Rate(settings.post_rate_per_channel / MARGIN, settings.post_burst_per_channel),
         workspace=Rate.per_minute(settings.post_rate_per_workspace, WORKSPACE_SHARE_AT_ONCE),
     )
+
+
+def _writer(settings: Settings) -> Writer:
+    return Writer(why_not, settings.infrakitchen_url or "", settings.console_url or "")
 
 
 def _operations(settings: Settings) -> dict[str, str]:

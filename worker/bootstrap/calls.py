@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 
 from celery import Celery
@@ -104,8 +105,16 @@ def publisher(celery: Celery | None, events: Events) -> Callable[[list[DeadLette
 
 
 def summary(done: Sequence[Drained]) -> str:
-    """What a drain did, in one line for Flower."""
+    """What a drain did, in one line for Flower; its one lane stands among the arguments already."""
     posts, told = sum(one.posts for one in done), sum(one.told for one in done)
-    why = next((f", {one.lane}: {one.reason}" for one in done if one.reason), "")
-    counts = (f"{posts} post{'' if posts == 1 else 's'}", f"{len(done)} lane{'' if len(done) == 1 else 's'}")
-    return f"{told} told in {', '.join(counts)}{why}"
+    several = len(done) > 1
+    why = next((f", {f'{one.lane}: ' if several else ''}{one.reason}" for one in done if one.reason), "")
+    counts = f"{posts} post{'' if posts == 1 else 's'}{f', {len(done)} lanes' if several else ''}"
+    return f"{told} told in {counts}{why}"
+
+
+def waits(waiting: Sequence[Drained], now: datetime) -> str:
+    """Why the lane that is tried first waits, and until when: a span says nothing to who reads it later."""
+    first = min(waiting, key=lambda one: one.retry_s)
+    which = f"{first.lane}: " if len(waiting) > 1 else ""
+    return f"{which}{first.reason}; next try at {now + timedelta(seconds=first.retry_s):%H:%M:%S} UTC"

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 @template_option
 @click.option("--broadcast", is_flag=True, help="What a card's thread tells is shown in the channel too.")
 @click.option("--only-changes", is_flag=True, help="Nothing about what stands as it was last told.")
+@click.option("--inhibit-resources", is_flag=True,
+              help="Nothing calm about a resource while the card of its workflow is live.")  # fmt: skip
 @click.option(
     "--quiet-hours", default="", metavar="HH:MM-HH:MM", help="Held then, told together when they end."
 )

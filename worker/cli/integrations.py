@@ -1,6 +1,7 @@
 """`ik-slack integrations`: Slack apps that were installed for InfraKitchen, their tokens and their health."""
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -8,10 +9,13 @@ from worker.asking.changing import discarded
 from worker.asking.choosing import every_integration, one_integration
 from worker.asking.connecting import disabled, enabled, removed
 from worker.asking.rows import plain_integration
+from worker.asking.templating import checked_template
 from worker.asking.wording import count, when
 from worker.cli import tokens
+from worker.cli.files import text_of
 from worker.cli.running import as_json, print_json, print_table, run
 from worker.cli.showing import print_facts
+from worker.domain.errors import Problem
 from worker.domain.integration import Integration
 
 if TYPE_CHECKING:
@@ -74,6 +78,7 @@ def show(name: str, as_json: bool) -> None:
             ("Id", found.id),
             ("Description", found.description),
             ("Labels", ", ".join(found.labels)),
+            ("Template", "one of its own, for subscriptions without" if found.template else ""),
             ("Workspace", f"{found.team} ({found.team_id})"),
             ("Bot", f"@{found.bot_name} ({found.bot_user_id})"),
             ("Scopes", ", ".join(found.scopes)),
@@ -126,5 +131,36 @@ def enable(name: str) -> None:
         return f"Enabled {integration.name}." + (
             f" {count(lanes, 'lane')} with something to say go on." if lanes else ""
         )
+
+    click.echo(run(work))
+
+
+@command.command()
+@click.argument("name")
+@click.argument("file", type=click.File("rb"), metavar="[FILE|-]", required=False)
+@click.option("--remove", "removes", is_flag=True, help="Its subscriptions are told as usual again.")
+def template(name: str, file: IO[bytes] | None, removes: bool) -> None:
+    """The template of all its subscriptions that have none of their own.
+
+    Jinja2 text or Block Kit JSON, as of `subscriptions add --template`; without FILE it is printed.
+
+    \b
+    ik-slack integrations template ops messages.j2
+    ik-slack integrations template ops --remove
+    """
+    if file and removes:
+        raise click.UsageError("A template is set or removed: give FILE or --remove.")
+    try:
+        new = checked_template(text_of(file) or "\n") if file else ""
+    except ValueError as error:
+        raise Problem(f"The template cannot be used: {error}.") from None
+
+    async def work(made: "Services") -> str:
+        integration = await made.integrations.find(name)
+        if not (file or removes):
+            return integration.template or f"{integration.name} has no template."
+        await made.integrations.save(replace(integration, template=new))
+        how = "by this template, unless they have their own" if new else "as usual"
+        return f"Subscriptions of {integration.name} are told {how}."
 
     click.echo(run(work))

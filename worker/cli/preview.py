@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from config.settings import Settings
-from worker.asking.previewing import Unmatched, by_template, plain, read, sent_of, sort_out
+from worker.asking.previewing import Unmatched, as_told, by_template, plain, read, sent_of, sort_out
 from worker.asking.rows import shown
 from worker.asking.wording import count
 from worker.cli.files import events_of, file_argument, template_option, text_of
@@ -61,21 +61,35 @@ def command(
     """
     base = Settings.load().infrakitchen_url or ""
     events, repeats = read(events_of(file, "There is nothing to preview"), time.time_ns() // 1_000_000)
-    subscription = run(lambda made: made.subscriptions.find(subscription_id)) if subscription_id else None
+    subscription = run(lambda made: as_told(made, subscription_id)) if subscription_id else None
     told, unmatched = sort_out(events, subscription)
     if template_file:
         told = by_template(told, text_of(template_file))
     sent, fault = sent_of(told, base)
-    _say_besides(repeats, fault)
+    _say_notes(repeats, str(fault or ""))
     _say_unmatched(unmatched, subscription)
     if as_json:
         print_json(plain(sent, unmatched))
-    elif not sent:
-        click.echo("Nothing would be posted.")
-    elif not png:
-        _print(sent, subscription)
+    _show(sent, subscription, png, printing=not as_json)
+
+
+def _show(
+    sent: "JsonObject | None", subscription: Subscription | None, png: Path | None, *, printing: bool
+) -> None:
     if png and sent:
         draw(sent, png)
+    elif printing and sent:
+        _print(sent, subscription)
+    elif printing:
+        click.echo("Nothing would be posted.")
+
+
+def _say_notes(repeats: int, fault: str) -> None:
+    if repeats:
+        again = count(repeats, "event repeats an earlier one", "events repeat earlier ones")
+        click.echo(f"Note: {again} (same source and id) and would not be told again.", err=True)
+    if fault:
+        click.echo(f"Note: the template fails, the default message is posted: {fault}.", err=True)
 
 
 def draw(sent: "JsonObject", out: Path) -> None:
@@ -121,15 +135,6 @@ def _print(sent: "JsonObject", subscription: Subscription | None) -> None:
     where = f"In Slack, {shown(subscription.destination)}" if subscription else "In Slack"
     now = datetime.now(UTC).astimezone()
     console.print(sheet(sent, where, now, linking=console.is_terminal), end="")
-
-
-def _say_besides(repeats: int, fault: str) -> None:
-    """On stderr, what is worth knowing of the events and of the template."""
-    if repeats:
-        again = count(repeats, "event repeats an earlier one", "events repeat earlier ones")
-        click.echo(f"Note: {again} (same source and id) and would not be told again.", err=True)
-    if fault:
-        click.echo(f"Note: the template fails, the default message is posted: {fault}.", err=True)
 
 
 def _say_unmatched(unmatched: Sequence[Unmatched], subscription: Subscription | None) -> None:

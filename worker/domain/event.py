@@ -48,6 +48,7 @@ class Step:
     position: int
     status: str
     error: str = ""
+    resource_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,4 +112,9 @@ class Event:
         """
         if self.kind is Kind.ALERT and self.fingerprint:
             return f"{self.kind}:fingerprint:{self.fingerprint}"
-        return f"{self.kind}:{self.entity.type}:{self.entity.id or self.id}"
+        return about_thing(self.kind, self.entity.type, self.entity.id or self.id)
+
+
+def about_thing(kind: Kind, type_: str, id_: str) -> str:
+    """What all states of one thing are about."""
+    return f"{kind}:{type_}:{id_}"

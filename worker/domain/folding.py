@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from worker.domain.card import Card, has_card
 from worker.domain.event import Event
+from worker.domain.runs import is_calm
 from worker.domain.subscription import Subscription
 
 
@@ -14,7 +15,8 @@ class Told:
 
     `owed`: a digest has told it, and its card is still to come. `templated` is its subscription, when that
     has a template. `only_changes`: its subscription wants to hear of a state only when it differs from the
-    last one told. `broadcast`: it wants what a card's thread tells in the channel too.
+    last one told. `broadcast`: it wants what a card's thread tells in the channel too. `inhibited`: it wants
+    no calm state of a resource while its workflow's card is live.
     """
 
     delivery_id: str
@@ -25,6 +27,7 @@ class Told:
     templated: Subscription | None = None
     only_changes: bool = False
     broadcast: bool = False
+    inhibited: bool = False
 
     @property
     def gets_card(self) -> bool:
@@ -35,6 +38,11 @@ class Told:
     def is_compared(self) -> bool:
         """Whether what was told of the same thing before is to be looked at."""
         return has_card(self.event) and (self.wants_card or self.only_changes)
+
+    @property
+    def is_inhibited(self) -> bool:
+        """Whether a live card of its workflow tells enough."""
+        return self.inhibited and not self.owed and is_calm(self.event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,7 @@ class Already:
     """Deliveries that need no call, and what told their state, or a newer one, before.
 
     `is_repeat`: nothing changed since; `told` is then as new as they are. `is_card`: it is a card, else only
-    a record of what a message told.
+    a record of what a message told. `is_inhibited`: it is the card of their workflow.
     """
 
     about: str
@@ -82,6 +90,14 @@ class Already:
     told: Card
     is_card: bool = True
     is_repeat: bool = False
+    is_inhibited: bool = False
+
+    @property
+    def why(self) -> str:
+        """Why they need no call, in words that the leading delivery's id follows."""
+        if self.is_inhibited:
+            return "held back while its workflow's card is live, that of"
+        return "its state was told already by" if self.is_repeat else "a newer state was told already by"
 
 
 @dataclass(frozen=True, slots=True)

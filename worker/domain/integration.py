@@ -100,7 +100,10 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Integration:
-    """An integration as stored, without its token. `id` never changes, `name` is what people call it."""
+    """An integration as stored, without its token. `id` never changes, `name` is what people call it.
+
+    `template` is what its subscriptions without one of their own are told by.
+    """
 
     id: str
     name: str
@@ -112,6 +115,7 @@ class Integration:
     scopes: tuple[str, ...] = ()
     description: str = ""
     labels: tuple[str, ...] = ()
+    template: str = ""
     state: Health = Health.ACTIVE
     reason: str = ""
     hint: str = ""

@@ -70,6 +70,7 @@ class Subscription:
     template: str = ""
     broadcast: bool = False
     only_changes: bool = False
+    inhibit_resources: bool = False
     muted_from_ms: int = 0
     muted_until_ms: int = 0
     quiet_hours: str = ""
@@ -111,6 +112,10 @@ class Subscription:
             return quiet_hours(self.quiet_hours, self.time_zone).until_ms(now_ms)
         except ValueError:
             return 0
+
+    def written(self, default: str) -> "Subscription | None":
+        """By whose template it is told: its own, or its integration's; None when there is none."""
+        return self if self.template else replace(self, template=default) if default else None
 
     def mention_of(self, event: Event) -> str:
         """Whom it mentions for an event: from the severity it names, and not for what is over."""

@@ -36,7 +36,8 @@ class Ended:
 class Round:
     """One round of a lane: what was taken, to where, whether Slack was called.
 
-    `keeps_record`: someone of this lane wants to hear of changes only.
+    `keeps_record`: what this lane is told without a card is remembered; `keeps_runs`: someone of it wants
+    workflows in place of their resources.
     """
 
     held: Held
@@ -47,6 +48,7 @@ class Round:
     called: bool = False
     choice: Choice | None = None
     keeps_record: bool = False
+    keeps_runs: bool = False
     pace_s: float = 0.0
     post_s: float = 0.0
 
@@ -73,12 +75,19 @@ class Round:
 def say_attempt(
     one: Round, level: int, outcome: Outcome, code: str = "", wait_s: float = 0.0, **more: str | bool
 ) -> None:
-    """The canonical line of one attempt."""
+    """The canonical line of one attempt; where Slack was not called, of why not."""
     say(
         log, level, "attempt" if one.called else "no attempt", lane=one.held.lane, channel=one.channel,
-        outcome=outcome, code=code, told=len(one.taken), wait_s=wait_s, pace_s=one.pace_s, post_s=one.post_s,
-        **more,
+        method=METHODS[one.call] if one.called else "", outcome=outcome, code=code, told=len(one.taken),
+        wait_s=wait_s, pace_s=one.pace_s, post_s=one.post_s, **more,
     )  # fmt: skip
+
+
+def end_attempt(
+    one: Round, level: int, outcome: Outcome, code: str = "", wait_s: float = 0.0, **more: str | bool
+) -> None:
+    """The same of the last call of a round: what it took is measured, with the tries before it."""
+    say_attempt(one, level, outcome, code, wait_s, **more)
     if one.called:
         measure_call(one, outcome)
 

@@ -49,7 +49,9 @@ class Writing:
         return date(at_s, "{time}") if self.newest_s - at_s < HALF_A_DAY_S else date(at_s)
 
 
-def digest(folding: Folding, urls: tuple[str, ...], *, may_repeat: bool = False) -> Message:
+def digest(
+    folding: Folding, urls: tuple[str, ...], *, may_repeat: bool = False, list_url: str = ""
+) -> Message:
     """One message for several entities; `urls` are the links of the lines, in their order."""
     groups = _groups(folding, urls)
     shown = _shown(folding, groups)
@@ -61,7 +63,7 @@ def digest(folding: Folding, urls: tuple[str, ...], *, may_repeat: bool = False)
     told = " ".join((*folding.mentions, f"*{count}*{things}", f"  {tally}"))
     blocks: list[Block] = list(_sections(shown))
     if rest:
-        blocks.append(Section(_more(rest)))
+        blocks.append(Section(_more(rest, list_url)))
     if may_repeat:
         blocks.append(Context((REPEAT_NOTE,)))
     return Message(
@@ -172,13 +174,13 @@ def _sections(lines: list[str]) -> list[Section]:
     return [Section(text) for text in sections]
 
 
-def _more(rest: Sequence[Line]) -> str:
-    """What did not fit, counted by name, or where that says too little by kind."""
+def _more(rest: Sequence[Line], list_url: str) -> str:
+    """What did not fit, with the way to it, counted by name, or where that says too little by kind."""
     groups = Counter(_group(told.event) for told in rest)
     if len(groups) > GROUPS_MOST:
         groups = Counter(f"{look(told.event)[0]} {told.event.kind}" for told in rest)
     named = ", ".join(f"{name} × {number:,}" for name, number in groups.most_common())
-    return f"… and *{len(rest):,} more*: {named}."
+    return f"… and {link(list_url, f'*{len(rest):,} more*')}: {named}."
 
 
 def _group(event: Event) -> str:

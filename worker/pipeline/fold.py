@@ -6,6 +6,7 @@ from types import MappingProxyType
 from worker.domain.card import Card, Order, has_card
 from worker.domain.folding import Already, Call, Choice, Folding, Line, Told
 from worker.domain.looks import is_over, urgency
+from worker.domain.runs import runs_by_resource, shows, will_show
 from worker.pipeline.digest import LINES_MOST
 
 # The worst of a digest that cannot list all; any other thing gets its card with its next state.
@@ -44,22 +45,25 @@ def choose(
     address: str,
     *,
     records: Mapping[str, Card] = MappingProxyType({}),
+    runs: Mapping[str, Card] = MappingProxyType({}),
     after_digest: bool = False,
 ) -> list[Choice]:
     """What may be told next, the best first.
 
     `cards` are those these things have, by what they are about; `records` say the same of what was told
-    without a card. All that is new goes into one message, and that first, but not twice in a row while a card
-    waits to be made or changed.
+    without one, by a digest or in plain; `runs` are the cards of the workflows that work on these resources.
+    All that is new goes into one message, and that first, but not twice in a row while a card waits to be
+    made or changed.
     """
-    groups: dict[str, list[Told]] = {}
-    for one in told:
-        groups.setdefault(one.event.about, []).append(one)
+    groups = _by_about(told)
     choices = {
-        about: _unchanged(group, cards.get(about), records.get(about), address)
-        or _alone(group, cards.get(about), address)
+        about: _inhibited(group, cards.get(about), runs.get(about), address)
+        or _unchanged(group, cards.get(about), records.get(about), address)
+        or _alone(group, cards.get(about), records.get(about), address)
         for about, group in groups.items()
     }
+    for about in _waiting_for_run(choices, groups, cards):
+        del choices[about], groups[about]
     already = [one for one in choices.values() if one.call is Call.NONE]
     if already:
         return [_no_call(already)]
@@ -76,20 +80,59 @@ def choose(
     return [*others, *new] if after_digest else [*new, *others]
 
 
-def _alone(group: Sequence[Told], card: Card | None, address: str) -> Choice:
-    """What is to be told of one thing."""
+def _by_about(told: Sequence[Told]) -> dict[str, list[Told]]:
+    groups: dict[str, list[Told]] = {}
+    for one in told:
+        groups.setdefault(one.event.about, []).append(one)
+    return groups
+
+
+def _alone(group: Sequence[Told], card: Card | None, record: Card | None, address: str) -> Choice:
+    """What is to be told of one thing. A card never shows what is older than what any message told."""
     folding = fold(group)
     ids = tuple(one.delivery_id for one in group)
     newest = folding.lines[0].event
     if not (has_card(newest) and any(one.wants_card for one in group)):
         return Choice(Call.POST, folding, ids)
+    if record and record.address == address and record.shown > newest.order and _is_later(record, card):
+        return _no_news(folding, ids, record, is_card=False)
     if card is None or not card.is_of(newest, address):
         return Choice(Call.POST, folding, ids, newest.about)
-    call = Call.EDIT if card.lacks(newest) else Call.REPLY if card.owes_reply(newest) else Call.NONE
-    is_repeat = card.repeats(newest, with_steps=False)
-    already = (Already(newest.about, ids, card, is_repeat=is_repeat),) if call is Call.NONE else ()
+    if not card.lacks(newest) and not card.owes_reply(newest):
+        return _no_news(folding, ids, card, is_card=True)
+    call = Call.EDIT if card.lacks(newest) else Call.REPLY
     broadcast = any(one.broadcast for one in group)
-    return Choice(call, folding, ids, newest.about, card, already=already, broadcast=broadcast)
+    return Choice(call, folding, ids, newest.about, card, broadcast=broadcast)
+
+
+def _inhibited(group: Sequence[Told], card: Card | None, run: Card | None, address: str) -> Choice | None:
+    """No call, where the live card of its workflow tells enough; None when it is to be told.
+
+    What has a card of its own is shown there: a card that stood still would lie.
+    """
+    if run is None or card or not all(one.is_inhibited for one in group):
+        return None
+    folding = fold(group)
+    newest = folding.lines[0].event
+    if not shows(run, newest, address):
+        return None
+    ids = tuple(one.delivery_id for one in group)
+    return Choice(Call.NONE, folding, ids, already=(Already(newest.about, ids, run, is_inhibited=True),))
+
+
+def _waiting_for_run(
+    choices: Mapping[str, Choice], groups: Mapping[str, Sequence[Told]], cards: Mapping[str, Card]
+) -> list[str]:
+    """The resources whose workflow is about to get the card that stands for them."""
+    runs = runs_by_resource(one.event for one in choices.values() if one.call is Call.POST and one.about)
+    return [
+        about
+        for about, run in runs.items()
+        if about in choices
+        and about not in cards
+        and all(one.is_inhibited for one in groups[about])
+        and will_show(choices[run].event, choices[about].event)
+    ]
 
 
 def _unchanged(group: Sequence[Told], card: Card | None, record: Card | None, address: str) -> Choice | None:
@@ -106,14 +149,21 @@ def _unchanged(group: Sequence[Told], card: Card | None, record: Card | None, ad
     if last is None or (last.lacks(newest) and not last.repeats(newest, with_steps=on_card and last is card)):
         return None
     ids = tuple(one.delivery_id for one in group)
-    already = Already(
-        newest.about,
-        ids,
-        last.showing(newest).told(newest) if last.lacks(newest) else last,
-        is_card=last is card,
-        is_repeat=last.repeats(newest, with_steps=False),
-    )
+    told = last.showing(newest).told(newest) if last.lacks(newest) else last
+    return _no_news(folding, ids, told, is_card=last is card)
+
+
+def _no_news(folding: Folding, ids: tuple[str, ...], told: Card, *, is_card: bool) -> Choice:
+    """Nothing but what `told` told already, or something newer."""
+    newest = folding.lines[0].event
+    is_repeat = told.repeats(newest, with_steps=False)
+    already = Already(newest.about, ids, told, is_card=is_card, is_repeat=is_repeat)
     return Choice(Call.NONE, folding, ids, already=(already,))
+
+
+def _is_later(record: Card, card: Card | None) -> bool:
+    """Whether a message told something newer than the card shows."""
+    return card is None or record.shown > card.shown
 
 
 def _shown(told: Card) -> Order:

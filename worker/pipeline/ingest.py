@@ -1,23 +1,21 @@
-"""Ingest: entries of the stream become deliveries in lanes; the only step that acknowledges.
-
-In this order, so that a crash anywhere only makes it happen again: bodies, deliveries, count and acknowledge.
-"""
+"""Ingest: entries of the stream are accepted, those too that a dead consumer had read."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from worker import sources
 from worker.domain.delivery import delivery_id, event_ref
 from worker.domain.event import Event
 from worker.domain.subscription import Subscription
+from worker.pipeline.accept import Acceptor, Routed, Router
 from worker.pipeline.gateway import Sleep
 from worker.pipeline.route import Index, index, route, why_suppressed
-from worker.store.events import Accepted, Events
+from worker.store.events import Events
 from worker.store.held import Entry
-from worker.store.lanes import Lanes
 from worker.store.origin import Origin
 from worker.store.outage import say_outage
 from worker.store.server import Unavailable
@@ -43,8 +41,8 @@ class Ingest:
     """One consumer of the stream."""
 
     stream: EventStream
+    acceptor: Acceptor
     events: Events
-    lanes: Lanes
     subscriptions: Subscriptions
     upkeep: Upkeep
     origin: Origin
@@ -100,34 +98,18 @@ class Ingest:
         events = [(event, _body(entry)) for entry in entries if (event := await self._read(entry))]
         if not events:
             return
-        statuses, known = await asyncio.gather(self.events.remember(events), self.subscriptions.all())
-        if known is not self._known:
-            self._known, self._index = known, index(known)
-        now_ms = await self.upkeep.now_ms() if self._index.has_quiet_hours else 0
-        accepted: list[Accepted] = []
-        by_lane: dict[str, list[Entry]] = {}
-        for (event, _), status in zip(events, statuses, strict=True):
-            ref = event_ref(event.source, event.id)
-            if status == "repeat":
-                accepted.append(Accepted(ref, event.entry_id, event.kind, is_repeat=True))
-                continue
-            routes = route(event, self._index)
-            for subscription in routes:
-                by_lane.setdefault(subscription.lane, []).append(_entry(event, ref, subscription, now_ms))
-            why = "" if routes else why_suppressed(event, self._index)
-            accepted.append(Accepted(ref, event.entry_id, event.kind, is_repeat=False, suppressed=why))
-        awake = await asyncio.gather(*(self._append(lane, some) for lane, some in by_lane.items()))
-        await self.events.accept(self.stream.stream, self.stream.group, accepted)
-        lanes = [lane for lane, wake in zip(by_lane, awake, strict=True) if wake]
+        stream = self.stream
+        lanes = await self.acceptor.accept(events, self._router(), stream=stream.stream, group=stream.group)
         if lanes:
             await self.wake(lanes)
 
-    async def _append(self, lane: str, entries: Sequence[Entry]) -> bool:
-        _, overflowed, wake = await self.lanes.append(lane, entries)
-        if overflowed:
-            say(log, logging.ERROR, "lane is full: its oldest deliveries are dead letters now", lane=lane,
-                overflowed=overflowed, see="ik-slack dead-letters list --reason overflow")  # fmt: skip
-        return wake
+    async def _router(self) -> Router:
+        """By the subscriptions as they are now."""
+        known = await self.subscriptions.all()
+        if known is not self._known:
+            self._known, self._index = known, index(known)
+        now_ms = await self.upkeep.now_ms() if self._index.has_quiet_hours else 0
+        return partial(_routed, self._index, now_ms)
 
     async def _read(self, entry: StreamEntry) -> Event | None:
         """The event of an entry; an unreadable one becomes a dead letter, whatever is wrong with it."""
@@ -149,6 +131,14 @@ def _body(entry: StreamEntry) -> bytes:
         names = ", ".join(repr(name)[1:] for name in list(entry.fields)[:5]) or "none"
         raise sources.Unreadable(f"the entry has no field 'event' (its fields: {names[:200]})")
     return body
+
+
+def _routed(subscriptions: Index, now_ms: int, event: Event) -> Routed:
+    found = route(event, subscriptions)
+    if not found:
+        return Routed((), why_suppressed(event, subscriptions))
+    ref = event_ref(event.source, event.id)
+    return Routed([(one.lane, _entry(event, ref, one, now_ms)) for one in found])
 
 
 def _entry(event: Event, ref: str, subscription: Subscription, now_ms: int) -> Entry:

@@ -17,9 +17,10 @@ async def read_told(
     events: Events,
     taken: Sequence[Taken],
     subscriptions: Mapping[str, Subscription],
+    template: str,
     sleep: Sleep,
 ) -> list[Told]:
-    """Each delivery with its event, as its subscription wants it told.
+    """Each delivery with its event, as its subscription wants it told; `template` is their integration's.
 
     One whose body is no longer kept is still told, as what it is.
     """
@@ -30,7 +31,7 @@ async def read_told(
         read = dict(zip(missing, await events.bodies(missing), strict=True)) if missing else {}
         for one in some:
             event = _event(one, one.kept or read.get(one.event_ref))
-            told.append(_as_wanted(one, event, subscriptions.get(one.subscription_id)))
+            told.append(_as_wanted(one, event, subscriptions.get(one.subscription_id), template))
         if len(taken) > AT_ONCE:
             await sleep(0)
     return told
@@ -74,7 +75,7 @@ def _unknown(one: Taken, why: str) -> Event:
     )
 
 
-def _as_wanted(one: Taken, event: Event, subscription: Subscription | None) -> Told:
+def _as_wanted(one: Taken, event: Event, subscription: Subscription | None, template: str) -> Told:
     """As usual where the subscription is gone, or never was one: that of a warning of ours."""
     if subscription is None:
         return Told(one.delivery_id, event, wants_card=True, owed=one.owed)
@@ -84,7 +85,8 @@ def _as_wanted(one: Taken, event: Event, subscription: Subscription | None) -> T
         mention=subscription.mention and subscription.mention_of(event),
         wants_card=subscription.style != "plain",
         owed=one.owed,
-        templated=subscription if subscription.template else None,
+        templated=subscription.written(template),
         only_changes=subscription.only_changes,
         broadcast=subscription.broadcast,
+        inhibited=subscription.inhibit_resources,
     )

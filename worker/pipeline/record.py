@@ -21,7 +21,8 @@ from worker.domain.errors import (
     Unlisted,
 )
 from worker.domain.folding import Call, Choice
-from worker.pipeline.attempt import EDITING, Ended, Round, say_attempt
+from worker.domain.runs import runs_by_resource
+from worker.pipeline.attempt import EDITING, Ended, Round, end_attempt
 from worker.pipeline.gateway import Sleep
 from worker.store.held import Left
 from worker.store.integrations import Integrations
@@ -59,16 +60,17 @@ class Recorder:
         if choice.call is Call.NONE:
             merging = partial(self.lanes.merge, one.held, choice.already, leave=leave)
             return Ended(await self._recorded(merging), told=len(one.taken))
-        say_attempt(one, logging.INFO, Outcome.DELIVERED, ts=receipt.ts)
+        end_attempt(one, logging.INFO, Outcome.DELIVERED, ts=receipt.ts)
         card = _card_after(choice, one.channel, receipt)
         if choice.call is Call.EDIT and card and card.owes_reply(choice.event):
             recording = partial(self.lanes.change_card, one.held, choice.about, card, Outcome.DELIVERED)
             return Ended(await self._recorded(recording))
         named = (choice.about, card) if card else None
         records = _records(choice, one.channel, receipt) if one.keeps_record else {}
+        runs = runs_by_resource([choice.event]) if one.keeps_runs and named else {}
         recording = partial(
             self.lanes.settle, one.held, receipt, choice.lead,
-            leave=leave, card=named, owed=choice.owed, records=records,
+            leave=leave, card=named, owed=choice.owed, records=records, runs=runs,
         )  # fmt: skip
         return Ended(await self._recorded(recording), told=len(one.taken) - len(choice.owed))
 
@@ -112,7 +114,7 @@ class Recorder:
 
     async def _card_refused(self, one: Round, choice: Choice, error: Refusal) -> Ended:
         """What cannot be edited any more is forgotten; a thread that is closed is told nothing more."""
-        say_attempt(one, logging.WARNING, Outcome.REFUSED, error.code, reason=error.reason)
+        end_attempt(one, logging.WARNING, Outcome.REFUSED, error.code, reason=error.reason)
         card = choice.card.told(choice.event) if choice.card and choice.call is Call.REPLY else None
         left = await self.lanes.change_card(one.held, choice.about, card, Outcome.REFUSED, error.code)
         return Ended(left)
@@ -121,13 +123,13 @@ class Recorder:
         if one.call is Call.EDIT:
             return await self._edits_throttled(one, error)
         everyone = await self.allowances.close(one.workspace, one.channel, error.retry_after_s)
-        say_attempt(one, logging.WARNING, Outcome.THROTTLED, error.code, error.retry_after_s, all=everyone)
+        end_attempt(one, logging.WARNING, Outcome.THROTTLED, error.code, error.retry_after_s, all=everyone)
         return await self._lie_down(one, error, error.retry_after_s)
 
     async def _edits_throttled(self, one: Round, error: Throttled) -> Ended:
         """Nobody edits until then; the lane goes on with what it has to post."""
         await self.allowances.close_method(one.workspace, EDITING, error.retry_after_s)
-        say_attempt(one, logging.WARNING, Outcome.THROTTLED, error.code, error.retry_after_s)
+        end_attempt(one, logging.WARNING, Outcome.THROTTLED, error.code, error.retry_after_s)
         return await self._lie_down(one, error, EDITS_AGAIN_S)
 
     async def _lie_down(self, one: Round, error: Throttled, wait_s: float) -> Ended:
@@ -145,7 +147,7 @@ class Recorder:
         outcome = Outcome.UNKNOWN if isinstance(error, Uncertain) else Outcome.TRANSIENT
         if isinstance(error, Unlisted) and error.code != FAULT:
             say(log, logging.ERROR, "unlisted error code: add a row to slack/codes.py", code=error.code)
-        say_attempt(one, logging.WARNING, outcome, error.code, wait_s, reason=error.reason)
+        end_attempt(one, logging.WARNING, outcome, error.code, wait_s, reason=error.reason)
         left = await self.lanes.release(
             one.held,
             outcome=outcome if one.called else "",
@@ -155,7 +157,7 @@ class Recorder:
             unlisted=isinstance(error, Unlisted),
             reason=one.filled(error.reason),
         )
-        return Ended(left, wait_s, f"{error.code}: {one.filled(error.reason)}", failed=True)
+        return Ended(left, wait_s, one.filled(error.reason), failed=True)
 
     async def _blocked(self, one: Round, error: Blocked) -> Ended:
         reason, hint = one.filled(error.reason), one.filled(error.hint)
@@ -168,11 +170,13 @@ class Recorder:
                 say(log, logging.ERROR, "integration parked", integration=name, code=error.code,
                     reason=reason, hint=hint)  # fmt: skip
                 COUNTERS.count("parkings", Scope.INTEGRATION, error.code)
+            if one.called:
+                end_attempt(one, logging.WARNING, Outcome.BLOCKED, error.code, reason=reason)
             left = await self.lanes.release(
                 one.held, outcome=Outcome.BLOCKED if one.called else "", code=error.code
             )
             return Ended(left, reason=reason)
-        say_attempt(one, logging.WARNING, Outcome.BLOCKED, error.code, reason=reason, hint=hint)
+        end_attempt(one, logging.WARNING, Outcome.BLOCKED, error.code, reason=reason, hint=hint)
         await self.lanes.park(one.held, error.code, reason, hint, probe_s=self.probe_s, called=one.called)
         COUNTERS.count("parkings", Scope.LANE, error.code)
         return Ended(Left(len(one.taken), held=False), reason=reason)
@@ -181,7 +185,7 @@ class Recorder:
         """Several together are told one by one; one alone becomes a dead letter; a card is made anew."""
         if one.choice and one.choice.card:
             return await self._card_refused(one, one.choice, error)
-        say_attempt(one, logging.ERROR, Outcome.REFUSED, error.code, reason=error.reason)
+        end_attempt(one, logging.ERROR, Outcome.REFUSED, error.code, reason=error.reason)
         if len(one.taken) > 1:
             return Ended(await self.lanes.split(one.held, error.code), split=True)
         return Ended(await self.lanes.bury(one.held, error.code, one.filled(error.reason)))
@@ -201,7 +205,7 @@ def _card_after(choice: Choice, address: str, receipt: Receipt) -> Card | None:
 
 
 def _records(choice: Choice, address: str, receipt: Receipt) -> dict[str, Card]:
-    """What a message without a card told, for those who want to hear of changes only."""
+    """What a message without a card told: no card is to show what is older, and some want no repeat."""
     if choice.about:
         return {}
     told = (line.event for line in choice.folding.lines if has_card(line.event))

@@ -31,12 +31,14 @@ DOT = "  ·  "
 REPEAT_NOTE = "↻ Slack did not confirm an earlier try: this may repeat a message you have seen."
 
 
-def message_of(folding: Folding, infrakitchen_url: str, *, may_repeat: bool = False) -> Message:
-    """What is posted of one entity, or of several together."""
+def message_of(
+    folding: Folding, infrakitchen_url: str, *, may_repeat: bool = False, list_url: str = ""
+) -> Message:
+    """What is posted of one entity, or of several together; `list_url` leads to all of these."""
     if len(folding.lines) == 1:
         return render(folding, infrakitchen_url=infrakitchen_url, may_repeat=may_repeat)
     urls = tuple(event_url(told.event, infrakitchen_url) for told in folding.lines)
-    return digest(folding, urls, may_repeat=may_repeat)
+    return digest(folding, urls, may_repeat=may_repeat, list_url=list_url)
 
 
 def render(folding: Folding, *, infrakitchen_url: str = "", may_repeat: bool = False) -> Message:

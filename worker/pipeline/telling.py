@@ -12,7 +12,7 @@ from worker.domain.errors import Fenced, NotYet, Refusal, Transient, Undeliverab
 from worker.domain.folding import Call, Choice
 from worker.domain.integration import Integration, Secret
 from worker.domain.message import Message
-from worker.pipeline.attempt import EDITING, METHODS, POSTING, Ended, Round
+from worker.pipeline.attempt import EDITING, METHODS, POSTING, Ended, Round, say_attempt
 from worker.pipeline.connection import connected
 from worker.pipeline.fold import choose
 from worker.pipeline.gateway import Gateway, Sleep
@@ -86,7 +86,7 @@ class Teller:
                 await self._take(one)
                 if not one.taken:
                     return one, Ended(await tools.lanes.release(self.held))
-                choice = await self._chosen(one, address)
+                choice = await self._chosen(one, address, one.integration.template)
                 receipt = await self._told(token, one, choice)
                 return one, await tools.recorder.told(one, choice, receipt, leave=self._left_s() <= 0)
         except (Refusal, NotYet) as error:
@@ -129,15 +129,19 @@ class Teller:
         if taken and taken[-1].seq >= self.singly:
             self.singly = 0
 
-    async def _chosen(self, one: Round, address: Address) -> Choice:
+    async def _chosen(self, one: Round, address: Address, template: str) -> Choice:
         """What the next call tells; the rest goes back."""
         tools, lanes = self.tools, self.tools.lanes
-        told = await read_told(tools.events, one.taken, tools.subscriptions.by_id, tools.sleep)
+        told = await read_told(tools.events, one.taken, tools.subscriptions.by_id, template, tools.sleep)
         abouts = sorted({each.event.about for each in told if each.is_compared})
-        cards = await lanes.cards(self.held.lane, abouts)
-        one.keeps_record = self.held.lane in tools.subscriptions.lanes_of_changes
-        records = await lanes.cards(self.held.lane, abouts, RECORD) if one.keeps_record else {}
-        choices = choose(told, cards, address.id, records=records, after_digest=self.after_digest)
+        one.keeps_record = self.held.lane in tools.subscriptions.lanes_compared
+        one.keeps_runs = self.held.lane in tools.subscriptions.lanes_of_inhibition
+        cards, records = await asyncio.gather(
+            lanes.cards(self.held.lane, abouts), lanes.cards(self.held.lane, abouts, RECORD)
+        )
+        inhibited = sorted({each.event.about for each in told if each.is_inhibited})
+        runs = await lanes.runs(self.held.lane, inhibited) if inhibited else {}
+        choices = choose(told, cards, address.id, records=records, runs=runs, after_digest=self.after_digest)
         one.choice = choice = await self._allowed(one, choices)
         method = METHODS[choice.call]
         if len(choice.ids) < len(one.taken) or method != POSTING:
@@ -171,7 +175,7 @@ class Teller:
             case Call.NONE:
                 return at
             case Call.EDIT:
-                message = await self._written(choice)
+                message = await self._written(one, choice)
                 return await self._post(one, partial(gateway.edit, token, at, message))
             case Call.REPLY:
                 message = reply(choice.folding, may_repeat=may_repeat)
@@ -179,11 +183,11 @@ class Teller:
                 await self._post(one, partial(send, broadcast=choice.broadcast))
                 return at
             case Call.POST:  # pragma: no branch  (mypy sees to it that no call is left out)
-                return await self._posted(token, one, await self._written(choice, may_repeat=may_repeat))
+                return await self._posted(token, one, await self._written(one, choice, may_repeat=may_repeat))
 
-    async def _written(self, choice: Choice, *, may_repeat: bool = False) -> Message:
+    async def _written(self, one: Round, choice: Choice, *, may_repeat: bool = False) -> Message:
         """The message; how a template went is noted before it is told."""
-        written = self.tools.writer.write(choice.folding, may_repeat=may_repeat)
+        written = self.tools.writer.write(choice.folding, may_repeat=may_repeat, lane=one.held.lane)
         if by := written.templated:
             delivery_id = choice.folding.lines[0].delivery_id
             await self.tools.template_faults.note(by.id, delivery_id, written.fault)
@@ -199,8 +203,7 @@ class Teller:
         except Undeliverable as error:
             lanes = self.tools.lanes
             await lanes.close_attempt(self.held, Outcome.REFUSED, error.code, 0)
-            say(log, logging.ERROR, "blocks refused, posting plain text", lane=one.held.lane,
-                code=error.code, reason=error.reason)  # fmt: skip
+            say_attempt(one, logging.ERROR, Outcome.REFUSED, error.code, reason=error.reason, then="as text")
             await self._slot(one)
             await self._opened(POSTING)
             return await self._post(one, partial(send, plain=True))
@@ -209,6 +212,7 @@ class Teller:
         tools, lanes = self.tools, self.tools.lanes
 
         async def closing(error: Transient, wait_s: float) -> None:
+            say_attempt(one, logging.WARNING, Outcome.TRANSIENT, error.code, wait_s, reason=error.reason)
             await lanes.close_attempt(self.held, Outcome.TRANSIENT, error.code, wait_s)
 
         async def sending() -> Receipt:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from urllib.parse import urlencode
 
 from worker.domain.folding import Folding
 from worker.domain.looks import look
@@ -35,16 +36,24 @@ class Written:
 class Writer:
     """Writes messages, by the template of a subscription that has one."""
 
-    def __init__(self, why_not: WhyNot, infrakitchen_url: str = "", clock: Clock = time.thread_time) -> None:
+    def __init__(
+        self,
+        why_not: WhyNot,
+        infrakitchen_url: str = "",
+        console_url: str = "",
+        clock: Clock = time.thread_time,
+    ) -> None:
         self._why_not = why_not
         self._url = infrakitchen_url
+        self._console_url = console_url
         self._clock = clock
 
-    def write(self, folding: Folding, *, may_repeat: bool = False) -> Written:
+    def write(self, folding: Folding, *, may_repeat: bool = False, lane: str = "") -> Written:
         """What is posted of one entity, or of several together: those have no template."""
         by = folding.lines[0].templated if len(folding.lines) == 1 else None
         if by is None:
-            return Written(message_of(folding, self._url, may_repeat=may_repeat))
+            list_url = self._console_url and f"{self._console_url}/deliveries?{urlencode({'lane': lane})}"
+            return Written(message_of(folding, self._url, may_repeat=may_repeat, list_url=list_url))
         try:
             return Written(self.fill(by.template, folding, may_repeat=may_repeat), by)
         except TemplateFault as fault:

@@ -1,34 +1,38 @@
 """Warn: what parks is told once in the operations channel, with the step that frees it.
 
-A warning is an event of our own in that channel's lane: accounted, paced and folded like any other, and the
-same when it is made again after a crash. It is never about the lane it would be told in, and no other follows
-until something was told again where it was about.
+A warning is an event of our own in that channel's lane: accounted, paced and folded like any other. It is
+kept before it is accepted, as the stream keeps what others publish: what was begun comes to its end, although
+what it is about may go on before. It is never about the lane it would be told in, and no other follows until
+something was told again where it was about.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from worker import sources
 from worker.domain.delivery import delivery_id, event_ref, lane_name, lane_parts
+from worker.domain.event import Event
 from worker.domain.integration import Health, Integration
 from worker.domain.subscription import operations_id
+from worker.pipeline.accept import Acceptor, Routed, Router
 from worker.publish import encode
-from worker.store.events import Accepted, Events
 from worker.store.held import Entry
 from worker.store.integrations import Integrations
-from worker.store.lanes import Lanes
 from worker.store.upkeep import Upkeep
 
 SOURCE = "infrakitchen-slack"
 NO_STREAM = ""  # a warning was never an entry of one: there is nothing to acknowledge
 AT_ONCE = 50
+BEGUN = "event:"  # in front of a warning as it is kept, beside `lane:` and `integration:`
 
 
 @dataclass(frozen=True, slots=True)
 class Parking:
-    """What is told of one thing that parked; its id is the same when it is told again."""
+    """What is told in some lanes of one thing that parked; its id is the same when it is told again."""
 
+    lanes: Sequence[str]
     what: str
     since_ms: int
     title: str
@@ -51,6 +55,11 @@ class Parking:
             }
         )
 
+    @property
+    def begun(self) -> str:
+        """As it is kept until it is accepted."""
+        return BEGUN + json.dumps([self.lanes, self.since_ms, self.body.decode()])
+
 
 @dataclass(slots=True)
 class Warner:
@@ -61,42 +70,47 @@ class Warner:
 
     upkeep: Upkeep
     integrations: Integrations
-    events: Events
-    lanes: Lanes
+    acceptor: Acceptor
     channels: Mapping[str, str]
 
     async def look(self) -> Sequence[str]:
-        """Warn of what parked since the last look: the lanes to wake."""
+        """Warn of what parked since the last look, and end what was begun before: the lanes to wake."""
         awake: list[str] = []
         waiting = await self.upkeep.warnings(most=AT_ONCE)
         everyone = {one.id: one for one in await self.integrations.all()} if waiting and self.channels else {}
         for what in waiting:
-            if self.channels:
-                sort, _, name = what.partition(":")
-                saying = self._of_lane if sort == "lane" else self._of_integration
-                for lane, warning in await saying(name, everyone):
-                    awake += await self._tell(lane, warning)
-            await self.upkeep.warned(what)
+            begun = what if what.startswith(BEGUN) else await self._begin(what, everyone)
+            if begun:
+                awake += await self._tell(begun)
+            await self.upkeep.warned(begun or what)
         return awake
 
-    async def _of_lane(self, lane: str, everyone: Mapping[str, Integration]) -> Sequence[tuple[str, Parking]]:
+    async def _begin(self, what: str, everyone: Mapping[str, Integration]) -> str:
+        """What is told of this one, kept before it is told; nothing where nobody is to be told."""
+        sort, _, name = what.partition(":")
+        saying = self._of_lane if sort == "lane" else self._of_integration
+        warning = await saying(name, everyone) if self.channels else None
+        if warning is None:
+            return ""
+        await self.upkeep.begin_warning(what, warning.begun, warning.since_ms)
+        return warning.begun
+
+    async def _of_lane(self, lane: str, everyone: Mapping[str, Integration]) -> Parking | None:
         note = await self.upkeep.lane_note(lane)
         id_, destination = lane_parts(lane)
         where = self._lane(everyone.get(id_))
         if not note["parked"] or where is None or where == lane:
-            return ()
+            return None
         title = f"Nothing reaches {note['name'] or destination}: {note['reason']}"
         text = f"{note['hint']} What waits is told then."
-        return [(where, Parking(lane, int(note["since"]), title, text, "warning"))]
+        return Parking([where], lane, int(note["since"]), title, text, "warning")
 
-    async def _of_integration(
-        self, id_: str, everyone: Mapping[str, Integration]
-    ) -> Sequence[tuple[str, Parking]]:
+    async def _of_integration(self, id_: str, everyone: Mapping[str, Integration]) -> Parking | None:
         """Told in the other workspaces; where there is none, in its own once that works again."""
         one = everyone.get(id_)
         own = self._lane(one)
         if one is None or own is None or one.state is not Health.PARKED:
-            return ()
+            return None
         places = {
             (other.workspace, lane_parts(lane)[1]): lane
             for other in everyone.values()
@@ -104,11 +118,11 @@ class Warner:
         }
         title = f"Nothing reaches {one.team or one.name}: {one.reason}"
         text = f"{one.hint} Everything for it waits, and is told then."
-        now = Parking(id_, one.since_ms, title, text, "error")
+        if places:
+            return Parking(list(places.values()), id_, one.since_ms, title, text, "error")
         title = f"{one.name} works again"
         text = f"From the time below on, nothing was told here: {one.reason}. What waited is told now."
-        then = Parking(id_, one.since_ms, title, text, "info")
-        return [(lane, now) for lane in places.values()] or [(own, then)]
+        return Parking([own], id_, one.since_ms, title, text, "info")
 
     def _lane(self, integration: Integration | None) -> str | None:
         """Where warnings of an integration are told, if anywhere."""
@@ -117,14 +131,18 @@ class Warner:
         channel = self.channels.get(integration.name, self.channels.get(""))
         return lane_name(integration.id, channel) if channel else None
 
-    async def _tell(self, lane: str, warning: Parking) -> Sequence[str]:
-        """Into its lane, in the steps and the order of ingest."""
-        body = warning.body
-        event = sources.read(body, f"{warning.since_ms}-0")
-        ref = event_ref(event.source, event.id)
-        await self.events.remember([(event, body)])
-        subscription = operations_id(lane_parts(lane)[0])
-        id_ = delivery_id(event.source, event.id, subscription)
-        _, _, wake = await self.lanes.append(lane, [Entry(id_, ref, subscription, event.accepted_at_ms)])
-        await self.events.accept(NO_STREAM, "", [Accepted(ref, event.entry_id, event.kind, is_repeat=False)])
-        return [lane] if wake else ()
+    async def _tell(self, begun: str) -> Sequence[str]:
+        """Into the lanes, as ingest does it."""
+        lanes, since_ms, body = json.loads(begun.removeprefix(BEGUN))
+        event = sources.read(body.encode(), f"{since_ms}-0")
+
+        async def routing() -> Router:
+            return lambda event: Routed([(lane, _entry(event, lane)) for lane in lanes])
+
+        return await self.acceptor.accept([(event, body.encode())], routing(), stream=NO_STREAM, group="")
+
+
+def _entry(event: Event, lane: str) -> Entry:
+    subscription = operations_id(lane_parts(lane)[0])
+    id_ = delivery_id(event.source, event.id, subscription)
+    return Entry(id_, event_ref(event.source, event.id), subscription, event.accepted_at_ms)

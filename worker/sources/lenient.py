@@ -65,6 +65,7 @@ def _step(step: Mapping[str, object], place: int) -> Step:
         position=int(number) if number.isdecimal() and len(number) < 10 else place,
         status=text(step.get("status")),
         error=text(step.get("error_message")),
+        resource_id=text(step.get("resource_id")),
     )
 
 

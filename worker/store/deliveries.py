@@ -27,18 +27,17 @@ class Deliveries:
         return _delivery(delivery_id, kept, parked)
 
     async def page(self, where: Where, after: str | None = None, limit: int = 50) -> Page[Delivery]:
-        """Some of them, newest first: those in a final state by when they came to it, else by when they were
-        made. Problem when `after` is no place in this list.
+        """Some of them, newest first: by when they were made, or where only a state is asked for that lasts,
+        by when they came to it. Problem when `after` is no place in this list.
         """
         limit = min(limit, MOST)
         match where.state:
             case State.PENDING | State.PARKED:
                 ids, following = await self._waiting_page(where, after, limit)
-            case State.DEAD:
+            case State.DEAD if await self._is_in_dead(where.lane, after):
                 ids, following = await dead_page(
-                    self._server, self._keys.named("dead"), after, limit,
-                    of_deliveries=True, lane=where.lane,
-                )  # fmt: skip
+                    self._server, self._keys.named("dead"), after, limit, of_deliveries=True, lane=where.lane
+                )
             case _:
                 ids, following = await self._index_page(where, after, limit)
         found = await self.some(ids)
@@ -101,8 +100,17 @@ class Deliveries:
         parked = await self._parked_lanes(waiting)
         return [_delivery(id_, record, parked) for id_, record in zip(ids, kept, strict=True) if record]
 
+    async def _is_in_dead(self, lane: str | None, after: str | None) -> bool:
+        """Whether dead ones are looked for among all that are dead: not where their lane had fewer."""
+        if lane is None or after is not None:  # places of the two lists look different
+            return lane is None or ":" in (after or "")
+        dead, made = await self._server.each(
+            [("ZCARD", self._keys.named("dead")), ("XLEN", self._keys.lane(lane, "deliveries"))]
+        )
+        return int(dead) < int(made)
+
     async def _index_page(self, where: Where, after: str | None, limit: int) -> tuple[list[str], str | None]:
-        """Of the index that has the fewest others: of the lane, the state, or all."""
+        """Of a lane, of a state that lasts, or of all."""
         keys, (entry,) = self._keys, read_place(after, r"\d+-\d+")
         asked: list[Value] = []
         if where.lane is not None:

@@ -11,6 +11,7 @@ P:lane:L:deliveries       stream  delivery ids of the lane, oldest first        
 P:lane:L:attempts         stream  every call to Slack, with the range it told        RETENTION_S
 P:lane:L:card:A           string  the card of A as JSON: where it is, what it shows  RETENTION_S
 P:lane:L:told:A           string  the same of A told without a card                  RETENTION_S
+P:lane:L:run:A            string  what the workflow that works on resource A is about  RETENTION_S
 P:lanes                   set     every lane                                         for good
 P:due                     zset    lanes with something to say, by when               until empty or parked
 P:parked                  zset    lanes that wait for a person, since when           until resumed
@@ -26,11 +27,12 @@ P:dead:reasons            set     reasons there are dead letters of             
 P:dead:changes            string  counts changes of P:dead                           for good
 P:rejected:E              hash    an unreadable entry: raw bytes and what is wrong   RETENTION_S
 P:ledger                  hash    the counters of the balance, calls to Slack          for good
+P:ledger:hour:H           hash    events, posts and edits by the minute of an hour   26 h
 P:metrics                 hash    what processes measured: buckets and sums            for good
 P:pace:W:S                string  when the next slot of scope S is free              seconds
 P:closed:W:S              string  Slack asked to wait                                Retry-After
 P:origin                  hash    since when the data are there, and their layout    for good
-P:warnings                zset    parkings people are still to be warned of          until warned
+P:warnings                zset    parkings people are to be warned of, begun warnings  until warned
 P:integrations            hash    integrations as JSON, tokens sealed                for good
 P:integration:I:parked    hash    why nothing of it is posted                        until it works again
 P:integration:I:parked:first string when it parked first: one warning, later probes  until something is told
@@ -44,6 +46,10 @@ P:directory:I:…           hash    channels by id, ids by name, people by email
 P:directory:I:reading:…   hash    the same of a reading under way, and its place      HALF_READ_MS
 P:beat:ROLE               zset    processes alive, by last beat                      trimmed
 P:lock:NAME               string  one at a time                                      seconds
+P:session:S               string  since when somebody is logged in to the console    8 h unused, a day
+P:session:S:tried         string  a token tried there, sealed                        minutes
+P:login:of:A, P:login:all hash    tries of the password by address and by all        an hour after the last
+P:login:known:A           string  somebody has logged in from there                  90 days
 """
 
 from dataclasses import dataclass
@@ -87,7 +93,7 @@ class Keys:
         return f"{self.prefix}:held:{integration_id}"
 
     def card(self, lane: str, about: str, part: str = "card") -> str:
-        """The card a thing has in a lane; or (`told`) the record of what was told of it without one."""
+        """The card a thing has in a lane, the record of what was `told` of it without one, its `run`."""
         return self.lane(lane, f"{part}:{digest(about)}")
 
     def integration(self, integration_id: str) -> str:
@@ -135,6 +141,14 @@ class Keys:
     def lock(self, name: str) -> str:
         """A lock by name."""
         return f"{self.prefix}:lock:{name}"
+
+    def session(self, name: str, part: str = "") -> str:
+        """A session of the console, by the name that its cookie's value gives, or a part of it: tried."""
+        return f"{self.prefix}:session:{name}:{part}" if part else f"{self.prefix}:session:{name}"
+
+    def login(self, what: str) -> str:
+        """Tries of the password: `of:` an address, `all`; or that an address is `known:`."""
+        return f"{self.prefix}:login:{what}"
 
     def named(self, name: str) -> str:
         """One of the keys without a parameter: lanes, due, parked, probes, deliveries, dead, ledger …"""

@@ -15,10 +15,10 @@ from worker.store.server import Server, Value, text, texts
 LEASE_MS = 30_000
 WAKE_MS = 5_000
 MOST_TAKEN = 10_000
-REPEAT, NEWER = "its state was told already by", "a newer state was told already by"
 FEW = 50  # so many come with their bodies at once
 CARDS_AT_ONCE = 500
-CARD, RECORD = "card", "told"  # of a thing: its living message, or what a message without a card said of it
+# Of a thing: its living message, what a message without a card said of it, the workflow that works on it.
+CARD, RECORD, RUN = "card", "told", "run"
 HORIZON_MS = 3_700_000  # no lane lies down longer than Slack's longest Retry-After
 
 
@@ -92,11 +92,13 @@ class Lanes:
         card: tuple[str, Card] | None = None,
         owed: Sequence[str] = (),
         records: Mapping[str, Card] = MappingProxyType({}),
+        runs: Mapping[str, str] = MappingProxyType({}),
     ) -> Left:
         """Record the receipt for all that was taken, `lead` as delivered, the others as merged into it.
 
         `card`, by what it is about, is what the message became; `owed` stay pending for one of their own.
-        `records` of what it told without a card are kept, by what they are about.
+        `records` of what it told without a card are kept, by what they are about; so is which of the `runs`
+        works on a resource.
         """
         about, packed = (card[0], pack_card(card[1])) if card else ("", "")
         arguments: Sequence[Value] = (
@@ -110,6 +112,7 @@ class Lanes:
             len(owed),
             *owed,
             *self._flat(held.lane, RECORD, records),
+            *(each for about, run in runs.items() for each in (self._keys.card(held.lane, about, RUN), run)),
         )
         more = (self._keys.card(held.lane, about),)
         answer = _unfenced(await self._run("lane_settle", held.lane, held.token, arguments, more))
@@ -121,7 +124,7 @@ class Lanes:
         kept: list[Value] = []
         for one in already:
             for id_ in one.ids:
-                ids += id_, one.told.lead, one.told.channel, one.told.ts, REPEAT if one.is_repeat else NEWER
+                ids += id_, one.told.lead, one.told.channel, one.told.ts, one.why
             if one.is_repeat:
                 kept += self._flat(held.lane, CARD if one.is_card else RECORD, {one.about: one.told})
         arguments = (LEASE_MS, WAKE_MS, int(leave), len(ids) // 5, *ids, *kept)
@@ -146,6 +149,13 @@ class Lanes:
             kept = await self._server.command("MGET", *names)
             found |= {about: unpack_card(text(one)) for about, one in zip(some, kept, strict=True) if one}
         return found
+
+    async def runs(self, lane: str, abouts: Sequence[str]) -> dict[str, Card]:
+        """The cards of the workflows that work on these resources, by what the resources are about."""
+        kept = await self._server.command("MGET", *(self._keys.card(lane, about, RUN) for about in abouts))
+        runs = {about: text(run) for about, run in zip(abouts, kept, strict=True) if run}
+        cards = await self.cards(lane, sorted(set(runs.values())))
+        return {about: cards[run] for about, run in runs.items() if run in cards}
 
     async def release(
         self,

@@ -14,8 +14,8 @@ from worker.domain.delivery import State
 from worker.domain.errors import WrongUse
 
 MOST = 1_000  # rows of a page
-LOOKED_AT = 5_000  # records one script looks at, so that nobody waits long for the server
-LOOKS = 4  # scripts of a page
+LOOKED_AT = 2_000  # records one script looks at, so that nobody waits long for the server
+LOOKS = 3  # scripts of a page
 
 Row = TypeVar("Row")
 

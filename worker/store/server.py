@@ -54,6 +54,7 @@ class Server:
         self._queue.append((words, future))
         if self._flusher is None or self._flusher.done():
             self._flusher = loop.create_task(self._flush())
+            self._flusher.add_done_callback(self._flushed)
         return await future
 
     async def script(self, name: str, keys: Sequence[str], arguments: Sequence[Value] = ()) -> Any:
@@ -93,6 +94,13 @@ class Server:
         while self._queue:
             batch, self._queue = self._queue[:BATCH], self._queue[BATCH:]
             await self._send([(words, future) for words, future in batch if not future.done()])
+
+    def _flushed(self, flusher: asyncio.Task[None]) -> None:
+        """Cancelled with its loop, it leaves nobody waiting whose command was not sent yet."""
+        if flusher.cancelled() and flusher is self._flusher:
+            left, self._queue = self._queue, []
+            for _, future in left:
+                future.cancel()
 
     async def _send(self, batch: Sequence[tuple[Sequence[Value], asyncio.Future[Any]]]) -> None:
         try:

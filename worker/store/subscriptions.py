@@ -16,8 +16,9 @@ from worker.store.server import Server, fields, texts
 class Subscriptions:
     """Find, save, remove; a change is seen by every process with its next batch.
 
-    As of the last `all()`: `by_id` are all of them, `lanes_of_changes` the lanes of those that want no
-    repeats.
+    As of the last `all()`: `by_id` are all of them, `lanes_compared` the lanes in which what is told next
+    depends on what was told before: of those that want cards, or no repeats; `lanes_of_inhibition` those of
+    subscriptions that want workflows in place of their resources.
     """
 
     def __init__(self, server: Server) -> None:
@@ -26,7 +27,8 @@ class Subscriptions:
         self._version: int | None = None
         self._known: tuple[Subscription, ...] = ()
         self.by_id: dict[str, Subscription] = {}
-        self.lanes_of_changes: frozenset[str] = frozenset()
+        self.lanes_compared: frozenset[str] = frozenset()
+        self.lanes_of_inhibition: frozenset[str] = frozenset()
         self._reading = asyncio.Lock()
 
     async def all(self, version: int | None = None) -> tuple[Subscription, ...]:
@@ -42,7 +44,10 @@ class Subscriptions:
                 found = (from_plain(json.loads(kept)) for kept in stored.values())
                 self._known = tuple(sorted(found, key=lambda one: (one.created_at_ms, one.id)))
                 self.by_id = {one.id: one for one in self._known}
-                self.lanes_of_changes = frozenset(one.lane for one in self._known if one.only_changes)
+                self.lanes_compared = frozenset(
+                    one.lane for one in self._known if one.only_changes or one.style != "plain"
+                )
+                self.lanes_of_inhibition = frozenset(one.lane for one in self._known if one.inhibit_resources)
                 self._version = version
             return self._known
 

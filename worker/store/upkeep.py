@@ -82,8 +82,13 @@ class Upkeep:
         return dict(zip(names, texts(found), strict=True))
 
     async def warnings(self, *, most: int) -> list[str]:
-        """What parked and nobody was warned of yet (`lane:L`, `integration:I`), the oldest first."""
+        """What parked and nobody was warned of yet (`lane:L`, `integration:I`) or begun; the oldest first."""
         return texts(await self._server.command("ZRANGE", self._keys.named("warnings"), 0, most - 1))
+
+    async def begin_warning(self, what: str, warning: str, since_ms: int) -> None:
+        """What is to be told of this one stands from now on, whatever becomes of it meanwhile."""
+        name = self._keys.named("warnings")
+        await self._server.together(("ZADD", name, since_ms, warning), ("ZREM", name, what))
 
     async def warned(self, what: str) -> None:
         """People know of this one."""

@@ -21,6 +21,7 @@ from worker.web.document import Documented
 from worker.web.health import health
 from worker.web.limits import Limits
 from worker.web.metrics import Reading, metrics
+from worker.web.pages.console import console
 from worker.web.problems import answered_as_problems
 from worker.web.webhooks import read_labelled, webhooks
 
@@ -31,7 +32,7 @@ STOP_S = 5
 
 
 def make_app(made: Services) -> FastAPI:
-    """Every path; its OpenAPI document is at `/api/openapi.json`."""
+    """Every path; the OpenAPI document of those that are no pages is at `/api/openapi.json`."""
     app = Documented(
         title="infrakitchen-slack",
         version=version("infrakitchen-slack"),
@@ -45,7 +46,9 @@ def make_app(made: Services) -> FastAPI:
     app.include_router(api(made, access))
     app.include_router(webhooks(made.stream, read_labelled(made.settings.alert_labels), access))
     app.include_router(health(made.upkeep, made.stream))
-    app.include_router(metrics(Reading(made.server, made.metrics, made.dead_letters, made.stream)))
+    reading = Reading(made.server, made.metrics, made.dead_letters, made.stream, made.upkeep)
+    app.include_router(metrics(reading))
+    app.router.routes.append(console(made))  # last: every path that is nobody else's
     return app
 
 

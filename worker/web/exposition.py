@@ -37,6 +37,7 @@ class Figures:
     counted: Counted
     dead: Mapping[str, int]
     lag: int
+    alive: Mapping[str, int]
 
 
 def exposition(figures: Figures) -> bytes:
@@ -104,6 +105,8 @@ def _waiting(figures: Figures) -> Iterator[Metric]:
     yield _gauge("lane_pending", "Deliveries that wait in lanes which are not parked.", balance.pending)
     yield _gauges("lanes_parked", "Lanes that wait for a person, by the reason.", parked)
     yield _gauges("dead_letters", "Dead letters by their reason.", dead)
+    alive: Values = {(role,): count for role, count in figures.alive.items()}
+    yield _gauges("alive", "Processes seen lately, by what they do.", alive, label="role")
     yield _gauge("stream_lag", "Entries of the stream that are not in lanes yet.", figures.lag)
     yield _gauge("unaccounted", "Events and deliveries nobody can account for: 0.", balance.unaccounted)
 
@@ -119,8 +122,8 @@ def _gauge(name: str, about: str, value: int) -> Metric:
     return GaugeMetricFamily(f"ikslack_{name}", about, value=value)
 
 
-def _gauges(name: str, about: str, values: Values) -> Metric:
-    family = GaugeMetricFamily(f"ikslack_{name}", about, labels=("reason",))
+def _gauges(name: str, about: str, values: Values, label: str = "reason") -> Metric:
+    family = GaugeMetricFamily(f"ikslack_{name}", about, labels=(label,))
     for found, value in sorted(values.items()):
         family.add_metric(found, value)
     return family

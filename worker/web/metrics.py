@@ -12,10 +12,12 @@ from worker.store.ledger import take_census
 from worker.store.metrics import Metrics
 from worker.store.server import Server, Unavailable
 from worker.store.stream import EventStream
+from worker.store.upkeep import Upkeep
 from worker.web.exposition import Figures, exposition
 
 TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 LOOK_S = 8.0  # Prometheus gives up after ten
+ROLES = ("ingest", "worker")
 KEPT_S = 1.0  # who asks more often reads the same again: a look costs Redis some milliseconds
 
 
@@ -27,6 +29,7 @@ class Reading:
     metrics: Metrics
     dead_letters: DeadLetters
     stream: EventStream
+    upkeep: Upkeep
     clock: Callable[[], float] = time.monotonic
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _last: tuple[float, Figures] | None = None
@@ -38,7 +41,8 @@ class Reading:
             if self._last is None or now >= self._last[0] + KEPT_S:
                 balance, lanes = await take_census(self.server)
                 counted, dead = await self.metrics.counted(), await self.dead_letters.reasons()
-                self._last = now, Figures(balance, lanes, counted, dead, await self.stream.lag())
+                alive = {role: len(await self.upkeep.alive(role)) for role in ROLES}
+                self._last = now, Figures(balance, lanes, counted, dead, await self.stream.lag(), alive)
             return self._last[1]
 
 

@@ -54,3 +54,10 @@ def shell(
     with serving(sandbox) as url:
         monkeypatch.setenv("SLACK_API_URL", url)
         yield Shell(sandbox, acme, tmp_path, monkeypatch, capsys)
+
+
+@pytest.fixture
+def connected(shell: Shell) -> Shell:
+    """With an integration."""
+    shell.connect()
+    return shell

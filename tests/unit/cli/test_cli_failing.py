@@ -2,10 +2,13 @@
 
 import json
 
+import click
 import pytest
 from cli_shell import Shell
+from redis.exceptions import ResponseError
 
 from worker.bootstrap import Services
+from worker.cli.failing import told_in_one_line
 
 TOKEN = "xoxb-123456789012-abcDEF"
 
@@ -42,3 +45,32 @@ def test_a_fault_of_ours_is_told_whole_but_for_what_looks_like_a_token(shell: Sh
     assert ended.err.startswith("Traceback (most recent call last):\n")
     assert ended.err.endswith("unexpected keyword argument 'xoxb-…'\n")
     assert TOKEN not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ("OOM command not allowed when used memory > 'maxmemory'.",
+         "Redis has no memory left (…). Raise its maxmemory (`CONFIG SET maxmemory"),
+        ("READONLY You can't write against a read only replica.",
+         "Redis is a replica, which takes no writes (…). Set REDIS_URL to the one it follows"),
+        ("LOADING Redis is loading the dataset in memory",
+         "Redis is reading its files (…). Wait: it answers when it has read them."),
+        ("BUSY Redis is busy running a script.",
+         "Redis is held up by a script of somebody's (…). Wait, or end that script"),
+        ("MISCONF Errors writing to the AOF file: No space left on device",
+         "Redis cannot write to its disk (…). Make room on its disk, and see its log."),
+        ("Connection closed by server.", "Redis does not answer (…). Start it, or correct REDIS_URL."),
+    ],
+)  # fmt: skip
+def test_what_redis_refuses_is_one_line_with_the_mend(
+    said: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @click.command()
+    def command() -> None:
+        raise ResponseError(said)
+
+    assert told_in_one_line(command, []) == 1
+    written = capsys.readouterr().err
+    assert written.startswith("Error: " + line.replace("…", said))
+    assert written.count("\n") == 1

@@ -7,12 +7,6 @@ from cli_shell import Shell
 from inspecting import alive, event, publish, told
 
 
-@pytest.fixture
-def connected(shell: Shell) -> Shell:
-    shell.connect()
-    return shell
-
-
 def unchanged_by_its_export(shell: Shell) -> bool:
     """Whether applying what is exported changes nothing."""
     before = shell("subscriptions", "list", "--json").json
@@ -28,6 +22,13 @@ def test_only_changes_is_an_option_like_all_others(connected: Shell) -> None:
     assert connected("subscriptions", "show", id_, "--json").json["only_changes"] is True
     assert "only changes" in connected("subscriptions", "list").out
     assert "only_changes: true" in connected("subscriptions", "export").out
+    assert unchanged_by_its_export(connected)
+
+
+def test_inhibition_is_an_option_like_all_others(connected: Shell) -> None:
+    id_ = connected.subscribe("--to", "ops", "--inhibit-resources")
+    assert connected("subscriptions", "show", id_, "--json").json["inhibit_resources"] is True
+    assert "workflows in place of their resources" in connected("subscriptions", "list").out
     assert unchanged_by_its_export(connected)
 
 

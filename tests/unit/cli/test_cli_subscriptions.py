@@ -10,12 +10,6 @@ from worker.bootstrap import Services
 from worker.store.held import Entry
 
 
-@pytest.fixture
-def connected(shell: Shell) -> Shell:
-    shell.connect()
-    return shell
-
-
 def test_a_subscription_has_an_id_and_all_it_was_given(connected: Shell) -> None:
     words = (
         "--to", "Ops", "--kind", "workflow", "--kind", "alert", "--entity-type", "workflow",
@@ -32,7 +26,8 @@ def test_a_subscription_has_an_id_and_all_it_was_given(connected: Shell) -> None
         "entity_type": ["workflow"], "entity_id": ["7"], "name": ["prod-*"], "project": ["shop"],
         "status": ["error"], "min_severity": "error", "label": ["team=core"], "paused": False,
         "mention": "<!here> <@U0123456789>", "mention_from": "error", "style": "plain",
-        "template": "", "broadcast": False, "only_changes": False, "muted_until": "", "quiet_hours": "",
+        "template": "", "broadcast": False, "only_changes": False, "inhibit_resources": False,
+        "muted_until": "", "quiet_hours": "",
         "time_zone": "", "quiet_below": "critical",
     }  # fmt: skip
     assert connected("subscriptions", "list", "--json").json[0].items() > made.items()

@@ -19,12 +19,6 @@ BROKEN = "first\n{{ titel }}\n"
 FIRST_STEP = "{{ steps[0].name }}"
 
 
-@pytest.fixture
-def connected(shell: Shell) -> Shell:
-    shell.connect()
-    return shell
-
-
 def add(shell: Shell, template: str, *words: str) -> Any:
     return shell("subscriptions", "add", "--to", "#ops", "--template", shell.file(template), *words)
 

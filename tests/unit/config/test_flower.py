@@ -54,6 +54,10 @@ def test_with_credentials_it_serves_everyone_who_has_them(tmp_path: Path) -> Non
     assert (found["address"], found["basic_auth"], found["port"]) == ("0.0.0.0", ["a:1", "b:2"], 7000)
 
 
+def test_it_remembers_as_many_tasks_as_a_small_machine_can_hold(tmp_path: Path) -> None:
+    assert options(tmp_path)["max_tasks"] == 10_000
+
+
 def test_its_state_is_kept_where_only_we_can_read_it(tmp_path: Path) -> None:
     found = options(tmp_path / "var")
     folder = Path(found["db"]).parent
@@ -107,7 +111,10 @@ def test_run_as_a_module_it_prints_where_the_file_is(capsys: pytest.CaptureFixtu
 class Task:
     """What Flower knows of a task."""
 
-    def __init__(self, args: str = "()", kwargs: str = "{}", result: str = "", exception: str = "") -> None:
+    def __init__(
+        self, args: str = "()", kwargs: str = "{}", result: str = "", exception: str = "", state: str = ""
+    ) -> None:
+        self.state = state
         self.args, self.kwargs, self.result, self.exception = args, kwargs, result, exception
 
 
@@ -123,6 +130,11 @@ def test_a_lane_that_waits_says_why_and_no_more() -> None:
     shown = as_people_read_it(Task("(acme/#ops)", result="'1 told'", exception=exception))
     assert (shown.exception, shown.args) == ("acme/#ops: Slack failed; next try in 5 s", "acme/#ops")
     assert (shown.result, shown.kwargs) == ("1 told", "")
+
+
+def test_a_lane_that_has_told_what_waited_waits_for_nothing_any_more() -> None:
+    exception = "Retry(Retry(...), LaneWaits('Slack failed; next try at 10:00:00 UTC'), 5)"
+    assert as_people_read_it(Task(exception=exception, state="SUCCESS")).exception == ""
 
 
 def test_other_exceptions_are_shown_as_they_are() -> None:

@@ -282,6 +282,39 @@ async def test_few_together_are_one_message_and_each_gets_its_card_with_its_next
     assert (len(top(house)), house.slack.calls[EDIT]) == (2, 1)
 
 
+async def test_an_older_state_than_a_digest_told_becomes_no_card(house: House) -> None:
+    await told(house, at(9, run="1", what="completed"), at(9, run="2"))
+    done = await told(house, at(3, run="1"), at(4, run="1", what="failed"))
+    assert (done.posts, done.told, len(house.slack.posts)) == (0, 2, 1)
+    _, lead, *late = await house.deliveries()
+    assert {(one.state, one.merged_into, one.ts) for one in late} == {("merged", lead.id, lead.ts)}
+    assert {one.detail for one in late} == {"a newer state was told already by"}
+
+
+async def test_what_a_digest_told_is_older_than_the_card_made_since(house: House) -> None:
+    await told(house, at(3, run="1"), at(3, run="2"))
+    await told(house, at(9, run="1", what="completed"))
+    done = await told(house, at(5, run="1", what="step_completed"), at(2, run="1", what="step_completed"))
+    assert (done.posts, done.told, len(top(house)), house.slack.calls[EDIT]) == (0, 2, 2, 0)
+    *_, card, late, _ = await house.deliveries()
+    assert late.merged_into == card.id
+
+
+async def test_what_a_digest_told_is_newer_than_the_card_of_the_last_time(house: House) -> None:
+    await told(house, at(1, run="1", what="completed"))
+    await told(house, at(9, run="1"), at(9, run="2"))
+    done = await told(house, at(5, run="1"))
+    assert (done.posts, len(top(house)), house.slack.calls[EDIT]) == (0, 2, 0)
+
+
+async def test_what_a_digest_told_elsewhere_is_not_known_here(house: House) -> None:
+    await told(house, at(9, run="1"), at(9, run="2"))
+    house.slack.add_channel("C0000002", "other")
+    await house.redis.hset(f"ik:lane:{LANE}", "address", "C0000002")
+    await told(house, at(3, run="1"))
+    assert house.slack.posts[-1].channel == "C0000002"
+
+
 async def test_in_a_storm_a_card_is_changed_between_two_digests(house: House) -> None:
     await told(house, at(1))
 

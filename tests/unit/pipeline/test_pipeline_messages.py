@@ -14,6 +14,8 @@ from worker.domain.folding import Folding, Line
 from worker.domain.message import Section
 from worker.pipeline.digest import digest
 from worker.pipeline.render import event_url, render, reply
+from worker.pipeline.template import Writer
+from worker.slack.given import why_not
 
 HOSTILE = [
     "<!channel>", "<@U0000001>", "<#C0000001>", "<!subteam^S1>", "&amp;", "&", "<", ">", "|", "`", "```",
@@ -134,6 +136,13 @@ def test_what_does_not_fit_is_counted_so_that_nothing_is_left_out() -> None:
     assert "*10 more*: 🔵 resource × 10" in str(few.blocks)
     named = digest(Folding(some[:48]), ("",) * 48)
     assert "*8 more*: 🔵 type4 × 1" in str(named.blocks)
+
+
+def test_what_does_not_fit_is_a_click_away_where_the_console_is_known() -> None:
+    some = tuple(Line(simple(title=f"db{n}", entity=Entity("db", str(n))), f"d{n}") for n in range(50))
+    writer = Writer(why_not, console_url="https://slack.example.com")
+    message = writer.write(Folding(some), lane="acme/#ops").message
+    assert "<https://slack.example.com/deliveries?lane=acme%2F%23ops|*10 more*>" in str(message.blocks)
 
 
 def pods(count: int) -> tuple[Line, ...]:

@@ -198,6 +198,19 @@ async def test_a_new_token_frees_everything_at_once(house: House) -> None:
     assert house.slack.posts[0].token == "xoxb-2"
 
 
+async def test_a_new_token_whose_command_was_killed_frees_everything_with_the_next_probe(
+    house: House,
+) -> None:
+    await revoked(house)
+    assert house.integration is not None
+    await house.made.integrations.save(house.integration, Secret("xoxb-2"))  # and no further
+    assert (await house.balance()).parked == 1
+    await look(house, WHOLE)
+    assert (await house.drain()).posts == 1
+    assert house.slack.posts[0].token == "xoxb-2"
+    assert await probes(house) == []
+
+
 async def test_who_the_token_is_now_is_kept(house: House) -> None:
     await revoked(house)
     del house.slack.faults["xoxb-1"]

@@ -1,6 +1,9 @@
 """What a drain does with every way a call can end without a receipt: the class is the decision."""
 
 import logging
+import re
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,12 @@ from worker.domain.integration import Secret
 from worker.pipeline.record import snooze_s
 
 SLACK_SAYS = "chat.postMessage"
+EXPLAINED = (Path(__file__).parents[3] / "docs" / "observability.md").read_text()
+DOCUMENTED = {
+    key
+    for row in re.findall(r"^\| (`[a-z_, `]+`) \|", EXPLAINED, re.MULTILINE)
+    for key in re.findall(r"\w+", row)
+}
 
 
 async def settle_down(house: House, rounds: int = 40) -> int:
@@ -95,7 +104,7 @@ async def test_a_lane_woken_while_it_waits_out_a_failure_is_still_seen_to_wait(h
 async def test_transient_for_long_snoozes_longer_each_time(house: House) -> None:
     house.slack.ends(SLACK_SAYS, *["service_unavailable"] * 10_000)
     done = await house.tell(alert())
-    assert done.reason == "service_unavailable: Slack is not available at the moment"
+    assert done.reason == "Slack is not available at the moment"
     waits = [done.retry_s]
     while waits[-1] < 150:
         house.pass_time(waits[-1] + 0.01)
@@ -294,7 +303,7 @@ async def test_a_fault_of_our_own_neither_spins_nor_stops_the_lane_for_good(
 
     monkeypatch.setattr(render_module, "render", rendering)
     done = await house.tell(alert("poison"))
-    assert (done.posts, done.reason) == (0, "fault: a fault of this program (RuntimeError)")
+    assert (done.posts, done.reason) == (0, "a fault of this program (RuntimeError)")
     assert 1 <= done.retry_s <= 2
     await house.publish(alert("fine"))
     await house.ingest()
@@ -352,16 +361,53 @@ async def test_a_hint_names_what_people_know(house: House) -> None:
     assert (note["reason"], note["hint"]) == ("acme: @infrakitchen #ops", "in #ops of acme")
 
 
+def attempts(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """The canonical lines, oldest first."""
+    return [vars(line) for line in caplog.records if line.message == "attempt"]
+
+
 async def test_the_line_of_an_attempt_says_all_and_no_secret(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     await house.tell(alert())
-    [line] = [line for line in caplog.records if line.message == "attempt"]
-    about = vars(line)
+    [about] = attempts(caplog)
     assert (about["lane"], about["channel"], about["outcome"]) == ("acme/#ops", "C0000001", "delivered")
-    assert about["told"] == 1
+    assert (about["method"], about["told"]) == (SLACK_SAYS, 1)
     assert "xoxb" not in str([vars(line) for line in caplog.records])
+
+
+@pytest.mark.parametrize(
+    "endings",
+    [
+        [],
+        ["service_unavailable", "service_unavailable"],
+        ["service_unavailable"] * 50,
+        ["internal_error"],
+        [Throttled(3.0)],
+        ["invalid_blocks"],
+        ["invalid_blocks", "msg_too_long"],
+        ["token_revoked"],
+        ["is_archived"],
+        ["brand_new_code"],
+    ],
+    ids=lambda given: str(given)[:50],
+)
+async def test_every_call_to_slack_has_one_line_whatever_became_of_it(
+    house: House, caplog: pytest.LogCaptureFixture, endings: list[Any]
+) -> None:
+    caplog.set_level(logging.INFO)
+    house.slack.ends(SLACK_SAYS, *endings)
+    await house.tell(alert())
+    said = [(about["method"], str(about["outcome"]), about.get("code", "")) for about in attempts(caplog)]
+    known = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"} | DOCUMENTED
+    assert [about.keys() - known for about in attempts(caplog) if about.keys() - known] == []
+    counted = (await house.made.metrics.counted()).labelled("call")
+    assert len(said) == house.slack.calls[SLACK_SAYS] == sum(counted.values())
+    assert Counter(said) == {
+        (method, outcome, "" if code == "ok" else code): count
+        for (method, outcome, code), count in counted.items()
+    }
 
 
 @pytest.mark.parametrize("reply_lost", [False, True])

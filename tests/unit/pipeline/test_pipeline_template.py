@@ -31,7 +31,7 @@ def folding(template: str, event: Event | None = None, *mentioned: str) -> Foldi
 
 def writer(base: str = "") -> Writer:
     """One for which no time passes: that is not to depend on the machine."""
-    return Writer(why_not, base, lambda: 0.0)
+    return Writer(why_not, base, clock=lambda: 0.0)
 
 
 def made(template: str, event: Event | None = None, *mentioned: str, base: str = "") -> Message:

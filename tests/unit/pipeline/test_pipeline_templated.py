@@ -79,3 +79,15 @@ async def test_without_a_fault_nothing_is_kept(house: House, template: str):
     await templated(house, template)
     await house.tell(alert())
     assert await house.redis.keys("ik:template*") == []
+
+
+async def test_the_template_of_an_integration_is_for_subscriptions_without(house: House):
+    assert house.integration is not None
+    await house.made.integrations.save(replace(house.integration, template="theirs: {{ title }}"))
+    await house.subscribe()
+    await house.tell(alert())
+    assert above(house).startswith("theirs: ")
+    await templated(house, OWN)  # the same one, changed
+    house.pass_time(2)
+    await house.tell(alert("another"))
+    assert above(house).startswith("own: ")

@@ -210,3 +210,22 @@ async def test_a_crash_at_any_step_loses_and_doubles_nothing(
     assert len(await warned(watched)) == 1
     assert await warned(watched) == []
     assert (await watched.balance()).accepted == 2
+
+
+@pytest.mark.parametrize("reply_lost", [False, True])
+@pytest.mark.parametrize("at", range(1, 11))
+async def test_what_was_begun_before_a_crash_is_counted_although_its_lane_goes_on(
+    watched: House, at: int, *, reply_lost: bool
+) -> None:
+    await park(watched)
+    watched.luck.fail(at, reply_lost=reply_lost)
+    with contextlib.suppress(Disconnected):
+        await watched.made.sweep.warn()
+    watched.luck.heal()
+    watched.slack.change("C0000001", is_member=True)
+    await watched.made.lanes.resume("acme/#ops", certain=True)
+    assert (await watched.drain()).told == 1
+    told = await warned(watched)
+    balance = await watched.balance()
+    assert balance.accepted == balance.created == balance.delivered == 1 + len(told)
+    assert await watched.redis.exists("ik:warnings") == 0

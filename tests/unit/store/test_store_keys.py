@@ -25,6 +25,9 @@ def all_keys(keys: Keys) -> list[str]:
         *keys.whole_directory("ops"),
         keys.beat("worker"),
         keys.lock("sweep"),
+        keys.session("s"),
+        keys.session("s", "tried"),
+        keys.login("all"),
         keys.named("due"),
         keys.named("metrics"),
     ]

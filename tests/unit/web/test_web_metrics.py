@@ -22,6 +22,7 @@ PROMISED = {
     "ikslack_event_to_post_seconds": "histogram",
     "ikslack_post_seconds": "histogram",
     "ikslack_pace_wait_seconds": "histogram",
+    "ikslack_alive": "gauge",
     "ikslack_lane_pending": "gauge",
     "ikslack_lanes_parked": "gauge",
     "ikslack_dead_letters": "gauge",
@@ -97,6 +98,13 @@ async def test_what_nobody_has_read_yet_is_the_streams_lag(web: Web) -> None:
     assert value(await samples(web), "stream_lag") == 1
 
 
+async def test_processes_that_were_seen_lately_are_told_by_what_they_do(web: Web) -> None:
+    for who in ("a", "b"):
+        await web.made.upkeep.beat("worker", who)
+    found = await samples(web)
+    assert (value(found, "alive", role="worker"), value(found, "alive", role="ingest")) == (2, 0)
+
+
 async def test_an_entry_nobody_can_read_is_rejected_and_a_dead_letter(web: Web) -> None:
     stream = web.made.stream
     await web.made.events.reject(stream.stream, stream.group, "7-1", {b"x": b"y"}, "no")
@@ -155,9 +163,8 @@ async def test_without_redis_it_says_so(web: Web) -> None:
 
 async def test_who_asks_again_at_once_reads_the_same(web: Web) -> None:
     now = [100.0]
-    reading = Reading(
-        web.made.server, web.made.metrics, web.made.dead_letters, web.made.stream, lambda: now[0]
-    )
+    made = web.made
+    reading = Reading(made.server, made.metrics, made.dead_letters, made.stream, made.upkeep, lambda: now[0])
     first = await reading.figures()
     await append(web, "ops/#a", "a")
     assert (await reading.figures()) is first

@@ -24,4 +24,11 @@ for i = 3, #KEYS do
     end
   end
 end
+-- By the minute, in a hash an hour that lives a little over a day (`store/pulse.py`).
+if accepted > 0 then
+  local minute = math.floor(redis.call('TIME')[1] / 60)
+  local hour = KEYS[2] .. ':hour:' .. math.floor(minute / 60)
+  redis.call('HINCRBY', hour, minute .. '|events', accepted)
+  redis.call('EXPIRE', hour, 93600)
+end
 return accepted

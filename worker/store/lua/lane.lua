@@ -136,8 +136,17 @@ local function open_attempt(method)
   redis.call('HSET', meta, 'open', now, 'method', method, 'first', from, 'last', to, 'of', of)
 end
 
+-- What is told by the minute, in a hash an hour that lives a little over a day (`store/pulse.py`).
+local function count_told(method)
+  local minute = math.floor(now / 60000)
+  local hour = ledger .. ':hour:' .. math.floor(minute / 60)
+  local what = method == 'chat.update' and 'edits' or 'posts'
+  if redis.call('HINCRBY', hour, minute .. '|' .. what, 1) == 1 then redis.call('EXPIRE', hour, 93600) end
+end
+
 -- Each call to Slack, once, for metrics: its method, how it ended and Slack's word for that.
 local function count_call(method, outcome, code)
+  if outcome == 'delivered' then count_told(method) end
   if code == '' then code = outcome == 'delivered' and 'ok' or outcome end
   if #code > 64 or not string.find(code, '^[%w_.]+$') or redis.call('HLEN', ledger) > 1000 then code = 'other' end
   redis.call('HINCRBY', ledger, 'call|' .. method .. '|' .. outcome .. '|' .. code, 1)

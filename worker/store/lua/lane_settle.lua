@@ -2,7 +2,7 @@
 -- KEYS  17 the card it makes or changes
 -- ARGV  5 lease ms  6 wake ms  7 channel  8 ts  9 the leading id  10 '1' to leave the lane even if more waits
 --       11 the card as it is now ('' for none)  12 how many ids stay for a card of their own, then these
---       then records of what was told without a card: key, record …
+--       then what is known of the things it told, without a card or as part of a run: key, record …
 -- Returns {'fenced'} or what `go_on` says.
 if not holds() then return {'fenced'} end
 local channel, ts, lead = ARGV[7], ARGV[8], ARGV[9]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 
 from worker.asking.examining import examined, key_ring, plain_finding
-from worker.asking.previewing import by_template, plain, read, sent_of, sort_out
+from worker.asking.previewing import as_told, by_template, plain, read, sent_of, sort_out
 from worker.bootstrap import Services
 from worker.domain.errors import Problem
 from worker.publish import encode
@@ -63,7 +63,7 @@ async def _previewed(made: Services, asked: Preview) -> dict[str, Any]:
         events, _ = read([encode(event) for event in asked.events], time.time_ns() // 1_000_000)
     except (ValueError, Unreadable) as error:
         raise Faulty(422, f"events: {error}.", [str(error)]) from None
-    subscription = await made.subscriptions.find(asked.subscription) if asked.subscription else None
+    subscription = await as_told(made, asked.subscription) if asked.subscription else None
     told, unmatched = sort_out(events, subscription)
     if asked.template is not None:
         try:

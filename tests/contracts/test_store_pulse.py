@@ -1,0 +1,51 @@
+"""Pulse: events, posts and edits by the minute, counted with the step itself."""
+
+from itertools import pairwise
+
+from store_world import GROUP, RECEIPT, STREAM, World
+
+from worker.domain.event import Kind
+from worker.store.events import Accepted
+from worker.store.pulse import Beat, Pulse, together
+
+
+async def test_a_new_installation_has_a_day_of_nothing(world: World):
+    beats = await Pulse(world.server).minutes()
+    assert len(beats) == 1440
+    assert {(one.events, one.messages) for one in beats} == {(0, 0)}
+    assert beats[-1].at_ms <= await world.server.now_ms() < beats[-1].at_ms + 120_000
+    assert {later.at_ms - one.at_ms for one, later in pairwise(beats)} == {60_000}
+
+
+async def test_events_are_counted_once_when_they_are_accepted(world: World):
+    some = [Accepted(f"e{number}.s", f"1-{number}", Kind.ALERT, is_repeat=False) for number in range(3)]
+    await world.stream().join()
+    for _ in range(2):
+        await world.events.accept(STREAM, GROUP, some)
+    assert sum(one.events for one in (await Pulse(world.server).minutes())[-2:]) == 3
+
+
+async def test_posts_and_edits_are_counted_when_slack_took_them_and_not_otherwise(world: World):
+    await world.append("a", "b", "c")
+    held = await world.hold()
+    for told, method in (("a", "chat.postMessage"), ("b", "chat.update")):
+        await world.take(held, 1)
+        await world.lanes.open_attempt(held, method)
+        await world.lanes.settle(held, RECEIPT, told)
+    await world.take(held)
+    await world.lanes.release(held, outcome="throttled", code="ratelimited", wait_s=9)
+    found = (await Pulse(world.server).minutes())[-2:]
+    assert (sum(one.posts for one in found), sum(one.edits for one in found)) == (1, 1)
+
+
+async def test_what_is_counted_lives_a_little_over_a_day(world: World):
+    await world.append("a")
+    await world.tell()
+    (key,) = await world.redis.keys("t:ledger:hour:*")
+    assert 25 * 3600 < await world.redis.ttl(key) <= 26 * 3600
+
+
+def test_minutes_become_longer_spans():
+    beats = [Beat(number * 60_000, events=number, posts=1, edits=2) for number in range(7)]
+    assert together(beats, 3) == [Beat(60_000, 1 + 2 + 3, 3, 6), Beat(240_000, 4 + 5 + 6, 3, 6)]
+    assert together(beats, 3)[0].messages == 9

@@ -1,0 +1,11 @@
+"""`make soak`: see `soak.py`."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from soak import main  # noqa: E402  # its folder is known only now
+
+raise SystemExit(main())
