@@ -14,15 +14,14 @@ from worker.bootstrap import Services
 from worker.domain.delivery import Delivery, State
 from worker.store.pages import Page, Where
 from worker.web.api.reading import LIMIT, After, Asked, Id, Limit, body_of, documented_body, rows_of
-from worker.web.api.shapes import (
+from worker.web.api.shapes import Rows, Words
+from worker.web.api.told import (
     DeliveryShape,
     ExaminedLetter,
     LetterShape,
     OneDelivery,
     ParkedShape,
     Results,
-    Rows,
-    Words,
 )
 from worker.web.audit import about, audited
 from worker.web.problems import ANY, documented
