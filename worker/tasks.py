@@ -1,8 +1,10 @@
 """The Celery tasks: unpack names, call the pipeline, nothing else. A message is only a wake-up call."""
 
 import asyncio
+from contextlib import suppress
 
 from celery import Task, current_app, shared_task
+from celery.exceptions import Reject
 
 from worker.bootstrap import Services
 from worker.bootstrap.calls import shown, summary
@@ -36,9 +38,9 @@ def drain_lanes(self: Task, lanes: list[str]) -> str:
         again = [one.lane for one in waiting]
         soonest = min(waiting, key=lambda one: one.retry_s)
         why = LaneWaits(f"{soonest.lane}: {soonest.reason}; next try in {soonest.retry_s:.0f} s")
-        raise self.retry(
-            args=(again,), exc=why, countdown=min(soonest.retry_s, LONGEST_COUNTDOWN_S), argsrepr=shown(again)
-        )
+        countdown = min(soonest.retry_s, LONGEST_COUNTDOWN_S)
+        with suppress(Reject):  # the broker is away; when the lanes are due is in the store
+            raise self.retry(args=(again,), exc=why, countdown=countdown, argsrepr=shown(again))
     return summary(done)
 
 
