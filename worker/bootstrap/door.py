@@ -35,8 +35,8 @@ def open_door(settings: Settings | None = None) -> Celery:
     warnings.filterwarnings("ignore", category=SecurityWarning)
     # And this one, when Redis was away, of a default that Celery 6 changes: our messages are wake-up calls.
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
-    # Calls in hand when the connection is lost cannot be put back, and that is no emergency to be written to a
-    # file in /tmp: the sweep wakes their lanes.
+    # Calls in hand when the connection is lost cannot be put back, and that is no emergency to be written to
+    # a file in /tmp: the sweep wakes their lanes.
     Channel.do_restore = False
     celery.runtime = Runtime(settings, celery)
     config = log_config(settings)
