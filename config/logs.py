@@ -83,7 +83,7 @@ class LessOften(logging.Filter):
 
 
 def redact(text: str) -> str:
-    """Without what looks like a token of Slack or of our API, a webhook of Slack, or a login of Redis."""
+    """Without what looks like a token of Slack or of ours, a Slack webhook, or a login in a Redis address."""
     return _LOGIN.sub(r"\1…@", _WEBHOOK.sub(r"\1…", _OURS.sub(r"\1…", _TOKEN.sub(r"\1-…", text))))
 
 

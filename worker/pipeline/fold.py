@@ -25,7 +25,9 @@ def fold(told: Sequence[Told]) -> Folding:
     lines = [
         Line(one.event, one.delivery_id, len(seen[about]) - 1, one.templated) for about, one in newest.items()
     ]
-    return _worst_first(lines, (one.mention for one in told if one.mention))
+    return _worst_first(
+        lines, (one.mention for one in told if one.mention), late=sum(one.late for one in told)
+    )
 
 
 def _rank(one: Told) -> tuple[Order, bool]:
@@ -33,10 +35,10 @@ def _rank(one: Told) -> tuple[Order, bool]:
     return one.event.order, one.templated is not None
 
 
-def _worst_first(lines: Iterable[Line], mentions: Iterable[str]) -> Folding:
+def _worst_first(lines: Iterable[Line], mentions: Iterable[str], *, late: int = 0) -> Folding:
     """Whoever is mentioned is mentioned once."""
     ordered = sorted(lines, key=lambda line: (-urgency(line.event), line.event.kind, line.event.order))
-    return Folding(tuple(ordered), tuple(dict.fromkeys(mentions)))
+    return Folding(tuple(ordered), tuple(dict.fromkeys(mentions)), late)
 
 
 def choose(
@@ -188,6 +190,7 @@ def _together(some: Sequence[Choice], carded: Container[str], waiting: list[int]
     folding = _worst_first(
         (line for one in foldings for line in one.lines),
         (mention for one in foldings for mention in one.mentions),
+        late=sum(one.late for one in foldings),
     )
     owed: list[str] = []
     urgencies = list(waiting or ())

@@ -71,6 +71,7 @@ class Teller:
         self.singly = held.singly
         self.until = tools.clock() + tools.budget_s
         self.has_slot = self.after_digest = False
+        self.newest_seq = 0  # of all that was taken last; 0 while it is told one by one
         self.slot_at = self.ours_until = 0.0
 
     async def tell_once(self) -> tuple[Round, Ended]:
@@ -126,6 +127,7 @@ class Teller:
         if isinstance(taken, Closed):
             raise NotYet(taken.wait_s, "Slack asked to wait")
         one.taken, one.called, self.ours_until = taken, bool(taken), ours_until
+        self.newest_seq = 0 if self.singly or not taken else taken[-1].seq
         if taken and taken[0].seq > self.singly:
             self.singly = 0
 
@@ -234,16 +236,20 @@ class Teller:
         try:
             return await post(
                 sending, left_s=self._left_s, sleep=tools.sleep, closing=closing,
-                opening=partial(self._opened, METHODS[one.call]),
+                opening=partial(self._opened, METHODS[one.call], newest_seq=self.newest_seq),
             )  # fmt: skip
         finally:
             one.post_s = tools.clock() - started
 
-    async def _opened(self, method: str) -> None:
-        """Another call is made; the lane is still ours, and stays so for it. Fenced when it is not."""
+    async def _opened(self, method: str, *, newest_seq: int = 0) -> bool:
+        """Another call is made; the lane is still ours, and stays so for it. Fenced when it is not.
+
+        Not when something newer came: the next message tells that too, and the worst of all first.
+        """
         ours_until = self._renewed_until()
-        await self.tools.lanes.open_attempt(self.held, method)
+        opened = await self.tools.lanes.open_attempt(self.held, method, newest_seq=newest_seq)
         self.ours_until = ours_until
+        return opened
 
     def _renewed_until(self) -> float:
         """Until when a call may begin that is to end under a lease renewed after this."""

@@ -262,6 +262,23 @@ local function unbury(id)
   redis.call('HINCRBY', ledger, 'dead', -1)
 end
 
+-- A dead letter becomes pending again, at the end of its lane; its history stays: its calls, when and why it died.
+local function replay(id, event, event_life_ms)
+  local key = record .. id
+  if redis.call('HGET', key, 'state') ~= 'dead' or redis.call('EXISTS', event) == 0 then return false end
+  unbury(id)
+  local before = redis.call('HMGET', key, 'seqs', 'seq', 'deaths', 'finished', 'error')
+  local death = before[4] .. ' ' .. string.gsub(before[5], '%s', '_') .. ' '
+  redis.call('HSET', key, 'state', 'pending', 'born', now, 'seq', redis.call('HINCRBY', meta, 'seq', 1),
+    'seqs', (before[1] or '') .. before[2] .. ' ', 'deaths', (before[3] or '') .. death)
+  redis.call('HDEL', key, 'finished', 'missed')
+  redis.call('HINCRBY', key, 'replays', 1)
+  redis.call('PERSIST', key)
+  redis.call('PEXPIRE', event, event_life_ms)
+  redis.call('RPUSH', pending, id)
+  return true
+end
+
 -- Nobody needs to be told of it any more.
 local function discard(id)
   redis.call('HSET', record .. id, 'state', 'discarded', 'finished', now)
