@@ -53,7 +53,7 @@ def _nobody_elses(data_dir: Path) -> None:
     mode = stat.S_IMODE(data_dir.stat().st_mode)
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         log.warning(
-            "DATA_DIR %s can be changed by every user of this machine: `chmod 700 %s`, or set another DATA_DIR",
+            "every user of this machine can change DATA_DIR %s: `chmod 700 %s`, or set another DATA_DIR",
             data_dir, data_dir,
         )  # fmt: skip
 
