@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser lint audit check bench chaos soak simulate pictures lock
+.PHONY: help demo test test-browser lint audit check bench chaos fuzz soak simulate pictures lock
 
 help: ## This list
 	@echo "The first target that needs it makes $(VENV) with $(PYTHON) (3.11 or newer; another: make PYTHON=python3.13 …)."
@@ -36,6 +36,9 @@ bench: $(READY) ## What is measured, with its yardsticks beside it
 
 chaos: $(READY) ## Break everything at random for ten minutes (MINUTES=…, SEED=…), then check the balance; read 20,000 channels
 	@$(BIN)/pytest -q tests/chaos
+
+fuzz: $(READY) ## Ten minutes (FUZZ_S=…) of requests that nobody would think of, to the API of a running installation
+	@FUZZ_S=$${FUZZ_S:-600} $(BIN)/pytest -q -rP tests/acceptance/test_api_fuzz.py
 
 soak: $(READY) ## Half an hour (MINUTES=…) of steady load: memory stays flat, and no key grows that is not meant to
 	@$(BIN)/python tests/soak $(if $(MINUTES),--minutes $(MINUTES))

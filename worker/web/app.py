@@ -42,7 +42,7 @@ def make_app(made: Services) -> FastAPI:
     )
     app.add_middleware(Limits)
     access = Access(made.settings, ApiTokens(made.server))
-    answered_as_problems(app)
+    answered_as_problems(app, app.allowed)
     app.include_router(api(made, access))
     app.include_router(webhooks(made.stream, read_labelled(made.settings.alert_labels), access))
     app.include_router(health(made.upkeep, made.stream))
