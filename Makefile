@@ -4,17 +4,20 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint audit check bench chaos soak simulate pictures lock
+.PHONY: help demo test test-browser lint audit check bench chaos soak simulate pictures lock
 
 help: ## This list
 	@echo "The first target that needs it makes $(VENV) with $(PYTHON) (3.11 or newer; another: make PYTHON=python3.13 …)."
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Everything on this machine, with a sandbox Slack: no account, no server (CI=true: once, then the balance)
 	@$(BIN)/ik-slack demo $(if $(filter true,$(CI)),--once)
 
 test: $(READY) ## All tests but the long chaos runs
 	@$(BIN)/pytest -q --ignore=tests/chaos --cov --cov-report=
+
+test-browser: $(READY) ## The console in a real browser alone; needs Chromium
+	@$(BIN)/pytest -q tests/browser
 
 lint: $(READY) ## Style, types and floors: ruff, mypy, import-linter
 	@$(BIN)/ruff check .

@@ -1,26 +1,22 @@
 """`ik-slack dead-letters`: what nobody tries again unless a person says so."""
 
-import base64
 import sys
-from collections.abc import Sequence
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import click
 
-from worker.asking.rows import Row, event_ids, first, shown, visible
-from worker.asking.story import Way, way_of
+from worker.asking.letters import Choice, discard_one, do_to_each, put_back
+from worker.asking.listing import one_letter
+from worker.asking.plain import destination, letter_event_id, plain_examined, plain_letter
+from worker.asking.rows import event_ids, first, shown, visible
 from worker.asking.wording import count, when
-from worker.cli.explain import plain_event, plain_way, print_way
-from worker.cli.letters import Choice, destination, do_to_each, plain_letter, tell
+from worker.cli.explain import print_way
+from worker.cli.letters import tell
 from worker.cli.running import as_json, print_json, print_table, run
 from worker.cli.showing import print_facts
 from worker.domain.dead_letter import hint
-from worker.domain.errors import Problem
-from worker.domain.event import Event
-from worker.pipeline.reading import event_of
-from worker.pipeline.replay import replay as put_back
 from worker.store.dead_letters import DeadLetter
 
 if TYPE_CHECKING:
@@ -28,7 +24,6 @@ if TYPE_CHECKING:
 
 SHOWN_MOST = 50
 SHOWN_OF_A_FIELD = 4_000
-Shown = tuple[DeadLetter, Event | None, Way | None]
 
 
 @click.group()
@@ -66,10 +61,10 @@ def list_(reason: str | None, limit: int | None, as_json: bool) -> None:
 
     found, reasons, ids = run(work)
     if as_json:
-        print_json([plain_letter(one, _event_id(one, ids)) for one in found])
+        print_json([plain_letter(one, letter_event_id(one, ids)) for one in found])
         return
     rows = [
-        (one.id, when(one.died_at_ms), one.reason, shown(_event_id(one, ids), 40), destination(one),
+        (one.id, when(one.died_at_ms), one.reason, shown(letter_event_id(one, ids), 40), destination(one),
          shown(one.detail, 80))
         for one in found
     ]  # fmt: skip
@@ -88,21 +83,9 @@ def list_(reason: str | None, limit: int | None, as_json: bool) -> None:
 def show(id_: str, as_json: bool) -> None:
     """One dead letter: the event and every call to Slack, or the bytes nobody could read."""
 
-    async def work(made: "Services") -> Shown:
-        letter = await made.dead_letters.find(id_)
-        if letter is None:
-            why = (
-                " any more" if await made.dead_letters.is_kept(id_) else ": see `ik-slack dead-letters list`"
-            )
-            raise Problem(f"{id_} is not a dead letter{why}.")
-        if letter.delivery is None:
-            return letter, None, None
-        event = await event_of(made.events, letter.delivery.event_ref)
-        return letter, event, await way_of(made, letter.delivery)
-
-    letter, event, way = run(work)
+    letter, event, way = run(lambda made: one_letter(made, id_))
     if as_json:
-        print_json(_plain(letter, event, way))
+        print_json(plain_examined(letter, event, way))
         return
     if way:
         click.echo(
@@ -132,10 +115,7 @@ def replay(ids: tuple[str, ...], reason: str | None, everything: bool) -> None:
     choice = Choice(ids, reason, everything)
     choice.require()
 
-    async def put_one_back(made: "Services", id_: str) -> str:
-        return await put_back(made.dead_letters, made.stream.stream, made.sweep.wake, id_)
-
-    tell(run(lambda made: do_to_each(made, choice, put_one_back), waking=True), "replayed")
+    tell(run(lambda made: do_to_each(made, choice, put_back), waking=True), "replayed")
 
 
 @command.command()
@@ -154,35 +134,4 @@ def discard(ids: tuple[str, ...], reason: str | None, everything: bool, yes: boo
     choice.require()
     if everything and not yes and sys.stdin.isatty():
         click.confirm("Discard every dead letter?", abort=True, err=True)
-    tell(run(lambda made: do_to_each(made, choice, _discard)), "discarded")
-
-
-async def _discard(made: "Services", id_: str) -> str:
-    letter = await made.dead_letters.find(id_)
-    if letter:
-        await made.dead_letters.discard(letter)
-    return f"{id_} is discarded"
-
-
-def _event_id(letter: DeadLetter, ids: dict[str, str]) -> str:
-    return ids.get(letter.delivery.event_ref, "") if letter.delivery else letter.id
-
-
-def _plain(letter: DeadLetter, event: Event | None, way: Way | None) -> Row:
-    event_id = letter.id if way is None else event.id if event else ""
-    row = plain_letter(letter, event_id)
-    if way is None:
-        return {**row, "fields": _fields(letter)}
-    return {**row, "event": event and plain_event(event), "delivery": plain_way(way, event_id)}
-
-
-def _fields(letter: DeadLetter) -> Sequence[Row]:
-    """The entry's fields as text that can be read, and exactly."""
-    return [
-        {
-            "name": name.decode("utf-8", "backslashreplace"),
-            "value": value.decode("utf-8", "backslashreplace"),
-            "base64": base64.b64encode(value).decode(),
-        }
-        for name, value in (letter.raw or {}).items()
-    ]
+    tell(run(lambda made: do_to_each(made, choice, discard_one)), "discarded")

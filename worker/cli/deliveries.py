@@ -1,18 +1,16 @@
 """`ik-slack deliveries`: what became of each event for each subscription."""
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
-from worker.asking.rows import event_ids, first, plain_delivery, shown
-from worker.asking.story import Way, deliveries_of, way_of
+from worker.asking.listing import matching, one_way
+from worker.asking.plain import plain_one_way
+from worker.asking.rows import event_ids, plain_delivery, shown
 from worker.asking.wording import count, when
-from worker.cli.explain import plain_way, print_way
+from worker.cli.explain import print_way
 from worker.cli.running import as_json, print_json, print_table, run
 from worker.domain.delivery import Delivery, State
-from worker.domain.errors import Problem
-from worker.pipeline.reading import event_of
 from worker.store.pages import Where
 
 if TYPE_CHECKING:
@@ -54,7 +52,7 @@ def list_(
 
     async def work(made: "Services") -> Found:
         where = Where(State(state) if state else None, lane)
-        found, more = await _matching(made, where, event_id, most)
+        found, more = await matching(made, where, event_id, most)
         return found, await event_ids(made, (one.event_ref for one in found)), more
 
     found, ids, more = run(work)
@@ -81,44 +79,12 @@ def show(delivery_id: str, as_json: bool) -> None:
     ik-slack deliveries show 3f9a0c6b1d2e4f5a6b7c --json
     """
 
-    async def work(made: "Services") -> tuple[Way, str]:
-        found = await made.deliveries.find(delivery_id)
-        if found is None:
-            raise Problem(
-                f"There is no delivery {delivery_id!r} (any more): finished ones are kept for RETENTION_S. "
-                "See `ik-slack deliveries list`."
-            )
-        return await way_of(made, found), (await event_ids(made, [found.event_ref]))[found.event_ref]
-
-    way, event_id = run(work)
+    way, event_id = run(lambda made: one_way(made, delivery_id))
     if as_json:
-        plain = plain_way(way, event_id)
-        print_json({**plain, "attempts": way.delivery.attempts, "history": plain["attempts"]})
+        print_json(plain_one_way(way, event_id))
         return
     click.echo(f"Event {shown(event_id) or 'no longer kept'}")
     print_way(way)
-
-
-async def _matching(
-    made: "Services", where: Where, event_id: str | None, most: int
-) -> tuple[list[Delivery], bool]:
-    """The newest so many that are asked for, or all for 0; and whether there are more."""
-    if event_id is None:
-        found = await first(partial(made.deliveries.page, where), most and most + 1)
-    else:
-        found = [
-            one
-            for one in await _of_event(made, event_id)
-            if where.state in (None, one.state) and where.lane in (None, one.lane)
-        ]
-    return (found[:most], len(found) > most) if most else (found, False)
-
-
-async def _of_event(made: "Services", event_id: str) -> list[Delivery]:
-    """Of every event with this id, one a source."""
-    events = [await event_of(made.events, record.ref) for record in await made.events.find(event_id)]
-    found = [delivery for event in events if event for delivery in await deliveries_of(made, event)]
-    return sorted(found, key=lambda one: (one.created_at_ms, one.seq), reverse=True)
 
 
 def _more(delivery: Delivery) -> str:

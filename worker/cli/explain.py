@@ -1,10 +1,9 @@
 """`ik-slack explain`: the whole way of one event, as a story."""
 
-from dataclasses import asdict
-
 import click
 
-from worker.asking.rows import Row, iso, plain_attempt, plain_delivery, shown
+from worker.asking.plain import plain_story
+from worker.asking.rows import shown
 from worker.asking.story import Story, Way, stories
 from worker.asking.wording import count, when
 from worker.cli.running import as_json, print_json, run
@@ -37,40 +36,6 @@ def command(event_id: str, as_json: bool) -> None:
         print_story(story)
 
 
-def plain_story(story: Story) -> Row:
-    """A story as JSON."""
-    return {
-        "event": plain_event(story.event) if story.event else {"id": story.id, "entry_id": story.entry_id},
-        "state": story.state,
-        **({"reason": story.reason} if story.reason else {}),
-        "matched": [
-            {"subscription_id": way.delivery.subscription_id, "delivery": plain_way(way, story.id)}
-            for way in story.ways
-        ],
-        "unmatched": [{"subscription_id": id_, "reason": reason} for id_, reason in story.unmatched],
-    }
-
-
-def plain_way(way: Way, event_id: str) -> Row:
-    """A delivery with all there is to know of it, as JSON."""
-    more = {name: getattr(way, name) for name in ("waits", "hint", "permalink", "template_fault")}
-    calls = [plain_attempt(attempt) for attempt in way.attempts]
-    return {**plain_delivery(way.delivery, event_id), "attempts": calls, **more}
-
-
-def plain_event(event: Event) -> Row:
-    """An event as JSON."""
-    plain = asdict(event)
-    times = {name: plain.pop(f"{name}_s") for name in ("time", "started_at", "ended_at")}
-    return {
-        **plain,
-        "severity": event.severity.name.lower(),
-        "labels": dict(event.labels),
-        "accepted_at": iso(event.accepted_at_ms),
-        **{name: None if at_s is None else iso(int(at_s * 1000)) for name, at_s in times.items()},
-    }
-
-
 def print_story(story: Story) -> None:
     """A story as people read it."""
     click.echo(f"Event {shown(story.id)}" + (f": {shown(story.event.title)}" if story.event else ""))
@@ -96,6 +61,7 @@ def print_way(way: Way) -> None:
     click.echo(f"{SIGNS.get(delivery.state, '–')} {delivery.subscription_id} → {delivery.lane}")
     steps = [(delivery.created_at_ms, f"queued as {delivery.id}{_again(delivery.replays)}")]
     steps += [(attempt.at_ms, f"{attempt.method}: {_ended(attempt)}") for attempt in way.attempts]
+    steps += [(death.at_ms, f"dead letter, {death.reason}; replayed since") for death in delivery.deaths]
     for at_ms, step in sorted(steps, key=lambda step: step[0]):  # a replay queues it anew
         click.echo(f"    {when(at_ms)}  {step}")
     click.echo(f"    {when(delivery.finished_at_ms) or 'now':<19}  {_outcome(way)}")

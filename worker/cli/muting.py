@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.asking.changing import change_subscriptions
-from worker.asking.moments import moment_ms, span_ms
+from worker.asking.subscribing import end_of_mute_ms, set_muted
 from worker.asking.wording import when
 from worker.cli.running import run
 
@@ -32,8 +31,7 @@ def mute(subscription_ids: tuple[str, ...], span: str | None, until: str | None)
     async def work(made: "Services") -> int:
         now_ms = await made.server.now_ms()
         until_ms = _end_ms(span, until, now_ms)
-        found = [await made.subscriptions.find(one) for one in subscription_ids]
-        await change_subscriptions(made, save=[one.muted(until_ms, now_ms) for one in found])
+        await set_muted(made, subscription_ids, until_ms, now_ms)
         return until_ms
 
     click.echo(f"Muted {', '.join(subscription_ids)} until {when(run(work))}.")
@@ -45,20 +43,15 @@ def unmute(subscription_ids: tuple[str, ...]) -> None:
     """Tell what comes from now on."""
 
     async def work(made: "Services") -> None:
-        now_ms = await made.server.now_ms()
-        found = [await made.subscriptions.find(one) for one in subscription_ids]
-        await change_subscriptions(made, save=[one.muted(0, now_ms) for one in found])
+        await set_muted(made, subscription_ids, 0, await made.server.now_ms())
 
     run(work)
     click.echo(f"Unmuted {', '.join(subscription_ids)}.")
 
 
 def _end_ms(span: str | None, until: str | None, now_ms: int) -> int:
-    """Whole seconds, as files hold it; UsageError when it cannot be meant."""
+    """UsageError when it cannot be meant."""
     try:
-        end_ms = now_ms // 1000 * 1000 + span_ms(span) if span is not None else moment_ms(str(until), now_ms)
+        return end_of_mute_ms(span, until, now_ms)
     except ValueError as error:
         raise click.UsageError(f"{'--for' if span is not None else '--until'}: {error}.") from None
-    if end_ms <= now_ms:
-        raise click.UsageError(f"--until: {when(end_ms)} is over; now it is {when(now_ms)}.")
-    return end_ms

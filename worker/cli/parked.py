@@ -1,17 +1,15 @@
 """`ik-slack parked`: what waits for a person, why, and the step that frees it."""
 
-import difflib
 from typing import TYPE_CHECKING
 
 import click
 
-from worker.asking.rows import Row, iso
+from worker.asking.plain import plain_parked
+from worker.asking.resuming import resumed
 from worker.asking.wording import count, when
 from worker.cli.running import as_json, print_json, run
 from worker.domain.delivery import lane_parts
-from worker.domain.errors import Problem
 from worker.domain.integration import Health, Integration
-from worker.store.ledger import take_census
 from worker.store.parked import ParkedLane
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ def list_(as_json: bool) -> None:
 
     found, integrations = run(work)
     if as_json:
-        print_json([_plain(one) for one in found])
+        print_json([plain_parked(one) for one in found])
         return
     told = [
         _lines_of_integration(
@@ -70,46 +68,7 @@ def resume(lane: str) -> None:
     ik-slack parked resume 'ops/#alerts'
     """
 
-    async def work(made: "Services") -> str:
-        return await _resume(made, lane)
-
-    click.echo(run(work, waking=True))
-
-
-async def _resume(made: "Services", written: str) -> str:
-    """What was done; Problem when the lane is none, or what stops it is not the lane's."""
-    lane = await _named(made, written)
-    one = next((one for one in await made.parked.all() if one.lane == lane), None)
-    if one is None:
-        return f"{lane} is not parked: there is nothing to resume."
-    if one.whole_integration:
-        raise Problem(f"{lane} waits for its integration, not for its channel: {one.detail}. {one.hint}")
-    _, wake = await made.lanes.resume(lane, certain=False)
-    if wake:
-        await made.sweep.wake([lane])
-    waiting = count(one.pending, "delivery", "deliveries")
-    return f"{lane} goes on, {waiting} to tell. If it cannot, it parks again: `ik-slack parked list`."
-
-
-async def _named(made: "Services", written: str) -> str:
-    """The lane a person means; Problem when there is none, or several."""
-    _, lanes = await take_census(made.server)
-    known = sorted({one.lane for one in lanes} | {one.lane for one in await made.subscriptions.all()})
-    matching = [one for one in known if one == written] or [
-        one for one in known if lane_parts(one)[1] == written
-    ]
-    if len(matching) == 1:
-        return matching[0]
-    if matching:
-        raise Problem(f"Several lanes go to {written}; say which: {', '.join(matching)}.")
-    similar = difflib.get_close_matches(written, known, n=3)
-    did_you_mean = f"did you mean {' or '.join(similar)}?" if similar else "see `ik-slack parked list`."
-    raise Problem(f"There is no lane {written!r}: {did_you_mean}")
-
-
-def _plain(one: ParkedLane) -> Row:
-    named = ("lane", "channel", "reason", "detail", "hint", "pending", "whole_integration")
-    return {**{name: getattr(one, name) for name in named}, "since": iso(one.since_ms)}
+    click.echo(run(lambda made: resumed(made, lane), waking=True))
 
 
 def _lines_of(one: ParkedLane) -> str:

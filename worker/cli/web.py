@@ -38,10 +38,11 @@ def command() -> None:
 
 
 async def _serve(settings: Settings, listening: socket.socket) -> None:
+    from worker.bootstrap.calls import make_celery
     from worker.web.app import make_app, serve
 
     stopping = Stopping()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with services(settings, stopping=stopping) as made:
+    async with services(settings, celery=make_celery(settings), stopping=stopping) as made:
         await serve(make_app(made), listening, stopping)

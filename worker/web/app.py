@@ -16,6 +16,8 @@ from worker.domain.errors import Problem
 from worker.store.api_tokens import ApiTokens
 from worker.telemetry import say
 from worker.web.access import Access
+from worker.web.api.v1 import api
+from worker.web.document import Documented
 from worker.web.health import health
 from worker.web.limits import Limits
 from worker.web.metrics import Reading, metrics
@@ -31,7 +33,7 @@ STOP_S = 5
 
 def make_app(made: Services) -> FastAPI:
     """Every path; the OpenAPI document of those that are no pages is at `/api/openapi.json`."""
-    app = FastAPI(
+    app = Documented(
         title="infrakitchen-slack",
         version=version("infrakitchen-slack"),
         openapi_url="/api/openapi.json",
@@ -41,6 +43,7 @@ def make_app(made: Services) -> FastAPI:
     app.add_middleware(Limits)
     access = Access(made.settings, ApiTokens(made.server))
     answered_as_problems(app)
+    app.include_router(api(made, access))
     app.include_router(webhooks(made.stream, read_labelled(made.settings.alert_labels), access))
     app.include_router(health(made.upkeep, made.stream))
     reading = Reading(made.server, made.metrics, made.dead_letters, made.stream, made.upkeep)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
 from worker.telemetry import Told, say
@@ -22,7 +22,7 @@ class AuditedRoute(APIRoute):
         """The route's own, and the line."""
         answer = super().get_route_handler()
 
-        async def audited(request: Request) -> Response:
+        async def written(request: Request) -> Response:
             done = False
             try:
                 response = await answer(request)
@@ -32,7 +32,12 @@ class AuditedRoute(APIRoute):
                     _write(request)
             return response
 
-        return audited
+        return written
+
+
+def audited(prefix: str = "") -> APIRouter:
+    """A router of such routes."""
+    return APIRouter(prefix=prefix, route_class=AuditedRoute)
 
 
 def about(request: Request, **what: Told) -> None:

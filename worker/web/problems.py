@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from worker.domain.errors import NotYet, Problem, Refusal
+from worker.domain.errors import Missing, NotYet, Problem, Refusal, WrongUse
 from worker.store.outage import outage_of
 from worker.store.server import Unavailable
 from worker.telemetry import say
@@ -65,6 +65,10 @@ def answer_of(error: Exception) -> Response:
             return problem(422, f"The request is wrong: {'; '.join(errors[:3])}.", errors)
         case HTTPException():
             return problem(error.status_code, error.detail, headers=error.headers)
+        case Missing():
+            return problem(404, str(error))
+        case WrongUse():
+            return problem(400, str(error))
         case Problem():
             return problem(409, str(error))
         case NotYet():

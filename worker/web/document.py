@@ -1,0 +1,29 @@
+"""The OpenAPI document: problems stand in it as what they are answered as."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from worker.web.problems import PROBLEM_JSON, ProblemDetails
+
+_REF = {"$ref": f"#/components/schemas/{ProblemDetails.__name__}"}
+
+
+class Documented(FastAPI):
+    """An application whose document says `application/problem+json` where it is true."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Made once."""
+        if self.openapi_schema is None:
+            for path in super().openapi()["paths"].values():
+                for operation in path.values():
+                    for answer in operation["responses"].values():
+                        _as_problem(answer)
+        assert self.openapi_schema is not None  # noqa: S101  # what FastAPI has just made
+        return self.openapi_schema
+
+
+def _as_problem(answer: dict[str, Any]) -> None:
+    content = answer.get("content", {})
+    if content.get("application/json", {}).get("schema") == _REF:
+        answer["content"] = {PROBLEM_JSON: content["application/json"]}
