@@ -89,6 +89,21 @@ def test_two_of_one_data_dir_are_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_what_is_made_in_data_dir_is_for_its_owner_alone(tmp_path: Path) -> None:
+    with only_one(tmp_path / "var" / "demo"):
+        modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("var", "var/demo", "var/demo/up.lock")]
+    assert modes == [0o700, 0o700, 0o600]
+
+
+def test_a_data_dir_that_everybody_may_change_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    with pytest.raises(Problem, match=r"can be changed by every user .* `chmod 700 "), only_one(tmp_path):
+        pass
+    tmp_path.chmod(0o1777)  # as /tmp is: nobody replaces what is another's
+    with only_one(tmp_path):
+        pass
+
+
 def test_a_taken_port_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
