@@ -1,9 +1,9 @@
 """Again: an alert that was resolved and fires once more, with the beginning it had at first, is a new event.
 
 Alertmanager gives an alert up after minutes without a word from Prometheus, and posts it as resolved. When
-they hear of each other again it fires with the same `startsAt`: by its id it would be taken for one that was sent
-again, and its card would stay resolved while the thing burns. A `firing` that comes soon after the resolution
-is late; one that comes later than that is not, since a pair is apart by seconds.
+they hear of each other again, it fires with the same `startsAt`. By its id it would be taken for one sent
+again, and its card would stay resolved while the thing burns. A `firing` that comes soon after the
+resolution is late; one that comes later than that is not, since a pair is apart by seconds.
 """
 
 from worker.domain.delivery import event_ref
