@@ -44,7 +44,7 @@ def make_app(made: Services) -> FastAPI:
     access = Access(made.settings, ApiTokens(made.server))
     answered_as_problems(app, app.allowed)
     app.include_router(api(made, access))
-    app.include_router(webhooks(made.stream, read_labelled(made.settings.alert_labels), access))
+    app.include_router(webhooks(made, read_labelled(made.settings.alert_labels), access))
     app.include_router(health(made.upkeep, made.stream))
     reading = Reading(made.server, made.metrics, made.dead_letters, made.stream, made.upkeep)
     app.include_router(metrics(reading))
