@@ -20,6 +20,7 @@ def introduce(on: Stage, run: str) -> None:
     _title("Open")
     _table(
         (slack, "Slack as people see it, channel by channel"),
+        (f"{on.web_url}/", "the console: how everything stands, and what waits for you"),
         *_flower(on.flower_url),
         (f"{on.web_url}/metrics", "what Prometheus reads"),
     )

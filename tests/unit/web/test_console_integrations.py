@@ -122,7 +122,7 @@ async def test_a_name_that_is_taken_is_refused_before_anything_is_changed(walk: 
 async def test_without_an_encryption_key_the_form_says_how_to_make_one():
     async with browsing(admin_password=None) as browser:
         await browser.open(SETUP)
-        assert "make one with `ik-slack keys generate`" in browser.page.text
+        assert 'data-copy="ik-slack keys generate"' in browser.page.html
         page = await browser.send(SETUP, {"name": "ops", "token": "xoxb-1-secret", "do": "save"})
         assert (page.status, "ENCRYPTION_KEY is not set" in page.text) == (409, True)
         assert "xoxb-1-secret" not in page.html

@@ -87,7 +87,14 @@ async def failed(request: Request, error: Exception) -> Response:
     visit = getattr(request.state, "visit", None)
     if isinstance(visit, Visit):
         return visit.page("failure.html", failure.status, title=failure.title, failure=failure)
-    bare = {"title": failure.title, "tabs": [], "said": [], "form_token": "", "can_log_out": False}
+    bare = {
+        "title": failure.title,
+        "tabs": [],
+        "served": (),
+        "said": [],
+        "form_token": "",
+        "can_log_out": False,
+    }
     return HTMLResponse(
         templates().get_template("failure.html").render(bare, failure=failure), failure.status
     )

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from worker.asking.wording import count
 from worker.domain.markup import duration
-from worker.web.pages.words import here
+from worker.web.pages.words import here, step
 
 NAVIGATION = (
     ("/", "Overview"),
@@ -79,9 +79,11 @@ def templates() -> jinja2.Environment:
     environment.filters |= {
         "moment": moment,
         "ago": ago,
+        "clock": clock,
         "length_of_time": duration,
         "count": count,
         "here": here,
+        "step": step,
     }
     environment.globals |= {
         "asset": lambda name: assets()[name].path,
@@ -98,6 +100,11 @@ def moment(at_ms: int) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(
         at.strftime("%Y-%m-%dT%H:%M:%SZ"), at.strftime("%Y-%m-%d %H:%M:%S UTC")
     )
+
+
+def clock(at_ms: int) -> str:
+    """The time of day in UTC."""
+    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%H:%M}"
 
 
 def ago(at_ms: int, now_ms: int) -> Markup:

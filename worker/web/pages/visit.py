@@ -51,6 +51,7 @@ class Visit:
         flash = self._flash()
         shown = {
             "tabs": tabs(self.request.url.path, self.served) if self.who else [],
+            "served": self.served,
             "said": [*([flash] if flash else []), *said],
             "form_token": form_token(self.cookie),
             "can_log_out": self.asks_password and bool(self.who),
