@@ -13,6 +13,7 @@ from worker.store.server import Unavailable
 from worker.store.sessions import Sessions
 from worker.web.pages.access import Access
 from worker.web.pages.channel import channel
+from worker.web.pages.deliveries import deliveries
 from worker.web.pages.door import Door
 from worker.web.pages.failure import failed
 from worker.web.pages.integrations import integrations
@@ -55,7 +56,10 @@ def console(made: Services) -> Console:
 
 def _pages(made: Services) -> list[APIRouter]:
     """One router a noun."""
-    return [overview(made), setup(made), integrations(made), rotation(made), channel(made)]
+    return [
+        overview(made), setup(made), integrations(made), rotation(made), channel(made),
+        deliveries(made),
+    ]  # fmt: skip
 
 
 def _assets() -> APIRouter:

@@ -11,7 +11,9 @@ from typing import NamedTuple
 import jinja2
 from markupsafe import Markup
 
+from worker.asking.story import Way
 from worker.asking.wording import count
+from worker.domain.delivery import Attempt
 from worker.domain.markup import duration
 from worker.web.pages.words import here, step
 
@@ -22,6 +24,7 @@ NAVIGATION = (
     ("/deliveries", "Deliveries"),
     ("/parked", "Parked"),
     ("/dead-letters", "Dead letters"),
+    ("/explain", "Explain"),
 )
 """Shown are those that have a page."""
 
@@ -87,6 +90,7 @@ def templates() -> jinja2.Environment:
     }
     environment.globals |= {
         "asset": lambda name: assets()[name].path,
+        "steps": steps,
         "version": version("infrakitchen-slack"),
     }
     return environment
@@ -117,3 +121,9 @@ def ago(at_ms: int, now_ms: int) -> Markup:
         at.strftime("%Y-%m-%d %H:%M:%S UTC"),
         duration(max(now_ms - at_ms, 0) / 1000),
     )
+
+
+def steps(way: Way) -> list[tuple[int, Attempt | None]]:
+    """What happened to a delivery, in order: each call to Slack, and None for when it was queued."""
+    found = [(way.delivery.created_at_ms, None), *((one.at_ms, one) for one in way.attempts)]
+    return sorted(found, key=lambda step: step[0])
