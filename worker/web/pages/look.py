@@ -15,6 +15,7 @@ from worker.asking.story import Way
 from worker.asking.wording import count
 from worker.domain.delivery import Attempt
 from worker.domain.markup import duration
+from worker.web.pages.clicks import on_pages
 from worker.web.pages.words import here, step
 
 NAVIGATION = (
@@ -87,6 +88,7 @@ def templates() -> jinja2.Environment:
         "count": count,
         "here": here,
         "step": step,
+        "on_pages": on_pages,
     }
     environment.globals |= {
         "asset": lambda name: assets()[name].path,
