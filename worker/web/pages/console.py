@@ -26,6 +26,8 @@ from worker.web.pages.overview import overview
 from worker.web.pages.parked import parked
 from worker.web.pages.rotation import rotation
 from worker.web.pages.setup import setup
+from worker.web.pages.subscribing import subscribing
+from worker.web.pages.subscriptions import subscriptions
 
 ELSEWHERE = ("api", "webhooks", "healthz", "readyz", "metrics")
 """What a path begins with that is never a page."""
@@ -62,7 +64,7 @@ def _pages(made: Services) -> list[APIRouter]:
     """One router a noun."""
     return [
         overview(made), setup(made), integrations(made), rotation(made), channel(made),
-        deliveries(made), parked(made), deciding(made), dead_letters(made), explain(made),
+        subscribing(made), subscriptions(made), deliveries(made), parked(made), deciding(made), dead_letters(made), explain(made),
     ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jinja2
 from markupsafe import Markup
 
+from worker.asking.moments import moment_ms
 from worker.asking.story import Way
 from worker.asking.wording import count
 from worker.domain.delivery import Attempt
@@ -88,6 +89,7 @@ def templates() -> jinja2.Environment:
         "count": count,
         "here": here,
         "step": step,
+        "moment_ms": moment_ms,
         "on_pages": on_pages,
     }
     environment.globals |= {
