@@ -1,4 +1,4 @@
-"""A large backlog: what the commands and the console's lists take while very many deliveries wait for a person.
+"""A large backlog: what commands and the console's lists take while very many deliveries wait for a person.
 
 python benchmarks/backlog.py [--deliveries 200000] [--lanes 100]
 """

@@ -49,7 +49,7 @@ def picture(posts: Iterable[Post], now: datetime, bot_name: str = "InfraKitchen"
 
 
 def drawn(sent: Json, now: datetime, bot_name: str = "InfraKitchen") -> Markup:
-    """What `chat.postMessage` is sent, as a part of another page, which brings the style; it loads nothing."""
+    """What `chat.postMessage` is sent, as a part of another page, which brings the style."""
     draw = view.Drawn(Workspace("", bot_name, Clock()), now)
     return Markup(_template("blocks.html").render(sent=sent, draw=draw))  # noqa: S704  # escaped by itself
 

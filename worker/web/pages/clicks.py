@@ -5,7 +5,10 @@ import re
 _CLICKS = (
     (r"Replay it with `ik-slack dead-letters replay [^`]*`, or", "Replay it, or"),
     (r" \(`ik-slack deliveries list`\)", ""),
-    (r"If it cannot, it parks again: `ik-slack parked list`", "If it cannot, it parks again and is back here"),
+    (
+        r"If it cannot, it parks again: `ik-slack parked list`",
+        "If it cannot, it parks again and is back here",
+    ),
     (r"[Ss]ee `ik-slack (\w+)-?(\w*) list`", r"see the list of \1 \2"),
     (r" +\.", "."),
 )

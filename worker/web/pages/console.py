@@ -64,7 +64,8 @@ def _pages(made: Services) -> list[APIRouter]:
     """One router a noun."""
     return [
         overview(made), setup(made), integrations(made), rotation(made), channel(made),
-        subscribing(made), subscriptions(made), deliveries(made), parked(made), deciding(made), dead_letters(made), explain(made),
+        subscribing(made), subscriptions(made), deliveries(made), parked(made), deciding(made),
+        dead_letters(made), explain(made),
     ]  # fmt: skip
 
 

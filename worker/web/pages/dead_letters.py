@@ -56,9 +56,7 @@ def dead_letters(made: Services) -> APIRouter:
     return router
 
 
-async def with_events(
-    made: Services, found: Sequence[DeadLetter]
-) -> list[tuple[DeadLetter, Event | None]]:
+async def with_events(made: Services, found: Sequence[DeadLetter]) -> list[tuple[DeadLetter, Event | None]]:
     """Each with its event, as far as there is one."""
     events = await events_of(made, (one.delivery.event_ref for one in found if one.delivery))
     return [(one, events[one.delivery.event_ref] if one.delivery else None) for one in found]

@@ -64,7 +64,9 @@ def _add(router: APIRouter, made: Services, deed: Deed) -> None:
                 done = await do_to_each(made, choice, deed.act)
         except TimeoutError:
             left = count(sum((await made.dead_letters.reasons()).values()), "dead letter")
-            text = f"That takes longer than a page may. What was {deed.past} stays so; {left} left: do it again."
+            text = (
+                f"That takes longer than a page may. What was {deed.past} stays so; {left} left: do it again."
+            )
             return visit.go(LIST, text, "warning")
         return _said(visit, deed, choice, done)
 
@@ -112,9 +114,17 @@ def _said(visit: Visit, deed: Deed, choice: Choice, done: Done) -> Response:
     told += [on_pages(one.words) for one in wrong[:SAID]]
     if len(wrong) > SAID:
         told.append(f"{len(wrong) - SAID:,} more were not {deed.past}.")
-    tone = "failed" if wrong and not ended[Ending.DONE] else "warning" if wrong or before or done.said else "done"
+    tone = (
+        "failed"
+        if wrong and not ended[Ending.DONE]
+        else "warning"
+        if wrong or before or done.said
+        else "done"
+    )
     is_delivery = len(choice.ids) == 1 and "-" not in choice.ids[0] and ended[Ending.DONE]
-    return visit.go(f"/deliveries/{choice.ids[0]}" if is_delivery else LIST, " ".join((*told, *done.said)), tone)
+    return visit.go(
+        f"/deliveries/{choice.ids[0]}" if is_delivery else LIST, " ".join((*told, *done.said)), tone
+    )
 
 
 def _named(choice: Choice) -> str:

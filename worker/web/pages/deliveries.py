@@ -105,8 +105,6 @@ async def _page(made: Services, asked: Asked, place: str | None) -> Page[Deliver
     return Page(tuple(found))
 
 
-async def _with_events(
-    made: Services, found: Sequence[Delivery]
-) -> list[tuple[Delivery, Event | None]]:
+async def _with_events(made: Services, found: Sequence[Delivery]) -> list[tuple[Delivery, Event | None]]:
     events = await events_of(made, (one.event_ref for one in found))
     return [(one, events[one.event_ref]) for one in found]

@@ -47,7 +47,10 @@ class Filled:
         written |= {name: _lines(form.text(name, LONGEST_LIST)) for name in LISTS}
         written |= {name: form.text(name) for name in TEXTS}
         written |= {name: form.checked(name) for name in TICKS}
-        written |= {"template": form.text("template", MOST_BYTES + 1), "integration": form.text("integration")}
+        written |= {
+            "template": form.text("template", MOST_BYTES + 1),
+            "integration": form.text("integration"),
+        }
         return cls({**written, "min_severity": form.text("min_severity") or None})
 
     @classmethod
@@ -81,7 +84,9 @@ def subscribing(made: Services) -> APIRouter:
     @router.get(PATH)
     async def ask(visit: Visiting) -> Response:
         destination = visit.request.query_params.get("to", "")
-        new = {"destination": destination, "style": STYLES[0]} | dict.fromkeys(("mention_from", "quiet_below"), LEVELS[-1])
+        new = {"destination": destination, "style": STYLES[0]} | dict.fromkeys(
+            ("mention_from", "quiet_below"), LEVELS[-1]
+        )
         return await _page(made, visit, Filled(new))
 
     @router.post(PATH)
@@ -140,7 +145,9 @@ async def _judged(made: Services, visit: Visit, filled: Filled) -> Rule | None:
 async def _page(made: Services, visit: Visit, filled: Filled, rule: Rule | None = None) -> Response:
     integrations = await made.integrations.all()
     known = [await made.directory.all(one.id) for one in integrations]
-    offered = sorted({f"#{one.name}" for some in known for one in some if one.is_member and not one.is_archived})
+    offered = sorted(
+        {f"#{one.name}" for some in known for one in some if one.is_member and not one.is_archived}
+    )
     return visit.page(
         "subscribing.html",
         422 if filled.errors or filled.failed else 200,

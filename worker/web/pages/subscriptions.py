@@ -73,7 +73,9 @@ def _switching(router: APIRouter, made: Services) -> None:
     async def pause(visit: Visiting, id_: str) -> Response:
         await set_paused(made, [id_], True)
         visit.audit("subscription paused", id_)
-        return visit.go(_at(id_), "Paused: nothing that comes from now on is told. What waits already still is.")
+        return visit.go(
+            _at(id_), "Paused: nothing that comes from now on is told. What waits already still is."
+        )
 
     @router.post("/{id_}/resume")
     async def resume(visit: Visiting, id_: str) -> Response:
@@ -110,7 +112,9 @@ def _muting(router: APIRouter, made: Services) -> None:
             return visit.go(_at(id_), f"Not muted: {error}.", "failed")
         await set_muted(made, [id_], end_ms, now_ms)
         visit.audit("subscription muted", f"{id_} for {duration((end_ms - now_ms) / 1000)}")
-        return visit.go(_at(id_), f"Muted for {duration((end_ms - now_ms) / 1000)}; then it tells again by itself.")
+        return visit.go(
+            _at(id_), f"Muted for {duration((end_ms - now_ms) / 1000)}; then it tells again by itself."
+        )
 
     @router.post("/{id_}/unmute")
     async def unmute(visit: Visiting, id_: str) -> Response:
@@ -132,7 +136,9 @@ def _removing(router: APIRouter, made: Services) -> None:
         rule = await _rule(made, id_)
         lost = await forget(made, [id_])
         visit.audit("subscription removed", f"{id_} to {rule.destination}")
-        return visit.go(LIST, f"Removed {id_}: {rule.destination} is not told by it any more.{discarded(lost)}")
+        return visit.go(
+            LIST, f"Removed {id_}: {rule.destination} is not told by it any more.{discarded(lost)}"
+        )
 
 
 async def _rule(made: Services, id_: str) -> Rule:
@@ -146,5 +152,3 @@ def _at(id_: str) -> str:
 def _words(rule: Rule) -> str:
     """What one is found by."""
     return f"{rule.id} {rule.destination} {rule.integration} {rule.filters} {rule.options}".lower()
-
-
