@@ -27,7 +27,9 @@ def event(id_: str = "deploy-1", source: str = "/ik", **data: object) -> bytes:
     """A failed workflow."""
     about = {"workflow_id": id_, "name": f"run {id_}", "status": "error", "project": "shop", **data}
     type_ = "io.infrakitchen.workflow.failed"
-    return json.dumps({"specversion": "1.0", "id": id_, "source": source, "type": type_, "data": about}).encode()
+    return json.dumps(
+        {"specversion": "1.0", "id": id_, "source": source, "type": type_, "data": about}
+    ).encode()
 
 
 @dataclass
