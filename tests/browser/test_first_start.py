@@ -2,7 +2,7 @@
 
 import pytest
 from conftest import PASSWORD, Browser
-from installation import Installation
+from installation import Installation, alert
 
 SCOPES = ("channels:read", "chat:write", "groups:read", "users:read")  # users:read.email is missing
 
@@ -37,8 +37,53 @@ async def connect(one: Installation, browser: Browser) -> None:
     assert await browser.reads("Saved: slack-infra-alerts")
 
 
+async def subscribe(browser: Browser, destination: str, project: str) -> None:
+    """By the form, with a look at what it would have told."""
+    await browser.open("/subscriptions/add")
+    await browser.page.locator("#destination").fill(destination)
+    await browser.page.locator("#project").fill(project)
+    await browser.press("Preview")
+    assert await browser.reads("of the last")
+    await browser.press("Add it")
+
+
+async def see_it_told(one: Installation, browser: Browser) -> None:
+    """An event, from the list of deliveries to its own page."""
+    await one.publish(alert(1))
+    await browser.reads_soon("evt-1", "/deliveries?state=delivered")
+    await browser.follow("evt-1")
+    assert await browser.reads("The message")
+    await browser.follow("Explain the event")
+    assert await browser.reads("#ops")
+
+
+async def free_a_parked_lane(one: Installation, browser: Browser) -> None:
+    """Told where the bot is not: the step stands there, and once it is taken all goes on by itself."""
+    await subscribe(browser, "#lobby", "lobby")
+    await one.publish(alert(2, "lobby"))
+    await browser.reads_soon("/invite @infrakitchen", "/parked")
+    assert await browser.reads("#lobby")
+    one.workspace.invite("#lobby")
+    await browser.reads_soon("Nothing waits for you", "/parked")
+    await browser.reads_soon("evt-2", "/deliveries?state=delivered")
+    assert one.marks("#lobby") == ["evt-2"]
+
+
+async def replay_a_dead_letter(one: Installation, browser: Browser) -> None:
+    """What Slack refused in any form is found, replayed and told."""
+    one.sandbox.fault("invalid_blocks", times=2)
+    await one.publish(alert(3))
+    await browser.reads_soon("evt-3", "/dead-letters")
+    await browser.follow("invalid_blocks")
+    await browser.follow("Replay all 1 …")
+    assert await browser.reads("Replay 1 dead letter?")
+    await browser.press("Replay 1")
+    await browser.reads_soon("evt-3", "/deliveries?state=delivered")
+    assert "evt-3" in one.marks("#ops")
+
+
 @pytest.mark.slow
-async def test_from_the_first_start_to_a_message_in_slack(one: Installation, browser: Browser):
+async def test_from_the_first_start_to_a_replayed_dead_letter(one: Installation, browser: Browser):
     one.workspace.add_channel("ops")
     one.workspace.add_channel("lobby", member=False)
     await log_in(browser)
@@ -49,3 +94,11 @@ async def test_from_the_first_start_to_a_message_in_slack(one: Installation, bro
     await browser.press("Send a test message to #ops")
     assert await browser.reads("A test message is in #ops now.")
     assert len(one.messages("#ops")) == 1
+    await see_it_told(one, browser)
+    await free_a_parked_lane(one, browser)
+    await replay_a_dead_letter(one, browser)
+    for page in ("/", "/integrations", "/subscriptions"):
+        await browser.open(page)
+    await browser.press("Log out")
+    await browser.open("/deliveries")
+    assert "/login" in browser.page.url
