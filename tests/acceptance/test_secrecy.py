@@ -42,7 +42,10 @@ FLOWER_PAGES = (
     "/api/workers?refresh=1", "/api/queues/length", "/api/tasks", "/api/task/types",
 )  # fmt: skip
 
-WEB_PAGES = ("/metrics", "/readyz", "/healthz", "/api/openapi.json")
+WEB_PAGES = (
+    "/metrics", "/readyz", "/healthz", "/api/openapi.json",
+    "/", "/integrations", "/integrations/acme", "/integrations/acme/channel", "/integrations/slack/setup",
+)  # fmt: skip
 
 SEEN = dict.fromkeys(("appendonly", "flower/state", "worker.log", "Flower's", "Redis holds"), b"acme") | {
     "the web's": b"token_revoked", "flower.log": b"kombu",
