@@ -2,9 +2,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The tests that take long wait most of the time.
+JOBS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser lint audit check bench chaos soak simulate pictures lock
+.PHONY: help demo test test-browser lint audit check bench chaos fuzz soak simulate pictures lock
 
 help: ## This list
 	@echo "The first target that needs it makes $(VENV) with $(PYTHON) (3.11 or newer; another: make PYTHON=python3.13 …)."
@@ -14,7 +16,7 @@ demo: $(READY) ## Everything on this machine, with a sandbox Slack: no account, 
 	@$(BIN)/ik-slack demo $(if $(filter true,$(CI)),--once)
 
 test: $(READY) ## All tests but the long chaos runs
-	@$(BIN)/pytest -q --ignore=tests/chaos --cov --cov-report=
+	@$(BIN)/pytest -q -n $(JOBS) --dist worksteal --ignore=tests/chaos --cov --cov-report=
 
 test-browser: $(READY) ## The console in a real browser alone; needs Chromium
 	@$(BIN)/pytest -q tests/browser
@@ -36,6 +38,9 @@ bench: $(READY) ## What is measured, with its yardsticks beside it
 
 chaos: $(READY) ## Break everything at random for ten minutes (MINUTES=…, SEED=…), then check the balance; read 20,000 channels
 	@$(BIN)/pytest -q tests/chaos
+
+fuzz: $(READY) ## Ten minutes (FUZZ_S=…) of requests that nobody would think of, to the API of a running installation
+	@FUZZ_S=$${FUZZ_S:-600} $(BIN)/pytest -q -rP tests/acceptance/test_api_fuzz.py
 
 soak: $(READY) ## Half an hour (MINUTES=…) of steady load: memory stays flat, and no key grows that is not meant to
 	@$(BIN)/python tests/soak $(if $(MINUTES),--minutes $(MINUTES))

@@ -1,6 +1,7 @@
 """Slack is down while events keep coming: a warning before anything dies, then one message tells it all."""
 
 import asyncio
+import json
 
 import pytest
 from installation import Installation, Program, alert, installed, until
@@ -66,7 +67,7 @@ async def test_people_are_warned_before_a_lane_is_full_and_the_newest_are_told_i
         (warning,) = headlines(one, "#platform")
         assert warning.startswith(
             "🟡 #ops falls behind: 8 of at most 10 deliveries wait: When it is full, its oldest become dead "
-            "letters (overflow). "
+            "letters (overflow)."
         ), warning
         assert len(worker.lines("lane is near a limit")) == 1, "once"
         balance = await one.balance()
@@ -112,5 +113,33 @@ async def test_after_an_outage_the_first_message_tells_the_fresh_critical_alert_
         first = headlines(one, "#ops")[0]
         assert first == "9,001 updates: 🔴 evt-9999; 🔵 evt-0; 🔵 evt-1 …"
         balance = await one.settled(9_001)
-        assert (balance.delivered, balance.dead) == (1, 0)
-        assert len(headlines(one, "#ops")) == 1, "no flood"
+        assert (balance.delivered, balance.dead) == (11, 0)
+        told = headlines(one, "#ops")
+        assert len(told) == 11, "one message, and a card for each of the ten worst: no flood"
+        assert told[1].startswith("🔴 evt-9999")
+
+
+@pytest.mark.slow
+async def test_what_expired_in_an_archived_channel_is_told_once_it_is_unarchived(tmp_path):
+    async with installed(tmp_path, PARKED_MAX_AGE_S="2") as one:
+        ops = one.workspace.add_channel("ops")
+        await one.connect("#ops")
+        worker = one.worker()
+        await one.running(worker, one.ingest())
+        one.workspace.archive(ops)
+        await one.publish(*(alert(number) for number in range(3)))
+        await until(lambda: worker.lines("deliveries expired"), "they expire")
+        assert headlines(one, "#ops") == []
+        one.workspace.unarchive(ops)
+        await one.publish(alert(3))
+        await until(lambda: len(headlines(one, "#ops")) == 2, "the fresh one is told, then what was missed")
+        fresh, missed = one.messages("#ops")
+        assert fresh["text"].startswith("🟠 evt-3")
+        assert missed["text"] == "3 updates: 🟠 evt-0; 🟠 evt-1; 🟠 evt-2"
+        assert "Of these, 3 could not be told when they happened." in json.dumps(missed, ensure_ascii=False)
+        (line,) = worker.lines("dead letters replayed: their lane can be told again")
+        assert (line["lane"], line["replayed"]) == ("acme/#ops", 3)
+        (shown,) = (await one.asked("explain", "evt-0"))["matched"]
+        assert [death["reason"] for death in shown["delivery"]["deaths"]] == ["expired"]
+        balance = await one.settled(4)
+        assert (balance.dead, balance.unaccounted) == (0, 0)

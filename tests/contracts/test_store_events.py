@@ -6,7 +6,7 @@ from store_world import GROUP, LIFE_S, RETENTION_S, STREAM, World
 
 from worker.domain.delivery import digest, event_ref
 from worker.domain.event import Entity, Event, Kind, Severity
-from worker.store.events import Accepted, Record, pack_fields, unpack_fields
+from worker.store.events import RECENT, Accepted, Record, pack_fields, unpack_fields
 
 ODD = {b"event": bytes(range(256)), b"": b"", b"\xff\xfe": b"\r\n$3\r\n"}
 
@@ -139,3 +139,14 @@ async def test_an_unreadable_entry_keeps_its_bytes_and_is_counted_once(world: Wo
 def test_fields_survive_packing_whatever_their_bytes():
     assert unpack_fields(pack_fields(ODD)) == ODD
     assert unpack_fields(pack_fields({})) == {}
+
+
+async def test_the_newest_events_are_remembered_once_each_and_no_more_than_so_many(world: World):
+    await world.stream().join()
+    some = [event(f"e{n}", f"1-{n}") for n in range(RECENT + 3)]
+    await world.events.remember([(one, one.id.encode()) for one in some])
+    for _ in range(2):
+        await world.events.accept(STREAM, GROUP, [accepted(one, suppressed="nobody") for one in some])
+    newest = [event_ref(one.source, one.id) for one in reversed(some)][:RECENT]
+    assert await world.events.recent() == newest
+    assert (await world.events.bodies(newest[:1])) == [(some[-1].entry_id, some[-1].id.encode())]

@@ -1,5 +1,7 @@
 """Deliveries and dead letters as they are asked for: a list, or one with all there is to know of it."""
 
+import asyncio
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,13 @@ async def matching(
             if where.state in (None, one.state) and where.lane in (None, one.lane)
         ]
     return (found[:most], len(found) > most) if most else (found, False)
+
+
+async def events_of(made: "Services", refs: Iterable[str]) -> dict[str, Event | None]:
+    """Several events by their references; None for one that is not to be had."""
+    wanted = sorted(set(refs))
+    found = await asyncio.gather(*(event_of(made.events, ref) for ref in wanted))
+    return dict(zip(wanted, found, strict=True))
 
 
 async def of_event(made: "Services", event_id: str) -> list[Delivery]:

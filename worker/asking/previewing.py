@@ -59,10 +59,15 @@ def sort_out(
             own_id = None if event.id == event.entry_id else event.id
             unmatched.append(Unmatched(place, own_id, shown(reason)))
         else:
-            mention = subscription.mention_of(event) if subscription else ""
-            templated = subscription if subscription and subscription.template else None
-            told.append(Told(str(place), event, mention, templated=templated))
+            told.append(told_by(str(place), event, subscription))
     return told, unmatched
+
+
+def told_by(id_: str, event: Event, subscription: Subscription | None) -> Told:
+    """An event as a subscription tells it, or as usual for None."""
+    mention = subscription.mention_of(event) if subscription else ""
+    templated = subscription if subscription and subscription.template else None
+    return Told(id_, event, mention, templated=templated)
 
 
 def by_template(told: Sequence[Told], source: str) -> list[Told]:

@@ -1,7 +1,7 @@
 """A subscription as people write it, in options or a file, becomes one of ours, or what is wrong with it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Annotated, Any, Literal, get_args
 
@@ -182,6 +182,14 @@ class Rule(BaseModel):
         return ", ".join(filter(None, (mention, plain, broadcast, template, changes, inhibits, quiet)))
 
 
+class Faulty(ValueError):
+    """What is wrong with a rule: each part, and what is wrong with it."""
+
+    def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{part}{text}" for part, text in faults))
+        self.faults = {part: text.removeprefix(": ").strip() for part, text in faults}
+
+
 LEVELS, SORTS, STYLES = get_args(Level), get_args(Sort), get_args(Style)
 
 
@@ -190,7 +198,7 @@ def read_rule(written: Mapping[str, object]) -> Rule:
     try:
         return Rule.model_validate(written)
     except ValidationError as error:
-        raise ValueError("; ".join(_in_words(fault) for fault in error.errors(include_url=False))) from None
+        raise Faulty([_in_words(fault) for fault in error.errors(include_url=False)]) from None
 
 
 def rule_of(subscription: Subscription, integration: str, now_ms: int) -> Rule:
@@ -247,19 +255,19 @@ def subscription_of(rule: Rule, id_: str, integration_id: str, created_at_ms: in
     )
 
 
-def _in_words(fault: ErrorDetails) -> str:
-    """The part, and what is wrong with it."""
+def _in_words(fault: ErrorDetails) -> tuple[str, str]:
+    """The part, and what is wrong with it, as a text that goes on after it."""
     field = str(fault["loc"][0]) if fault["loc"] else "it"
     match fault["type"]:
         case "missing":
-            return f"{field} is missing"
+            return field, " is missing"
         case "extra_forbidden":
-            return f"{field} is not known; known are {', '.join(Rule.model_fields)}"
+            return field, f" is not known; known are {', '.join(Rule.model_fields)}"
         case "literal_error":
-            return f"{field}: {fault['input']!r} is none of {fault['ctx']['expected'].replace(' or ', ', ')}"
+            return field, f": {fault['input']!r} is none of {fault['ctx']['expected'].replace(' or ', ', ')}"
         case "bool_parsing" | "bool_type":
-            return f"{field}: {fault['input']!r} is neither true nor false"
+            return field, f": {fault['input']!r} is neither true nor false"
         case "model_type" | "dict_type":
-            return "is no mapping of names to values"
+            return "", "is no mapping of names to values"
         case _:
-            return f"{field}: {fault['msg'].removeprefix('Value error, ')}"
+            return field, f": {fault['msg'].removeprefix('Value error, ')}"

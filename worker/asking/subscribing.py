@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
 
 
+LOOKED_AT = 1_000
+
+
 @dataclass(frozen=True, slots=True)
 class Placed:
     """A subscription, the lane it tells in, and how that is."""
@@ -62,6 +65,14 @@ async def placed(made: "Services", subscription_id: str) -> Placed:
     )
     rule = next(one for one in rules if one.id == subscription_id)
     return Placed(rule, lane, note, len(waiting), str(faults.get(subscription_id, "")))
+
+
+async def waiting_for(made: "Services", subscription_id: str) -> tuple[int, bool]:
+    """How many deliveries would be discarded with it, and whether there are more than were looked at."""
+    lane = (await made.subscriptions.find(subscription_id)).lane
+    ids = await made.deliveries.waiting(lane, most=LOOKED_AT + 1)
+    found = await made.deliveries.some(ids[:LOOKED_AT])
+    return sum(1 for one in found if one.subscription_id == subscription_id), len(ids) > LOOKED_AT
 
 
 def plain_placed(found: Placed) -> Row:

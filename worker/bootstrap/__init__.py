@@ -186,9 +186,7 @@ def _compose(
         Warner(upkeep, integrations, acceptor, _operations(settings)).look,
         partial(metrics.write_down, COUNTERS), origin, ages, who, stopping, clock, sleep,
     )  # fmt: skip
-    ingest = Ingest(
-        stream, acceptor, events, subscriptions, upkeep, origin, wake, who, stopping, clock, sleep
-    )
+    ingest = Ingest(stream, acceptor, subscriptions, upkeep, origin, wake, who, stopping, clock, sleep)
     return Services(
         settings, server, broker, gateway, vault, upkeep, stream, events, lanes, deliveries, dead_letters,
         ParkedLanes(server), dead_queue, integrations, subscriptions, directory, allowances, reader, resolver,

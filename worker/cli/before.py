@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import logging
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from worker.domain.errors import Problem
 from worker.sandbox.machine import is_free, is_loopback
 from worker.store.keys import Keys
 from worker.store.server import Server, Unavailable
+
+log = logging.getLogger("worker")
 
 LOOK_EVERY_S = 1.0
 
@@ -43,13 +46,16 @@ def only_one(data_dir: Path, command: str = "ik-slack up") -> Iterator[None]:
 
 
 def _nobody_elses(data_dir: Path) -> None:
-    """What is in it only its owner reads; but who may write to the directory may put something else there."""
+    """What is in it only its owner reads; but who may write to the directory may put something else there.
+
+    Said, not refused: a volume of a container is often so, and nobody else is in there.
+    """
     mode = stat.S_IMODE(data_dir.stat().st_mode)
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        raise Problem(
-            f"DATA_DIR {data_dir} can be changed by every user of this machine: "
-            f"`chmod 700 {data_dir}`, or set another DATA_DIR."
-        )
+        log.warning(
+            "every user of this machine can change DATA_DIR %s: `chmod 700 %s`, or set another DATA_DIR",
+            data_dir, data_dir,
+        )  # fmt: skip
 
 
 def refuse_namesakes(folder: Path) -> None:

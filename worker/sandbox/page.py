@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import jinja2
 from aiohttp import web
+from markupsafe import Markup
 
 from worker.sandbox import view
 from worker.sandbox.ids import Clock
@@ -45,6 +46,12 @@ def picture(posts: Iterable[Post], now: datetime, bot_name: str = "InfraKitchen"
         messages=shown,
         draw=view.Drawn(workspace, now),
     )
+
+
+def drawn(sent: Json, now: datetime, bot_name: str = "InfraKitchen") -> Markup:
+    """What `chat.postMessage` is sent, as a part of another page, which brings the style."""
+    draw = view.Drawn(Workspace("", bot_name, Clock()), now)
+    return Markup(_template("blocks.html").render(sent=sent, draw=draw))  # noqa: S704  # escaped by itself
 
 
 class Page:
@@ -126,7 +133,7 @@ class Page:
 
 
 @cache
-def _template() -> jinja2.Template:
+def _template(name: str = "sandbox.html") -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("worker", "templates"),
         autoescape=True,
@@ -134,7 +141,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.ChainableUndefined,
     )
-    return environment.get_template("sandbox.html")
+    return environment.get_template(name)
 
 
 def _html(text: str, nonce: str, status: int = 200) -> web.Response:

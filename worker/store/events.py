@@ -10,7 +10,9 @@ from worker.domain.dead_letter import UNREADABLE
 from worker.domain.delivery import digest, event_ref
 from worker.domain.event import Event, Kind
 from worker.store.bodies import KeptBody, pack, unpack
-from worker.store.server import Server, Value, text
+from worker.store.server import Server, Value, text, texts
+
+RECENT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,8 @@ class Events:
 
     async def accept(self, stream: str, group: str, events: Sequence[Accepted]) -> int:
         """Count and acknowledge, the last step of ingest: how many were new."""
-        names = [stream, self._keys.named("ledger")]
-        arguments: list[Value] = [group]
+        names = [stream, *map(self._keys.named, ("ledger", "recent"))]
+        arguments: list[Value] = [group, RECENT]
         for event in events:
             key, source = self._keys.event(event.ref)
             names.append(key)
@@ -83,6 +85,10 @@ class Events:
     async def bodies(self, refs: Sequence[str]) -> list[KeptBody | None]:
         """Several events' bodies, asked for together."""
         return list(await asyncio.gather(*(self.body(ref) for ref in refs)))
+
+    async def recent(self) -> list[str]:
+        """The newest events that were accepted, for somebody or for nobody, newest first: RECENT at most."""
+        return texts(await self._server.command("LRANGE", self._keys.named("recent"), 0, RECENT - 1))
 
     async def find(self, event_id: str) -> list[Record]:
         """Every event with this id, one a source."""

@@ -18,6 +18,7 @@ P:parked                  zset    lanes that wait for a person, since when      
 P:held:I                  set     lanes that wait for their integration              until it works again
 P:probes                  zset    parked lanes and integrations, by next probe       until resumed
 P:event:H                 hash    per source: body, accepted, suppressed             EVENT_LIFE
+P:recent                  list    what the newest 500 events are kept under, newest first  for good
 P:delivery:D              hash    one delivery                                       RETENTION_S once finished
 P:deliveries              stream  delivery ids, oldest first                         EVENT_LIFE
 P:deliveries:S            stream  those delivered, merged or discarded, as they became so  RETENTION_S

@@ -95,13 +95,17 @@ def test_what_is_made_in_data_dir_is_for_its_owner_alone(tmp_path: Path) -> None
     assert modes == [0o700, 0o700, 0o600]
 
 
-def test_a_data_dir_that_everybody_may_change_is_refused(tmp_path: Path) -> None:
-    tmp_path.chmod(0o777)
-    with pytest.raises(Problem, match=r"can be changed by every user .* `chmod 700 "), only_one(tmp_path):
-        pass
-    tmp_path.chmod(0o1777)  # as /tmp is: nobody replaces what is another's
+@pytest.mark.parametrize(("mode", "is_said"), [(0o777, True), (0o1777, False), (0o755, False)])
+def test_a_data_dir_that_everybody_may_change_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, is_said: bool
+) -> None:
+    tmp_path.chmod(mode)  # with the sticky bit, as /tmp has it, nobody replaces what is another's
     with only_one(tmp_path):
         pass
+    said = [
+        f"`chmod 700 {tmp_path}`, or set another DATA_DIR" in line.getMessage() for line in caplog.records
+    ]
+    assert said == [True] * is_said
 
 
 def test_a_taken_port_is_named(

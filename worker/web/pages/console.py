@@ -13,14 +13,21 @@ from worker.store.server import Unavailable
 from worker.store.sessions import Sessions
 from worker.web.pages.access import Access
 from worker.web.pages.channel import channel
+from worker.web.pages.dead_letters import dead_letters
+from worker.web.pages.deciding import deciding
+from worker.web.pages.deliveries import deliveries
 from worker.web.pages.door import Door
+from worker.web.pages.explain import explain
 from worker.web.pages.failure import failed
 from worker.web.pages.integrations import integrations
 from worker.web.pages.login import login
 from worker.web.pages.look import assets
 from worker.web.pages.overview import overview
+from worker.web.pages.parked import parked
 from worker.web.pages.rotation import rotation
 from worker.web.pages.setup import setup
+from worker.web.pages.subscribing import subscribing
+from worker.web.pages.subscriptions import subscriptions
 
 ELSEWHERE = ("api", "webhooks", "healthz", "readyz", "metrics")
 """What a path begins with that is never a page."""
@@ -55,7 +62,11 @@ def console(made: Services) -> Console:
 
 def _pages(made: Services) -> list[APIRouter]:
     """One router a noun."""
-    return [overview(made), setup(made), integrations(made), rotation(made), channel(made)]
+    return [
+        overview(made), setup(made), integrations(made), rotation(made), channel(made),
+        subscribing(made), subscriptions(made), deliveries(made), parked(made), deciding(made),
+        dead_letters(made), explain(made),
+    ]  # fmt: skip
 
 
 def _assets() -> APIRouter:

@@ -6,7 +6,7 @@ from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
-from worker.domain.errors import Missing, Problem
+from worker.domain.errors import Missing, Problem, WrongUse
 from worker.store.server import Unavailable
 from worker.web.pages.look import templates
 from worker.web.pages.visit import Visit
@@ -71,6 +71,8 @@ def failure_of(error: BaseException) -> Failure:
             )
         case Missing():
             return _ABSENT
+        case WrongUse():
+            return Failure(400, _TITLES[400], str(error))
         case Problem():
             return Failure(409, "That was not done", str(error))
         case TimeoutError():

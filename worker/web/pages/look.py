@@ -11,8 +11,12 @@ from typing import NamedTuple
 import jinja2
 from markupsafe import Markup
 
+from worker.asking.moments import moment_ms
+from worker.asking.story import Way
 from worker.asking.wording import count
+from worker.domain.delivery import Attempt
 from worker.domain.markup import duration
+from worker.web.pages.clicks import on_pages
 from worker.web.pages.words import here, step
 
 NAVIGATION = (
@@ -22,6 +26,7 @@ NAVIGATION = (
     ("/deliveries", "Deliveries"),
     ("/parked", "Parked"),
     ("/dead-letters", "Dead letters"),
+    ("/explain", "Explain"),
 )
 """Shown are those that have a page."""
 
@@ -84,9 +89,12 @@ def templates() -> jinja2.Environment:
         "count": count,
         "here": here,
         "step": step,
+        "moment_ms": moment_ms,
+        "on_pages": on_pages,
     }
     environment.globals |= {
         "asset": lambda name: assets()[name].path,
+        "steps": steps,
         "version": version("infrakitchen-slack"),
     }
     return environment
@@ -117,3 +125,9 @@ def ago(at_ms: int, now_ms: int) -> Markup:
         at.strftime("%Y-%m-%d %H:%M:%S UTC"),
         duration(max(now_ms - at_ms, 0) / 1000),
     )
+
+
+def steps(way: Way) -> list[tuple[int, Attempt | None]]:
+    """What happened to a delivery, in order: each call to Slack, and None for when it was queued."""
+    found = [(way.delivery.created_at_ms, None), *((one.at_ms, one) for one in way.attempts)]
+    return sorted(found, key=lambda step: step[0])
