@@ -29,7 +29,7 @@ READ = {
 WIRE_FAULTS = sorted((NOT_STORED | STORED) - {"rate_limited"})  # which is half a minute's wait
 CODES = ("internal_error", "service_unavailable", "restricted_action", "msg_too_long", "never_heard_of")
 CHANGING = {
-    "integrations add", "integrations rotate", "channels refresh", "publish",
+    "integrations add", "integrations rotate", "channels refresh", "publish", "api-tokens add",
     "subscriptions add", "subscriptions apply", "subscriptions test",
 }  # fmt: skip
 """Commands that take `--json` too; the others with it only read."""
