@@ -12,13 +12,14 @@ from browser import Browser, Page, browsing
 from worker.asking.rules import read_rule
 from worker.asking.subscribing import added
 from worker.bootstrap import Services
-from worker.pipeline.connect import add_integration
 from worker.domain.integration import Secret
+from worker.pipeline.connect import add_integration
 from worker.pipeline.drain import drain
 from worker.sandbox.slack import SlackSandbox
 from worker.sandbox.state import Workspace
 from worker.store.ledger import take_census
 from worker.store.vault import generate_key
+from worker.web.pages.access import form_token
 
 BROKEN = b'{"specversion": "<script>'
 
@@ -81,7 +82,9 @@ class House:
         return await self.browser.open(path)
 
     async def send(self, path: str, **fields: Any) -> Page:
-        return await self.browser.send(path, fields)
+        """A form with this browser's token, whatever page is open."""
+        token = form_token(self.browser.cookies()["ik_slack_visitor"])
+        return await self.browser.send(path, {"form_token": token} | fields)
 
 
 @asynccontextmanager
@@ -93,6 +96,6 @@ async def house(**given: object) -> AsyncIterator[House]:
     acme.add_channel("lobby", member=False)
     async with sandbox.serving(port=0) as url:
         settings = {"admin_password": None, "slack_api_url": url, "encryption_key": generate_key()}
-        settings |= {"post_rate_per_channel": 1000, "post_burst_per_channel": 1000}
+        settings |= {"post_rate_per_channel": 1000, "post_burst_per_channel": 100}
         async with browsing(**(settings | given)) as browser:
             yield House(browser, sandbox, acme)
