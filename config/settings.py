@@ -137,8 +137,8 @@ class Settings(BaseSettings):
     )
     operations_channel: Annotated[str | None, AfterValidator(_operations)] = Field(
         None,
-        description="Where a warning is posted when an integration or a channel parks, or a lane comes near a "
-        "limit: a destination as of `subscriptions add --to`; per integration as `NAME=#channel`, several "
+        description="Where a warning is posted when an integration or a channel parks, or a lane comes near "
+        "a limit: a destination as of `subscriptions add --to`; per integration as `NAME=#channel`, several "
         "separated by commas",
     )
     post_rate_per_channel: Rate = Field(1.0, description="Posts per second to one Slack conversation")
