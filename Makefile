@@ -28,7 +28,7 @@ check: lint test ## What CI runs: lint, test, and every branch of domain, pipeli
 bench: $(READY) ## What is measured, with its yardsticks beside it
 	@$(BIN)/python -m benchmarks
 
-chaos: $(READY) ## Break everything at random for ten minutes (MINUTES=…, SEED=…), then check the balance; read 20,000 channels
+chaos: $(READY) ## Break everything at random for ten minutes (MINUTES=…, SEED=…), then one thing at a time; about twenty minutes
 	@$(BIN)/pytest -q tests/chaos
 
 soak: $(READY) ## Half an hour (MINUTES=…) of steady load: memory stays flat, and no key grows that is not meant to
