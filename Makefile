@@ -36,7 +36,7 @@ check: lint audit test ## What CI runs: lint, audit, test, and every branch of d
 bench: $(READY) ## What is measured, with its yardsticks beside it
 	@$(BIN)/python -m benchmarks
 
-chaos: $(READY) ## Break everything at random for ten minutes (MINUTES=…, SEED=…), then check the balance; read 20,000 channels
+chaos: $(READY) ## Break everything at random for ten minutes (MINUTES=…, SEED=…), then one thing at a time; about twenty minutes
 	@$(BIN)/pytest -q tests/chaos
 
 fuzz: $(READY) ## Ten minutes (FUZZ_S=…) of requests that nobody would think of, to the API of a running installation
