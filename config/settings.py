@@ -52,8 +52,8 @@ def _with_slash(address: str) -> str:
     return f"{address}/"
 
 
-def _without_tilde(path: Path) -> Path:
-    return path.expanduser()
+def _without_tilde(path: Path | None) -> Path | None:
+    return path and path.expanduser()
 
 
 Name = Annotated[str, AfterValidator(_key_part)]
@@ -119,8 +119,16 @@ class Settings(BaseSettings):
         description="Password of the web console. With neither this nor `API_TOKEN`, "
         "the web server serves this machine only",
     )
+    alert_labels: Annotated[Path | None, AfterValidator(_without_tilde)] = Field(
+        None,
+        description="A YAML or JSON file that says which labels of a monitoring system's alerts are their "
+        "severity, entity and project; without it those in `docs/monitoring.md`",
+    )
     web_host: str = Field("127.0.0.1", min_length=1, description="Where the web console and the API listen")
     web_port: Port = Field(8765, description="Port of the web console and the API")
+    console_url: WebAddress | None = Field(
+        None, description="Address of the web console as people reach it, for the links to it in messages"
+    )
     flower_port: Port = Field(5555, description="Port of Flower")
     flower_basic_auth: SecretStr | None = Field(
         None,

@@ -1,4 +1,4 @@
-"""A console with a workspace behind it, and events that are really published, read and told in this process."""
+"""A console with a workspace behind it, and events that are really published, read and told here."""
 
 import asyncio
 import json
