@@ -5,13 +5,18 @@ python benchmarks/backlog.py [--deliveries 200000] [--lanes 100]
 
 import argparse
 import asyncio
+import contextlib
+import os
 import resource
 import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from urllib.parse import urlencode
 
+import aiohttp
 import stage
 from memory import changed, used
 
@@ -20,6 +25,7 @@ from worker.domain.delivery import Receipt, State
 from worker.domain.integration import Integration, Secret
 from worker.domain.subscription import Filters, Subscription
 from worker.publish import encode
+from worker.sandbox.machine import free_port
 from worker.store.held import Held
 from worker.store.ledger import take_census
 from worker.store.pages import Page, Where
@@ -27,6 +33,7 @@ from worker.store.pages import Page, Where
 TIMES = 9
 PAGE_MOST_MS, COMMAND_MOST_S = 100, 1.0
 OPEN = ("bench:open", "bench:open")
+Answer = TypeVar("Answer")
 Turn = Callable[[str | None], Awaitable[Page[object]]]
 
 
@@ -60,6 +67,7 @@ async def measure(deliveries: int, lanes: int) -> None:
             )
             await pages(made, names[1])
             commands(names[-1])
+            await console(made, names[-1])
 
 
 async def prepare(made: Services, lanes: int) -> list[str]:
@@ -138,7 +146,47 @@ async def pages(made: Services, lane: str) -> None:
     say("  dead letters by reason", "", (await timed(made.dead_letters.reasons))[0], PAGE_MOST_MS)
 
 
-async def timed(call: Callable[[], Awaitable[Page[object]]]) -> "tuple[float, Page[object]]":
+async def console(made: Services, lane: str) -> None:
+    """Its pages, as a browser asks for them, whole."""
+    port = free_port()
+    web = subprocess.Popen([stage.program("ik-slack"), "web"], env={**os.environ, "WEB_PORT": str(port)})
+    dead = await made.dead_letters.page("", None)
+    merged = await made.deliveries.page(Where(State.MERGED), None)
+    paths = [
+        "/", "/integrations", "/integrations/bench", "/subscriptions", "/subscriptions/sub-00000001",
+        "/deliveries", *(f"/deliveries?state={state}" for state in State),
+        f"/deliveries?{urlencode({'lane': lane})}",
+        f"/deliveries/{merged.rows[0].id}", "/parked", "/dead-letters", "/dead-letters?reason=msg_too_long",
+        f"/dead-letters/replay?id={dead.rows[0].id}", "/explain/event-199999", "/metrics",
+        "/api/v1/deliveries", "/api/v1/ledger",
+    ]  # fmt: skip
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+            await listening(session)
+            for path in paths:
+
+                async def ask(path: str = path) -> int:
+                    async with session.get(path) as answer:
+                        await answer.read()
+                        return answer.status
+
+                took_ms, status = await timed(ask)
+                say(f"  GET {path[:36]}", str(status), took_ms, PAGE_MOST_MS)
+    finally:
+        web.terminate()
+        web.wait()
+
+
+async def listening(session: aiohttp.ClientSession) -> None:
+    """Until it answers."""
+    for _ in range(200):
+        with contextlib.suppress(aiohttp.ClientError):
+            await session.get("/healthz")
+            return
+        await asyncio.sleep(0.1)
+
+
+async def timed(call: Callable[[], Awaitable[Answer]]) -> tuple[float, Answer]:
     """The median of a few, in milliseconds."""
     times = []
     for _ in range(TIMES):

@@ -1,4 +1,4 @@
-"""Subscriptions in the console: made with a preview on real events, changed, muted, tested, removed."""
+"""Subscriptions in the console: made with a preview on real events, shown, changed, muted, removed."""
 
 import logging
 import re

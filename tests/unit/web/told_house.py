@@ -1,4 +1,4 @@
-"""A console with a workspace behind it, and events that are really published, read and told here."""
+"""A console with a workspace behind it; events are really published, read and told, in this process."""
 
 import asyncio
 import json

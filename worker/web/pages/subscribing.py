@@ -18,7 +18,6 @@ from worker.web.pages.deliveries import as_in_slack
 from worker.web.pages.form import Form
 from worker.web.pages.visit import Visit, Visiting
 
-PATH = "/subscriptions/add"
 LONGEST_LIST = 20_000
 CHANNELS_OFFERED = 300
 LISTS = ("name", "project", "status", "label", "entity_type", "entity_id")
@@ -79,17 +78,22 @@ class Filled:
 
 def subscribing(made: Services) -> APIRouter:
     """`/subscriptions/add` and `/subscriptions/{id}/edit`"""
-    router = APIRouter()
+    router = APIRouter(prefix="/subscriptions")
+    _adding(router, made)
+    _editing(router, made)
+    return router
 
-    @router.get(PATH)
+
+def _adding(router: APIRouter, made: Services) -> None:
+    """A new one."""
+
+    @router.get("/add")
     async def ask(visit: Visiting) -> Response:
-        destination = visit.request.query_params.get("to", "")
-        new = {"destination": destination, "style": STYLES[0]} | dict.fromkeys(
-            ("mention_from", "quiet_below"), LEVELS[-1]
-        )
-        return await _page(made, visit, Filled(new))
+        usual = {"style": STYLES[0], "mention_from": LEVELS[-1], "quiet_below": LEVELS[-1]}
+        to = visit.request.query_params.get("to", "")
+        return await _page(made, visit, Filled({**usual, "destination": to}))
 
-    @router.post(PATH)
+    @router.post("/add")
     async def answer(visit: Visiting) -> Response:
         filled = Filled.of(visit.form)
         rule = await _judged(made, visit, filled)
@@ -102,12 +106,16 @@ def subscribing(made: Services) -> APIRouter:
         text = " ".join((f"{found.destination} {begins}: {found.filters}.", *said))
         return visit.go(f"/subscriptions/{found.id}", text, "warning" if said else "done")
 
-    @router.get("/subscriptions/{id_}/edit")
-    async def ask_again(visit: Visiting, id_: str) -> Response:
+
+def _editing(router: APIRouter, made: Services) -> None:
+    """One that there is; its mute stays, and whether it is paused."""
+
+    @router.get("/{id_}/edit")
+    async def ask(visit: Visiting, id_: str) -> Response:
         rule = (await placed(made, id_)).rule
         return await _page(made, visit, Filled.by(rule), rule)
 
-    @router.post("/subscriptions/{id_}/edit")
+    @router.post("/{id_}/edit")
     async def change(visit: Visiting, id_: str) -> Response:
         before, filled = (await placed(made, id_)).rule, Filled.of(visit.form)
         filled.written["paused"] = before.paused
@@ -118,8 +126,6 @@ def subscribing(made: Services) -> APIRouter:
         visit.audit("subscription changed", f"{id_} to {rule.destination}")
         text = " ".join((f"Saved: {rule.destination} is told {rule.filters}.", *said))
         return visit.go(f"/subscriptions/{id_}", text, "warning" if said else "done")
-
-    return router
 
 
 async def _judged(made: Services, visit: Visit, filled: Filled) -> Rule | None:

@@ -1,5 +1,7 @@
 // Copying: the buttons are hidden where they would do nothing. All else works without this file.
 "use strict";
+// On a phone the navigation is wider than the page: show where one is.
+document.querySelector(".top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 for (const button of document.querySelectorAll("button[data-copy], button[data-copy-of]")) {
   if (!navigator.clipboard) continue;
   button.hidden = false;
