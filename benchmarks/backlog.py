@@ -11,11 +11,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import quote
 
 import stage
+from aiohttp import ClientSession
 from memory import changed, used
 
-from worker.bootstrap import Services, services
+from worker.bootstrap import Services, Stopping, services
 from worker.domain.delivery import Receipt, State
 from worker.domain.integration import Integration, Secret
 from worker.domain.subscription import Filters, Subscription
@@ -51,6 +54,7 @@ async def measure(deliveries: int, lanes: int) -> None:
             print(f"{deliveries:,} pending deliveries, {lanes} parked lanes: {each:.0f} bytes of Redis each")
             commands(names[0])
             await pages(made, names[1])
+            await console(made, names[1])
             await live(made, names[1:])
             balance, _ = await take_census(made.server)
             assert balance.unaccounted == 0
@@ -59,6 +63,7 @@ async def measure(deliveries: int, lanes: int) -> None:
                 f"{balance.parked:,} parked"
             )
             await pages(made, names[1])
+            await console(made, names[1])
             commands(names[-1])
 
 
@@ -138,7 +143,47 @@ async def pages(made: Services, lane: str) -> None:
     say("  dead letters by reason", "", (await timed(made.dead_letters.reasons))[0], PAGE_MOST_MS)
 
 
-async def timed(call: Callable[[], Awaitable[Page[object]]]) -> "tuple[float, Page[object]]":
+async def console(made: Services, lane: str) -> None:
+    """The same lists as pages over HTTP, with all that is on them; and one of each kind."""
+    from worker.web.app import listen, make_app, serve
+
+    stopping = Stopping()
+    with listen("127.0.0.1", 0) as listening:
+        serving = asyncio.create_task(serve(make_app(made), listening, stopping))
+        base = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        async with ClientSession(base) as client:
+            for path in await addresses(made, lane):
+                began_ms, size = await timed(lambda path=path: fetched(client, path))
+                say(f"  console {path[:60]}", f"{size // 1024} KiB", began_ms, PAGE_MOST_MS)
+        stopping.set()
+        await serving
+
+
+async def fetched(client: ClientSession, path: str) -> int:
+    """How large a page is, which must be there."""
+    async with client.get(path) as answer:
+        assert answer.status == 200, (path, answer.status)
+        return len(await answer.read())
+
+
+async def addresses(made: Services, lane: str) -> list[str]:
+    """Of pages."""
+    found = await made.deliveries.page(Where(lane=lane))
+    told = (await made.deliveries.page(Where(State.DELIVERED))).rows or found.rows
+    of_lane, deep = f"lane={quote(lane, safe='')}", found
+    for _ in range(20):
+        deep = await made.deliveries.page(Where(), deep.next) if deep.next else deep
+    return [
+        "/", "/subscriptions", "/subscriptions/add", f"/subscriptions/{found.rows[0].subscription_id}",
+        f"/subscriptions/{found.rows[0].subscription_id}/remove",
+        "/deliveries", f"/deliveries?after={deep.next or ''}", f"/deliveries?{of_lane}",
+        *(f"/deliveries?state={state}" for state in State), f"/deliveries?{of_lane}&state=dead",
+        f"/deliveries/{found.rows[0].id}", f"/deliveries/{told[0].id}", "/parked", "/dead-letters",
+        "/dead-letters?reason=msg_too_long", f"/explain/{found.rows[0].id}",
+    ]  # fmt: skip
+
+
+async def timed(call: Callable[[], Awaitable[Any]]) -> tuple[float, Any]:
     """The median of a few, in milliseconds."""
     times = []
     for _ in range(TIMES):
