@@ -10,7 +10,8 @@ from markupsafe import Markup
 from worker.asking.listing import events_of, matching, one_way
 from worker.asking.redrawing import message_of, told_with
 from worker.bootstrap import Services
-from worker.domain.delivery import Delivery, State
+from worker.domain.dead_letter import HINTS
+from worker.domain.delivery import Delivery, State, lane_parts
 from worker.domain.event import Event
 from worker.pipeline.reading import event_of
 from worker.sandbox.page import drawn
@@ -78,6 +79,8 @@ def deliveries(made: Services) -> APIRouter:
         return visit.page(
             "delivery.html",
             way=way,
+            hint="" if delivery.state is State.DEAD and delivery.error not in HINTS else way.hint,
+            since_ms=await _parked_since_ms(made, delivery),
             delivery=delivery,
             event_id=event_id,
             event=await event_of(made.events, delivery.event_ref),
@@ -103,6 +106,17 @@ async def _page(made: Services, asked: Asked, place: str | None) -> Page[Deliver
         return await made.deliveries.page(where, place, ROWS)
     found, _ = await matching(made, where, asked.event, 0)
     return Page(tuple(found))
+
+
+async def _parked_since_ms(made: Services, delivery: Delivery) -> int:
+    """Since when it waits for a person; 0 when it does not."""
+    if delivery.state is not State.PARKED:
+        return 0
+    note = await made.upkeep.lane_note(delivery.lane)
+    if note["parked"]:
+        return int(note["since"] or 0)
+    integration_id, _ = lane_parts(delivery.lane)
+    return next((one.since_ms for one in await made.integrations.all() if one.id == integration_id), 0)
 
 
 async def _with_events(made: Services, found: Sequence[Delivery]) -> list[tuple[Delivery, Event | None]]:
