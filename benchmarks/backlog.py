@@ -1,31 +1,28 @@
-"""A large backlog: what commands and the console's lists take while many deliveries wait for a person.
+"""A large backlog: what commands and the console's lists take while very many deliveries wait for a person.
 
 python benchmarks/backlog.py [--deliveries 200000] [--lanes 100]
 """
 
 import argparse
 import asyncio
-import contextlib
-import os
 import resource
 import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
-from urllib.parse import urlencode
+from typing import Any
+from urllib.parse import quote
 
-import aiohttp
 import stage
+from aiohttp import ClientSession
 from memory import changed, used
 
-from worker.bootstrap import Services, services
+from worker.bootstrap import Services, Stopping, services
 from worker.domain.delivery import Receipt, State
 from worker.domain.integration import Integration, Secret
 from worker.domain.subscription import Filters, Subscription
 from worker.publish import encode
-from worker.sandbox.machine import free_port
 from worker.store.held import Held
 from worker.store.ledger import take_census
 from worker.store.pages import Page, Where
@@ -33,7 +30,6 @@ from worker.store.pages import Page, Where
 TIMES = 9
 PAGE_MOST_MS, COMMAND_MOST_S = 100, 1.0
 OPEN = ("bench:open", "bench:open")
-Answer = TypeVar("Answer")
 Turn = Callable[[str | None], Awaitable[Page[object]]]
 
 
@@ -58,6 +54,7 @@ async def measure(deliveries: int, lanes: int) -> None:
             print(f"{deliveries:,} pending deliveries, {lanes} parked lanes: {each:.0f} bytes of Redis each")
             commands(names[0])
             await pages(made, names[1])
+            await console(made, names[1])
             await live(made, names[1:])
             balance, _ = await take_census(made.server)
             assert balance.unaccounted == 0
@@ -66,8 +63,8 @@ async def measure(deliveries: int, lanes: int) -> None:
                 f"{balance.parked:,} parked"
             )
             await pages(made, names[1])
+            await console(made, names[1])
             commands(names[-1])
-            await console(made, names[-1])
 
 
 async def prepare(made: Services, lanes: int) -> list[str]:
@@ -147,46 +144,46 @@ async def pages(made: Services, lane: str) -> None:
 
 
 async def console(made: Services, lane: str) -> None:
-    """Its pages, as a browser asks for them, whole."""
-    port = free_port()
-    web = subprocess.Popen([stage.program("ik-slack"), "web"], env={**os.environ, "WEB_PORT": str(port)})
-    dead = await made.dead_letters.page("", None)
-    merged = await made.deliveries.page(Where(State.MERGED), None)
-    paths = [
-        "/", "/integrations", "/integrations/bench", "/subscriptions", "/subscriptions/sub-00000001",
-        "/deliveries", *(f"/deliveries?state={state}" for state in State),
-        f"/deliveries?{urlencode({'lane': lane})}",
-        f"/deliveries/{merged.rows[0].id}", "/parked", "/dead-letters", "/dead-letters?reason=msg_too_long",
-        f"/dead-letters/replay?id={dead.rows[0].id}", "/explain/event-199999", "/metrics",
-        "/api/v1/deliveries", "/api/v1/ledger",
+    """The same lists as pages over HTTP, with all that is on them; and one of each kind."""
+    from worker.web.app import listen, make_app, serve
+
+    stopping = Stopping()
+    with listen("127.0.0.1", 0) as listening:
+        serving = asyncio.create_task(serve(make_app(made), listening, stopping))
+        base = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        async with ClientSession(base) as client:
+            for path in await addresses(made, lane):
+                began_ms, size = await timed(lambda path=path: fetched(client, path))
+                say(f"  console {path[:60]}", f"{size // 1024} KiB", began_ms, PAGE_MOST_MS)
+        stopping.set()
+        await serving
+
+
+async def fetched(client: ClientSession, path: str) -> int:
+    """How large a page is, which must be there."""
+    async with client.get(path) as answer:
+        assert answer.status == 200, (path, answer.status)
+        return len(await answer.read())
+
+
+async def addresses(made: Services, lane: str) -> list[str]:
+    """Of pages."""
+    found = await made.deliveries.page(Where(lane=lane))
+    told = (await made.deliveries.page(Where(State.DELIVERED))).rows or found.rows
+    of_lane, deep = f"lane={quote(lane, safe='')}", found
+    for _ in range(20):
+        deep = await made.deliveries.page(Where(), deep.next) if deep.next else deep
+    return [
+        "/", "/subscriptions", "/subscriptions/add", f"/subscriptions/{found.rows[0].subscription_id}",
+        f"/subscriptions/{found.rows[0].subscription_id}/remove",
+        "/deliveries", f"/deliveries?after={deep.next or ''}", f"/deliveries?{of_lane}",
+        *(f"/deliveries?state={state}" for state in State), f"/deliveries?{of_lane}&state=dead",
+        f"/deliveries/{found.rows[0].id}", f"/deliveries/{told[0].id}", "/parked", "/dead-letters",
+        "/dead-letters?reason=msg_too_long", f"/explain/{found.rows[0].id}",
     ]  # fmt: skip
-    try:
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-            await listening(session)
-            for path in paths:
-
-                async def ask(path: str = path) -> int:
-                    async with session.get(path) as answer:
-                        await answer.read()
-                        return answer.status
-
-                took_ms, status = await timed(ask)
-                say(f"  GET {path[:36]}", str(status), took_ms, PAGE_MOST_MS)
-    finally:
-        web.terminate()
-        web.wait()
 
 
-async def listening(session: aiohttp.ClientSession) -> None:
-    """Until it answers."""
-    for _ in range(200):
-        with contextlib.suppress(aiohttp.ClientError):
-            await session.get("/healthz")
-            return
-        await asyncio.sleep(0.1)
-
-
-async def timed(call: Callable[[], Awaitable[Answer]]) -> tuple[float, Answer]:
+async def timed(call: Callable[[], Awaitable[Any]]) -> tuple[float, Any]:
     """The median of a few, in milliseconds."""
     times = []
     for _ in range(TIMES):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
     from worker.slack.blocks import JsonObject
 
-LOOKED_AT = 200
+LOOKED_AT = 100
 
 
 async def told_with(made: "Services", delivery: Delivery) -> list[Delivery]:

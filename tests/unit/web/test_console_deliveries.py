@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 from told_house import House, event, house
 
+from worker.store.held import Held
 from worker.store.server import Server
 from worker.web.pages.deliveries import ROWS
 
@@ -143,7 +144,26 @@ async def test_why_one_waits_stands_there_with_the_step(ops: House):
     (id_,) = ids((await ops.open("/deliveries?state=parked")).html)
     page = await ops.open(f"/deliveries/{id_}")
     assert 'data-copy="/invite @infrakitchen"' in page.html
-    assert "Waits for a person" in page.text
+    assert re.search(r"Waits for a person: @infrakitchen is not a member of #lobby \d+ s ago", page.text)
+    await ops.made.lanes.resume("acme/#lobby", certain=False)
+    await ops.made.integrations.park("acme", "token_revoked", "the token was revoked", "Mend it.", probe_s=60)
+    page = await ops.open(f"/deliveries/{id_}")
+    assert re.search(r"Waits for a person: the token was revoked \d+ s ago", page.text)
+
+
+async def test_dead_letters_and_parked_lanes_are_read_in_a_few_round_trips_too(
+    ops: House, monkeypatch: pytest.MonkeyPatch
+):
+    await ops.publish(*(event(f"d{n}") for n in range(4 * ROWS)))
+    held = await ops.made.lanes.acquire("acme/#ops", "token")
+    assert isinstance(held, Held)
+    await ops.made.lanes.take(held, ("T", "C"), most=3 * ROWS)
+    await ops.made.lanes.bury(held, "invalid_blocks", "no")
+    for path in ("/dead-letters", "/dead-letters?reason=invalid_blocks", "/parked", "/deliveries?state=dead"):
+        with counted(monkeypatch) as trips:
+            page = await ops.open(path)
+        assert page.status == 200
+        assert (len(trips) <= 14, sum(trips) <= 4 * ROWS) == (True, True), (path, trips)
 
 
 async def test_a_dead_one_leads_to_replay_and_discard(ops: House):

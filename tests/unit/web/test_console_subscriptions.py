@@ -173,6 +173,15 @@ async def test_a_destination_that_cannot_be_posted_to_yet_is_taken_with_the_mend
     assert 'data-copy="/invite @infrakitchen"' in page.html
 
 
+async def test_offered_are_channels_the_bot_is_in_and_where_somebody_is_told(ops: House):
+    token = await ops.made.integrations.token("acme")
+    (acme,) = await ops.made.integrations.all()
+    await ops.made.reader.begin(acme, token, unless_younger_s=0, budget_s=5)
+    await ops.subscribe("ada@example.com")
+    page = await ops.open(ADD)
+    assert re.findall(r'<option value="([^"]*[#@][^"]*)">', page.html) == ["#ops", "ada@example.com"]
+
+
 async def test_the_same_again_is_no_other(ops: House, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.INFO, "worker.web")
     await add(ops, project="shop")

@@ -17,6 +17,13 @@ async def test_every_path_is_in_the_openapi_document(web: Web) -> None:
     assert set(document["paths"]["/readyz"]["get"]["responses"]) == {"200", "503"}
 
 
+async def test_the_body_of_an_answer_does_not_wait_for_an_acknowledgement_of_its_head() -> None:
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 async def test_no_page_is_served_that_loads_scripts_from_elsewhere(web: Web) -> None:
     assert [(await web.get(path))[0] for path in ("/docs", "/redoc")] == [404, 404]
 

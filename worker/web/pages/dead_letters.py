@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from worker.asking.listing import events_of, one_letter
 from worker.asking.rows import visible
 from worker.bootstrap import Services
-from worker.domain.dead_letter import hint
+from worker.domain.dead_letter import HINTS, hint
 from worker.domain.event import Event
 from worker.store.dead_letters import DeadLetter
 from worker.web.pages.paging import after, paging
@@ -31,7 +31,7 @@ def dead_letters(made: Services) -> APIRouter:
             rows=await with_events(made, page.rows),
             reason=reason,
             reasons=sorted(reasons.items(), key=lambda one: (-one[1], one[0])),
-            hint=hint(reason, "ID") if reason in reasons else "",
+            hint=HINTS.get(reason, "") if reason in reasons else "",
             paging=paging(visit.request, {"reason": reason}, page.next),
             now_ms=await made.server.now_ms(),
         )

@@ -9,8 +9,10 @@ from markupsafe import Markup
 
 from worker.asking.listing import events_of, matching, one_way
 from worker.asking.redrawing import message_of, told_with
+from worker.asking.story import Way
 from worker.bootstrap import Services
-from worker.domain.delivery import Delivery, State
+from worker.domain.dead_letter import HINTS
+from worker.domain.delivery import Delivery, State, lane_parts
 from worker.domain.event import Event
 from worker.pipeline.reading import event_of
 from worker.sandbox.page import drawn
@@ -70,26 +72,32 @@ def deliveries(made: Services) -> APIRouter:
 
     @router.get("/{id_}")
     async def shown(visit: Visiting, id_: str) -> Response:
-        way, event_id = await one_way(made, id_)
-        delivery = way.delivery
-        others = await told_with(made, delivery)
-        sent = await message_of(made, [delivery, *others])
-        named = [integration.id for integration in await made.integrations.all()]
-        return visit.page(
-            "delivery.html",
-            way=way,
-            delivery=delivery,
-            event_id=event_id,
-            event=await event_of(made.events, delivery.event_ref),
-            others=await _with_events(made, others[:TOLD_WITH_SHOWN]),
-            others_left=max(len(others) - TOLD_WITH_SHOWN, 0),
-            message=as_in_slack(sent),
-            subscribed={one.id for one in await made.subscriptions.all()},
-            integrations=named,
-            now_ms=await made.server.now_ms(),
-        )
+        return await _one(made, visit, *await one_way(made, id_))
 
     return router
+
+
+async def _one(made: Services, visit: Visit, way: Way, event_id: str) -> Response:
+    """The page of one."""
+    delivery = way.delivery
+    others = await told_with(made, delivery)
+    sent = await message_of(made, [delivery, *others])
+    named = [integration.id for integration in await made.integrations.all()]
+    return visit.page(
+        "delivery.html",
+        way=way,
+        hint="" if delivery.state is State.DEAD and delivery.error not in HINTS else way.hint,
+        since_ms=await _parked_since_ms(made, delivery),
+        delivery=delivery,
+        event_id=event_id,
+        event=await event_of(made.events, delivery.event_ref),
+        others=await _with_events(made, others[:TOLD_WITH_SHOWN]),
+        others_left=max(len(others) - TOLD_WITH_SHOWN, 0),
+        message=as_in_slack(sent),
+        subscribed={one.id for one in await made.subscriptions.all()},
+        integrations=named,
+        now_ms=await made.server.now_ms(),
+    )
 
 
 def as_in_slack(sent: dict[str, object] | None) -> Markup | None:
@@ -103,6 +111,17 @@ async def _page(made: Services, asked: Asked, place: str | None) -> Page[Deliver
         return await made.deliveries.page(where, place, ROWS)
     found, _ = await matching(made, where, asked.event, 0)
     return Page(tuple(found))
+
+
+async def _parked_since_ms(made: Services, delivery: Delivery) -> int:
+    """Since when it waits for a person; 0 when it does not."""
+    if delivery.state is not State.PARKED:
+        return 0
+    note = await made.upkeep.lane_note(delivery.lane)
+    if note["parked"]:
+        return int(note["since"] or 0)
+    integration_id, _ = lane_parts(delivery.lane)
+    return next((one.since_ms for one in await made.integrations.all() if one.id == integration_id), 0)
 
 
 async def _with_events(made: Services, found: Sequence[Delivery]) -> list[tuple[Delivery, Event | None]]:

@@ -15,7 +15,7 @@ from worker.asking.moments import moment_ms
 from worker.asking.story import Way
 from worker.asking.wording import count
 from worker.domain.delivery import Attempt
-from worker.domain.markup import duration
+from worker.domain.markup import cut, duration
 from worker.web.pages.clicks import on_pages
 from worker.web.pages.words import here, step
 
@@ -86,6 +86,7 @@ def templates() -> jinja2.Environment:
         "ago": ago,
         "clock": clock,
         "length_of_time": duration,
+        "cut": cut,
         "count": count,
         "here": here,
         "step": step,

@@ -13,13 +13,14 @@ from worker.asking.sampling import Sampled, sampled
 from worker.asking.subscribing import added, placed, replaced
 from worker.bootstrap import Services
 from worker.domain.errors import Problem
+from worker.domain.integration import Integration
 from worker.domain.template import MOST_BYTES
 from worker.web.pages.deliveries import as_in_slack
 from worker.web.pages.form import Form
 from worker.web.pages.visit import Visit, Visiting
 
 LONGEST_LIST = 20_000
-CHANNELS_OFFERED = 300
+OFFERED, SMALL_PAGES = 300, 5
 LISTS = ("name", "project", "status", "label", "entity_type", "entity_id")
 TEXTS = ("mention", "mention_from", "style", "quiet_hours", "time_zone", "quiet_below")
 TICKS = ("broadcast", "only_changes", "inhibit_resources")
@@ -150,10 +151,6 @@ async def _judged(made: Services, visit: Visit, filled: Filled) -> Rule | None:
 
 async def _page(made: Services, visit: Visit, filled: Filled, rule: Rule | None = None) -> Response:
     integrations = await made.integrations.all()
-    known = [await made.directory.all(one.id) for one in integrations]
-    offered = sorted(
-        {f"#{one.name}" for some in known for one in some if one.is_member and not one.is_archived}
-    )
     return visit.page(
         "subscribing.html",
         422 if filled.errors or filled.failed else 200,
@@ -161,7 +158,7 @@ async def _page(made: Services, visit: Visit, filled: Filled, rule: Rule | None 
         rule=rule,
         message=as_in_slack(filled.sampled.sent) if filled.sampled else None,
         integrations=[one.name for one in integrations],
-        offered=offered[:CHANNELS_OFFERED],
+        offered=await _offered(made, integrations),
         sorts=SORTS,
         levels=LEVELS,
         has_more=filled.is_any(MORE),
@@ -169,6 +166,16 @@ async def _page(made: Services, visit: Visit, filled: Filled, rule: Rule | None 
         has_quiet=filled.is_any(LATER),
         now_ms=await made.server.now_ms(),
     )
+
+
+async def _offered(made: Services, integrations: Sequence[Integration]) -> list[str]:
+    """Destinations to choose from: where somebody is told already, and channels of small workspaces."""
+    found = {one.destination for one in await made.subscriptions.all()}
+    for one in integrations:
+        if (await made.directory.known(one.id)).pages <= SMALL_PAGES:
+            channels = await made.directory.all(one.id)
+            found |= {f"#{each.name}" for each in channels if each.is_member and not each.is_archived}
+    return sorted(found)[:OFFERED]
 
 
 def _lines(text: str) -> tuple[str, ...]:

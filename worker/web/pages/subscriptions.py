@@ -16,7 +16,7 @@ from worker.asking.subscribing import (
     set_paused,
     waiting_for,
 )
-from worker.asking.trying import plain_posted, posted
+from worker.asking.trying import posted
 from worker.bootstrap import Services
 from worker.domain.errors import Missing, Problem
 from worker.domain.markup import duration
@@ -88,13 +88,12 @@ def _switching(router: APIRouter, made: Services) -> None:
         subscription = await made.subscriptions.find(id_)
         visit.audit("test message sent", f"{id_} to {subscription.destination}")
         try:
-            done = await posted(made, subscription)
+            await posted(made, subscription)
         except Missing:
             raise
         except Problem as error:
             return visit.go(_at(id_), str(error), "failed")
-        link = plain_posted(done)["link"]
-        return visit.go(_at(id_), f"A test message is in {subscription.destination} now. {link}".strip())
+        return visit.go(_at(id_), f"A test message is in {subscription.destination} now.")
 
 
 def _muting(router: APIRouter, made: Services) -> None:
