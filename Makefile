@@ -2,19 +2,24 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The tests that take long wait most of the time.
+JOBS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint audit check bench chaos soak simulate pictures lock
+.PHONY: help demo test test-browser lint audit check bench chaos fuzz soak simulate pictures lock
 
 help: ## This list
 	@echo "The first target that needs it makes $(VENV) with $(PYTHON) (3.11 or newer; another: make PYTHON=python3.13 …)."
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Everything on this machine, with a sandbox Slack: no account, no server (CI=true: once, then the balance)
 	@$(BIN)/ik-slack demo $(if $(filter true,$(CI)),--once)
 
 test: $(READY) ## All tests but the long chaos runs
-	@$(BIN)/pytest -q --ignore=tests/chaos --cov --cov-report=
+	@$(BIN)/pytest -q -n $(JOBS) --dist worksteal --ignore=tests/chaos --cov --cov-report=
+
+test-browser: $(READY) ## The console in a real browser alone; needs Chromium
+	@$(BIN)/pytest -q tests/browser
 
 lint: $(READY) ## Style, types and floors: ruff, mypy, import-linter
 	@$(BIN)/ruff check .
@@ -31,8 +36,11 @@ check: lint audit test ## What CI runs: lint, audit, test, and every branch of d
 bench: $(READY) ## What is measured, with its yardsticks beside it
 	@$(BIN)/python -m benchmarks
 
-chaos: $(READY) ## Break everything at random for ten minutes (MINUTES=…, SEED=…), then check the balance; read 20,000 channels
+chaos: $(READY) ## Break everything at random for ten minutes (MINUTES=…, SEED=…), then one thing at a time; about twenty minutes
 	@$(BIN)/pytest -q tests/chaos
+
+fuzz: $(READY) ## Ten minutes (FUZZ_S=…) of requests that nobody would think of, to the API of a running installation
+	@FUZZ_S=$${FUZZ_S:-600} $(BIN)/pytest -q -rP tests/acceptance/test_api_fuzz.py
 
 soak: $(READY) ## Half an hour (MINUTES=…) of steady load: memory stays flat, and no key grows that is not meant to
 	@$(BIN)/python tests/soak $(if $(MINUTES),--minutes $(MINUTES))

@@ -5,6 +5,7 @@ this prints where `flowerconfig.py` is.
 """
 
 import logging.config
+import os
 import re
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -55,7 +56,8 @@ def flower_options(settings: Settings) -> dict[str, object]:
     Flower's own `/api` answers 401 without credentials.
     """
     folder = settings.data_dir.absolute() / "flower"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for made in (folder.parent, folder):  # `parents` would make them for everybody
+        made.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     login = settings.flower_basic_auth
     return {
@@ -76,6 +78,11 @@ def flower_options(settings: Settings) -> dict[str, object]:
 def log_as_we_do(settings: Settings) -> None:
     """Have Flower log like all others; Tornado has set up its own lines before it reads our options."""
     logging.config.dictConfig(log_config(settings))
+
+
+def keep_to_ourselves() -> None:
+    """Files that Flower makes, its state anew every few seconds, are for their owner alone."""
+    os.umask(0o077)
 
 
 def list_all_queues() -> None:

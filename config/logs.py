@@ -10,10 +10,18 @@ from datetime import UTC, datetime
 from config.settings import Settings
 
 # No word boundary in front: in JSON a token on a line of its own stands behind the n of `\n`. Letters of both
-# cases are written out: that is several times faster than IGNORECASE, for every line.
-_TOKEN = re.compile(r"([xX](?:[oO][xX][a-zA-Z]|[aA][pP]{2}(?=-\d)|[wW][fF][pP]))[-.][\w.%-]+")
+# cases are written out: that is several times faster than IGNORECASE, for every line. A dash may be escaped,
+# for an address or for JSON; a token may be several texts, as in a line of source in a traceback.
+_DASH = r"(?:[-.]|%2[dDeE]|\\+u002[dDeE])"
+_PART = r"(?:[\w.%+/=-]|\\+u00[0-9a-fA-F]{2})+"
+_NEXT_TEXT = r"""\\*["'](?:\s|\\+[nrt]|\+)*[bBfFrRuU]{0,2}\\*["'](?=[\w%+/=-])"""
+_TOKEN = re.compile(
+    r"([xX](?:[oO][xX][a-zA-Z]|[aA][pP]{2}(?=(?:-|%2[dD]|\\+u002[dD])\d)|[wW][fF][pP]))"
+    rf"{_DASH}{_PART}(?:{_NEXT_TEXT}{_PART})*"
+)
 _OURS = re.compile(r"(iks_)[\w-]{16,}")
-_LOGIN = re.compile(r"((?:rediss?|sentinel)://)[^\s/@]*@")
+_WEBHOOK = re.compile(r"(hooks\.slack(?:-gov)?\.com/)[\w/.%-]+")  # whoever has the whole address may post
+_LOGIN = re.compile(r"""((?:rediss?|sentinel)://)[^\s/"']*@""")  # to the last @: a password may hold others
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "exc_text"}
 
 RECONNECTING, AGAIN_S = "celery.worker.consumer", 10.0
@@ -75,8 +83,8 @@ class LessOften(logging.Filter):
 
 
 def redact(text: str) -> str:
-    """Without what looks like a token of Slack's or of our API, or a login in a Redis address."""
-    return _LOGIN.sub(r"\1…@", _OURS.sub(r"\1…", _TOKEN.sub(r"\1-…", text)))
+    """Without what looks like a token of Slack or of ours, a Slack webhook, or a login in a Redis address."""
+    return _LOGIN.sub(r"\1…@", _WEBHOOK.sub(r"\1…", _OURS.sub(r"\1…", _TOKEN.sub(r"\1-…", text))))
 
 
 class JsonLines(logging.Formatter):

@@ -137,8 +137,9 @@ class Settings(BaseSettings):
     )
     operations_channel: Annotated[str | None, AfterValidator(_operations)] = Field(
         None,
-        description="Where a warning is posted when an integration or a channel parks: a destination as of "
-        "`subscriptions add --to`; per integration as `NAME=#channel`, several separated by commas",
+        description="Where a warning is posted when an integration or a channel parks, or a lane comes near "
+        "a limit: a destination as of `subscriptions add --to`; per integration as `NAME=#channel`, several "
+        "separated by commas",
     )
     post_rate_per_channel: Rate = Field(1.0, description="Posts per second to one Slack conversation")
     post_burst_per_channel: Annotated[int, Field(ge=1, le=100)] = Field(

@@ -27,7 +27,12 @@ PER_S = 40
 LOOK_S, ASK_EVERY = 1.0, 8  # each eighth look is the command's
 TOLD_EVERY_S = 30.0
 ENDED = re.compile(r"^(\w+) +\| ended \((.+?)\)", re.MULTILINE)
-FAULT = ("a fault of this program", "Traceback (most recent call last)", "the ledger does not balance")
+FAULT = (
+    "a fault of this program",
+    "EMERGENCY",
+    "Traceback (most recent call last)",
+    "the ledger does not balance",
+)
 QUICK = "ingest,ingest2,worker,worker2"
 
 

@@ -24,6 +24,7 @@ from worker.store import connection, lanes, server
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 RELIABILITY = (ROOT / "docs" / "reliability.md").read_text()
+SECURITY = (ROOT / "docs" / "security.md").read_text()
 FOLDERS = ("worker", "config", "tests", "benchmarks", "docs", ".ci")
 FILES = r"(?:Makefile|Procfile|LICENSE|[\w.-]+\.(?:md|toml|txt|ya?ml))"
 # Files a reader makes or InfraKitchen has, named in examples.
@@ -134,6 +135,19 @@ def test_every_fault_is_proved_by_tests_that_exist(what: str, tests: list[str]) 
     for named in tests:
         path, _, function = named.partition("::")
         assert re.search(rf"^(?:async )?def {function}\(", (ROOT / "tests" / path).read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("named", re.findall(r"`([\w/]+\.py(?:::\w+)?)`", SECURITY))
+def test_what_protects_is_proved_by_tests_that_exist(named: str) -> None:
+    path, _, function = named.partition("::")
+    assert re.search(rf"^(?:async )?def {function}", (ROOT / "tests" / path).read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("text", [SECURITY, RELIABILITY], ids=["security", "reliability"])
+def test_commands_that_other_pages_name_exist(text: str) -> None:
+    ours = set(commands(cli, "ik-slack"))
+    named = set(re.findall(r"`(ik-slack [a-z-]+(?: [a-z-]+)?)", text))
+    assert {one for one in named if one not in ours and one.rsplit(" ", 1)[0] not in ours} == set()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import ast
 import re
 import statistics
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +78,32 @@ def test_every_module_says_what_it_is(path: Path) -> None:
 def test_one_word_has_one_meaning(path: Path) -> None:
     names = {found for found in public_names(path) if not found.startswith("_")}
     assert {found for found in names if words(found) & NOT_OUR_WORDS} == set()
+
+
+# As Slack writes them: numbers of ten digits and more, then a long part with both letters and digits.
+REAL = re.compile(
+    r"(?:xox[a-z]|xapp|xoxe\.xox[bp])-(?=[\w-]{30,})[\w-]*?\d{9,}[\w-]*|hooks\.slack\.com/services/T\w{8,}/B\w{8,}/\w{20,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY|\bAKIA[0-9A-Z]{16}\b"
+)
+
+
+def test_no_file_holds_what_could_be_a_real_secret() -> None:
+    kept = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False).stdout
+    files = [ROOT / name for name in kept.decode().split("\0") if name]
+    assert files or not (ROOT / ".git").exists()
+    found = {
+        name(path): secret
+        for path in files
+        if path.is_file() and (secret := REAL.search(path.read_bytes().decode("utf-8", "replace")))
+    }
+    assert found == {}
+
+
+def test_a_real_secret_would_be_found() -> None:
+    assert REAL.search("xoxb-" + "1234567890123-1234567890123-AbCdEfGhIjKlMnOpQrStUvWx")
+    assert REAL.search("xapp-" + "1-A0123456789-1234567890123-" + "0123456789abcdef" * 4)
+    assert REAL.search("https://hooks.slack.com/services/" + "T012345678/B012345678/AbCdEfGhIjKlMnOpQrStUvWx")
+    assert not REAL.search("xoxb-123456789012-abcDEF and xoxb-1-very-secret")
 
 
 def test_identifiers_are_split_into_words() -> None:

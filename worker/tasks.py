@@ -1,9 +1,11 @@
 """The Celery tasks: unpack names, call the pipeline, nothing else. A message is only a wake-up call."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from celery import Task, current_app, shared_task
+from celery.exceptions import Reject
 
 from worker.bootstrap import Services
 from worker.bootstrap.calls import shown, summary, waits
@@ -36,13 +38,9 @@ def drain_lanes(self: Task, lanes: list[str]) -> str:
     if waiting:
         again = [one.lane for one in waiting]
         soonest_s = min(one.retry_s for one in waiting)
-        why = LaneWaits(waits(waiting, datetime.now(UTC)))
-        raise self.retry(
-            args=(again,),
-            exc=why,
-            countdown=min(soonest_s, LONGEST_COUNTDOWN_S),
-            argsrepr=shown(again),
-        )
+        why, countdown = LaneWaits(waits(waiting, datetime.now(UTC))), min(soonest_s, LONGEST_COUNTDOWN_S)
+        with suppress(Reject):  # the broker is away; when the lanes are due is in the store
+            raise self.retry(args=(again,), exc=why, countdown=countdown, argsrepr=shown(again))
     return summary(done)
 
 

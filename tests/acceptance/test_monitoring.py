@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 from installation import Installation, Program, until
+from test_api import Api
 
 from worker.sandbox.machine import free_port
 
@@ -96,12 +97,13 @@ class Alertmanager:
 
 
 async def test_firing_and_resolved_of_a_real_alertmanager_are_one_card(fast: Installation) -> None:
-    channel = fast.workspace.add_channel("ops")
+    fast.workspace.add_channel("ops")
     await fast.connect("#ops")
     port = free_port()
     web = fast.start("web", ("ik-slack", "web"), WEB_PORT=str(port), API_TOKEN=TOKEN)
     ingest, worker = fast.ingest(), fast.worker()
     pair = [Alertmanager(fast, port, name) for name in ("alertmanager-a", "alertmanager-b")]
+    await until(Api(port, TOKEN).lives, "the web process lives")
     await fast.running(ingest, worker)
     await asyncio.gather(*(one.ready() for one in pair))
 
@@ -125,4 +127,3 @@ async def test_firing_and_resolved_of_a_real_alertmanager_are_one_card(fast: Ins
     assert (balance.accepted, balance.delivered + balance.merged, balance.rejected) == (2, 2, 0)
     assert balance.repeats_ignored >= 3
     assert TOKEN not in web.log
-    assert channel

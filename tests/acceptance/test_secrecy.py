@@ -29,7 +29,7 @@ READ = {
 WIRE_FAULTS = sorted((NOT_STORED | STORED) - {"rate_limited"})  # which is half a minute's wait
 CODES = ("internal_error", "service_unavailable", "restricted_action", "msg_too_long", "never_heard_of")
 CHANGING = {
-    "integrations add", "integrations rotate", "channels refresh", "publish",
+    "integrations add", "integrations rotate", "channels refresh", "publish", "api-tokens add",
     "subscriptions add", "subscriptions apply", "subscriptions test",
 }  # fmt: skip
 """Commands that take `--json` too; the others with it only read."""
@@ -42,7 +42,10 @@ FLOWER_PAGES = (
     "/api/workers?refresh=1", "/api/queues/length", "/api/tasks", "/api/task/types",
 )  # fmt: skip
 
-WEB_PAGES = ("/metrics", "/readyz", "/healthz", "/api/openapi.json")
+WEB_PAGES = (
+    "/metrics", "/readyz", "/healthz", "/api/openapi.json",
+    "/", "/integrations", "/integrations/acme", "/integrations/acme/channel", "/integrations/slack/setup",
+)  # fmt: skip
 
 SEEN = dict.fromkeys(("appendonly", "flower/state", "worker.log", "Flower's", "Redis holds"), b"acme") | {
     "the web's": b"token_revoked", "flower.log": b"kombu",

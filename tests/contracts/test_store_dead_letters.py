@@ -1,8 +1,11 @@
 """Dead letters: deliveries and unreadable entries, replayed or discarded by a person."""
 
+import asyncio
+
 import pytest
 from store_world import GROUP, LANE, STREAM, World
 
+from worker.domain.delivery import Death
 from worker.domain.errors import Problem
 from worker.store.dead_letters import DeadLetter
 from worker.store.dead_queue import DeadQueue
@@ -154,3 +157,90 @@ async def test_the_queue_shows_which_dead_letters_lie_in_it(world: World):
     assert await queue.length() == 5
     await queue.remove([])
     assert set(await queue.ids()) == {"a", "other", ""}
+
+
+async def test_two_who_replay_the_same_at_once_put_it_back_once(world: World):
+    """From two processes, each with a connection of its own."""
+    others = [World(world.redis) for _ in range(4)]
+    await world.dead(*(f"d{n}" for n in range(20)))
+    letters = await world.dead_letters.all()
+    answers = await asyncio.gather(
+        *(one.dead_letters.replay(letter, STREAM) for letter in letters for one in others)
+    )
+    assert sum(was_dead for was_dead, _ in answers) == 20
+    assert sorted(await world.listed(LANE, "pending")) == sorted(letter.id for letter in letters)
+    entry = await rejected(world, ODD)
+    answers = await asyncio.gather(*(one.dead_letters.replay(entry, STREAM) for one in others))
+    assert sum(was_dead for was_dead, _ in answers) == 1
+    assert len(await world.stream().read(most=9, wait_ms=1)) == 1
+
+
+async def test_a_replayed_delivery_remembers_when_and_why_it_died(world: World):
+    await world.dead("a")
+    letter = await world.dead_letters.find("a")
+    await world.dead_letters.replay(letter, STREAM)
+    assert (await world.deliveries.find("a")).deaths == (Death(letter.died_at_ms, "invalid_blocks"),)
+    held = await world.hold()
+    await world.take(held)
+    await world.lanes.bury(held, "a b", "no")
+    await world.lanes.release(held)
+    again = await world.dead_letters.find("a")
+    await world.dead_letters.replay(again, STREAM)
+    await world.tell()
+    deaths = (await world.deliveries.find("a")).deaths
+    assert [(one.at_ms, one.reason) for one in deaths] == [
+        (letter.died_at_ms, "invalid_blocks"),
+        (again.died_at_ms, "a_b"),
+    ]
+
+
+async def missed(world: World, *ids: str) -> None:
+    """They waited for a person, too long."""
+    await world.append(*ids)
+    await world.lanes.park(await world.hold(), "is_archived", "y", "z", probe_s=9, called=False)
+    far_ms = await world.server.now_ms() + 10**9
+    assert await world.lanes.expire(LANE, far_ms, "waited", running=False) == len(ids)
+
+
+async def test_what_expired_waiting_for_a_person_is_replayed_once_when_something_is_told(world: World):
+    await missed(world, "a", "b", "c")
+    assert await world.dead_letters.lanes_that_missed() == []  # nobody knows yet that it works
+    await world.append("new")
+    assert await world.tell() == ["new"]
+    assert await world.dead_letters.lanes_that_missed() == [LANE]
+    assert await world.dead_letters.replay_missed(LANE, most=2) == (2, True)
+    assert await world.dead_letters.lanes_that_missed() == []
+    assert await world.tell() == ["b", "c"]
+    assert await world.state("a") == "dead"
+    assert await world.dead_letters.lanes_that_missed() == []
+    assert await world.dead_letters.replay_missed(LANE, most=9) == (1, True)
+    await world.lanes.expire(LANE, await world.server.now_ms() + 10**9, "waited", running=False)
+    await world.append("newer")
+    await world.tell()
+    assert await world.dead_letters.lanes_that_missed() == []  # not a second time
+    assert await world.dead_letters.replay_missed(LANE, most=9) == (0, False)
+
+
+async def test_what_expired_for_another_reason_is_not_replayed_by_itself(world: World):
+    far_ms = await world.server.now_ms() + 10**9
+    await world.append("a")
+    await world.lanes.expire(LANE, far_ms, "waited", running=True)
+    await world.dead("b")
+    await world.append("c", lane="ops/#other")
+    await world.lanes.expire("ops/#other", far_ms, "waited", running=False)
+    await world.append("d")
+    await world.tell()
+    assert await world.dead_letters.lanes_that_missed() == []
+    assert await world.dead_letters.replay_missed(LANE, most=9) == (0, False)
+
+
+async def test_all_that_missed_is_found_among_many_that_expired(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    from worker.store import deliveries
+
+    monkeypatch.setattr(deliveries, "LOOKED_AT", 2)
+    await missed(world, "a")
+    await world.append(*(f"x{n}" for n in range(20)), lane="ops/#other")
+    await world.lanes.expire("ops/#other", await world.server.now_ms() + 10**9, "waited", running=True)
+    assert await world.dead_letters.replay_missed(LANE, most=9) == (1, True)

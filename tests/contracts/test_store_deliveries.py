@@ -89,7 +89,7 @@ async def test_every_call_that_told_it_is_listed_and_no_other(world: World):
 async def test_a_replayed_delivery_keeps_its_history(world: World):
     await world.dead("a")
     await world.append("b")
-    await world.lanes.replay(LANE, "a", "t:event:a", 100)
+    await world.lanes.replay(LANE, {"a": "t:event:a"}, 100)
     await world.tell(most=1)
     await world.tell(most=1)
     found = await world.deliveries.find("a")

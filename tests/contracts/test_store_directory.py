@@ -75,3 +75,14 @@ async def test_everything_of_a_workspace_is_forgotten(world: World, half: bool):
     await world.directory.note_person("ops", "ann@example.com", Person("U1"), life_s=100)
     await world.directory.forget("ops")
     assert await world.redis.keys("t:*") == []
+
+
+async def test_a_part_of_a_name_finds_channels_the_first_by_name_and_counts_all(world: World):
+    some = [Conversation(f"C{number}", f"team-{number}", is_member=number % 2 == 0) for number in range(9)]
+    gone = Conversation("C9", "team-0-old", is_member=True, is_archived=True)
+    await world.directory.note("ops", *some, gone, Conversation("C10", "random"))
+    found = await world.directory.find("ops", "team", most=2)
+    assert [one.name for one in found.members] == ["team-0", "team-2"]
+    assert [one.name for one in found.others] == ["team-1", "team-3"]
+    assert (found.members_count, found.others_count) == (5, 4)
+    assert (await world.directory.find("nobody", "", most=2)).members == ()

@@ -558,8 +558,8 @@ async def test_a_dead_letter_is_replayed_at_the_end_of_its_lane(world: World):
     await world.dead("a")
     await world.append("b")
     await world.redis.delete(f"t:lane:{LANE}:wake")
-    assert await world.lanes.replay(LANE, "a", "t:event:a", 100) == (True, True)
-    assert await world.lanes.replay(LANE, "a", "t:event:a", 100) == (False, False)
+    assert await world.lanes.replay(LANE, {"a": "t:event:a"}, 100) == (True, True)
+    assert await world.lanes.replay(LANE, {"a": "t:event:a"}, 100) == (False, False)
     assert 0 < await world.redis.ttl("t:event:a") <= 100
     assert (await world.deliveries.find("a")).finished_at_ms == 0
     held = await world.hold()
@@ -575,21 +575,21 @@ async def test_a_dead_letter_replayed_into_a_lane_that_lies_down_parks_or_is_hel
     await world.append("e")
     held = await world.hold()
     await world.redis.zadd("t:due", {LANE: 1})
-    assert await world.lanes.replay(LANE, "a", "t:event:a", 100) == (True, False)
+    assert await world.lanes.replay(LANE, {"a": "t:event:a"}, 100) == (True, False)
     await world.lanes.release(held, wait_s=60, reason="x")
-    assert await world.lanes.replay(LANE, "b", "t:event:b", 100) == (True, False)
+    assert await world.lanes.replay(LANE, {"b": "t:event:b"}, 100) == (True, False)
     await world.redis.zadd("t:due", {LANE: 0})
     await world.lanes.park(await world.hold(), "x", "y", "z", probe_s=60, called=False)
-    assert await world.lanes.replay(LANE, "c", "t:event:c", 100) == (True, False)
+    assert await world.lanes.replay(LANE, {"c": "t:event:c"}, 100) == (True, False)
     await world.lanes.resume(LANE, certain=True)
     assert await world.tell() == ["e", "a", "b", "c"]
     await world.redis.delete(f"t:lane:{LANE}:wake")
-    assert await world.lanes.replay(LANE, "d", "t:event:d", 100) == (True, True)
+    assert await world.lanes.replay(LANE, {"d": "t:event:d"}, 100) == (True, True)
 
 
 async def test_a_dead_letter_whose_event_is_no_longer_kept_is_not_replayed(world: World):
     await world.dead("a")
-    assert await world.lanes.replay(LANE, "a", "t:event:nothing", 100) == (False, False)
+    assert await world.lanes.replay(LANE, {"a": "t:event:nothing"}, 100) == (False, False)
 
 
 async def test_a_dead_letter_is_discarded_once(world: World):
@@ -598,7 +598,7 @@ async def test_a_dead_letter_is_discarded_once(world: World):
     assert await world.lanes.discard(LANE, "a") is False
     assert await world.lanes.discard(LANE, "nothing") is False
     assert await world.state("a") == "discarded"
-    assert await world.lanes.replay(LANE, "a", "t:event:a", 100) == (False, False)
+    assert await world.lanes.replay(LANE, {"a": "t:event:a"}, 100) == (False, False)
 
 
 async def test_an_address_is_remembered_until_it_is_forgotten(world: World):

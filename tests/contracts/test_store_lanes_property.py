@@ -448,7 +448,7 @@ class SmallWorld(RuleBasedStateMachine):
     def replay(self, data: st.DataObject) -> None:
         id_ = data.draw(st.sampled_from(sorted(self.states)))
         lane = self.home[id_]
-        was_dead, _ = self.run(self.world.lanes.replay(lane, id_, f"t:event:{id_}", 1_000))
+        was_dead, _ = self.run(self.world.lanes.replay(lane, {id_: f"t:event:{id_}"}, 1_000))
         assert was_dead == (self.states[id_] == "dead")
         if was_dead:
             self.states[id_] = "pending"

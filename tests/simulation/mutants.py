@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from worker.pipeline import record
 from worker.store import server
 from worker.store.events import Events
 from worker.store.held import Held, Left
@@ -54,7 +55,7 @@ def ack_before_append(patch: pytest.MonkeyPatch) -> None:
 
 def release_in_two_steps(patch: pytest.MonkeyPatch) -> None:
     """The lane is found empty in one step and given back in the next."""
-    _without(patch, "lane_settle", "if left == 0 or ARGV[10] == '1' then", "if ARGV[10] == '1' then")
+    _without(patch, "lane_settle", "if left == 0 or leave then", "if leave then")
     settle = Lanes.settle
 
     async def slowly(self: Lanes, held: Held, *about: Any, **more: Any) -> Left:
@@ -102,11 +103,16 @@ def doubt_forgotten(patch: pytest.MonkeyPatch) -> None:
     _without(patch, "lane_settle", "if redis.call('HDEL', key, 'doubt') == 1 then", "if false then")
 
 
+def digest_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Nobody remembers what a digest told."""
+    patch.setattr(record, "_records", lambda *_: {})
+
+
 MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     plant.__name__: plant
     for plant in (
         settle_without_token_check, ack_before_append, release_in_two_steps, no_sweep, pace_not_shared,
-        nobody_claims, doubt_forgotten,
+        nobody_claims, doubt_forgotten, digest_forgotten,
     )
 }  # fmt: skip
 

@@ -36,3 +36,4 @@ def test_on_a_real_server_the_same_happens() -> None:
 def test_a_planted_fault_is_found_within_500_seeds(mutant: str) -> None:
     report = survey(1, 500, mutant=mutant, first_only=True)
     assert report.failed, f"{mutant} was not found in {report.ran} seeds"
+    assert "the run broke" not in str(report), "a fault that could not be planted is not found"

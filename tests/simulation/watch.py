@@ -36,6 +36,7 @@ class Watch:
         self.told: list[Telling] = []
         self.recorded: dict[str, str] = {}
         self.shown: dict[tuple[str, str], Order] = {}
+        self._shown_by: dict[tuple[str, str], str] = {}
         self.show: Callable[[str], None] = lambda _: None
         self._trace = hashlib.blake2b(digest_size=8)
         self._slots: dict[str, list[float]] = defaultdict(list)
@@ -151,17 +152,22 @@ class Watch:
     def _newest(self, telling: Telling) -> None:
         """What has a card never goes back to an older state, whatever told the newer one.
 
-        But for an edit that is on its way while the server's clock jumps forward by more than a lease lasts
-        after a call: the server has no other clock by which to say whose a lane is, or how old a call is, and
-        Slack takes an edit without asking which state it replaces.
+        Unless that is a dead letter by now: its call's outcome was unknown, and Slack refused the next.
+        And but for an edit that is on its way while the server's clock jumps forward by more than a lease
+        lasts after a call: the server has no other clock by which to say whose a lane is, or how old a call
+        is, and Slack takes an edit without asking which state it replaces.
         """
         excused = telling.call is Call.EDIT and self._confirmed[telling.token] < self._lost
         for line in telling.choice.folding.lines:
             place = telling.lane, line.event.about
             newest = self.shown.get(place, NEVER)
-            if telling.choice.about and line.event.order < newest and not excused:
+            if line.event.order >= newest:
+                self.shown[place], self._shown_by[place] = line.event.order, line.delivery_id
+            elif telling.choice.about and not excused and not self._is_dead(self._shown_by[place]):
                 self.wrong(f"{line.event.id} of {telling.lane} was shown after a newer state of {place[1]}")
-            self.shown[place] = max(line.event.order, newest)
+
+    def _is_dead(self, id_: str) -> bool:
+        return bool(self.redis.hget(f"ik:delivery:{id_}", "state") == b"dead")
 
     def _not_again(self, id_: str, telling: Telling) -> None:
         """Told before: then that call's outcome was unknown, or who made it was in trouble."""

@@ -4,7 +4,8 @@
 second over 40 channels. There is one worker, so that the memory of one gets to see all of the load. What is
 kept for a while is kept for minutes here, so that it levels off long before the end.
 
-The first half, in which caches fill, is not judged. Ends with exit code 1 when a promise did not hold.
+The first half, in which caches fill, is not judged; a run of less than half an hour says little of memory.
+Ends with exit code 1 when a promise did not hold.
 """
 
 import argparse

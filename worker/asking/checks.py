@@ -134,6 +134,18 @@ async def running(made: "Services") -> Sequence[Finding]:
     ]
 
 
+async def limits(made: "Services") -> Sequence[Finding]:
+    """Lanes in which so much waits, or for so long, that the oldest soon become dead letters."""
+    settings = made.settings
+    near = await made.lanes.near(
+        running_s=settings.delivery_max_age_s, parked_s=settings.parked_max_age_s, only_new=False
+    )
+    mend = "See why it waits: `ik-slack parked list`, `ik-slack deliveries list --state pending`."
+    return [
+        Finding(f"{one.lane}: {one.limit}", Level.NOTE, one.words, f"{one.then} {mend}") for one in near
+    ] or [Finding("backlog", Level.OK, "no lane is near a limit")]
+
+
 async def accounts(made: "Services") -> Sequence[Finding]:
     """What waits for a person, and the balance."""
     balance, lanes = await take_census(made.server)

@@ -36,6 +36,7 @@ async def examined(made: "Services", ring: Finding) -> list[Finding]:
         ("integrations", slack_checks.integrations, SLACK_S),
         ("subscriptions", checks.subscriptions, checks.LOOK_S),
         ("worker", checks.running, checks.LOOK_S),
+        ("backlog", checks.limits, checks.LOOK_S),
         ("ledger", checks.accounts, checks.LOOK_S),
     ]
     several = await asyncio.gather(

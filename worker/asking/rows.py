@@ -47,6 +47,7 @@ def plain_delivery(delivery: Delivery, event_id: str) -> Row:
         "created_at": iso(delivery.created_at_ms),
         "finished_at": iso(delivery.finished_at_ms),
         **{name: getattr(delivery, name) for name in ("merged_into", "repeated", "replays")},
+        "deaths": [{"at": iso(death.at_ms), "reason": death.reason} for death in delivery.deaths],
     }
 
 

@@ -14,6 +14,7 @@ from celery import Celery
 
 from config.settings import Settings
 from worker.bootstrap.calls import Wake, publisher, refresher, wake_by, wake_nobody
+from worker.bootstrap.core import leave_no_core_file
 from worker.bootstrap.where import addresses, client_of
 from worker.domain.delivery import canonical_destination
 from worker.pipeline.accept import Acceptor
@@ -128,6 +129,7 @@ async def services(
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Services]:
     """Made inside the event loop that uses it, closed with it."""
+    leave_no_core_file()
     stopping = stopping or Stopping()
     who = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     async with AsyncExitStack() as stack:
@@ -184,9 +186,7 @@ def _compose(
         Warner(upkeep, integrations, acceptor, _operations(settings)).look,
         partial(metrics.write_down, COUNTERS), origin, ages, who, stopping, clock, sleep,
     )  # fmt: skip
-    ingest = Ingest(
-        stream, acceptor, events, subscriptions, upkeep, origin, wake, who, stopping, clock, sleep
-    )
+    ingest = Ingest(stream, acceptor, subscriptions, upkeep, origin, wake, who, stopping, clock, sleep)
     return Services(
         settings, server, broker, gateway, vault, upkeep, stream, events, lanes, deliveries, dead_letters,
         ParkedLanes(server), dead_queue, integrations, subscriptions, directory, allowances, reader, resolver,

@@ -11,6 +11,7 @@ from celery import Celery
 from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
+from kombu.transport.virtual import Channel
 
 from config.logs import log_config
 from config.settings import Settings, SettingsError
@@ -34,6 +35,9 @@ def open_door(settings: Settings | None = None) -> Celery:
     warnings.filterwarnings("ignore", category=SecurityWarning)
     # And this one, when Redis was away, of a default that Celery 6 changes: our messages are wake-up calls.
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
+    # Calls in hand when the connection is lost cannot be put back, and that is no emergency to be written to
+    # a file in /tmp: the sweep wakes their lanes.
+    Channel.do_restore = False
     celery.runtime = Runtime(settings, celery)
     config = log_config(settings)
     setup_logging.connect(lambda **_: logging.config.dictConfig(config), weak=False)

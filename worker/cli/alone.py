@@ -31,6 +31,7 @@ def alone(
         "infrakitchen_url": INFRAKITCHEN,
         "flower_port": flower_port,
         "web_port": web_port,
+        "console_url": f"http://127.0.0.1:{web_port}",
         "probe_interval_s": PROBE_S,
         "lane_max_length": max(longest, defaults["lane_max_length"]),
     }
@@ -54,6 +55,7 @@ def environment_of(settings: Settings, folder: Path) -> dict[str, str]:
         "INFRAKITCHEN_URL": INFRAKITCHEN,
         "FLOWER_PORT": str(settings.flower_port),
         "WEB_PORT": str(settings.web_port),
+        "CONSOLE_URL": settings.console_url or "",
         "PROBE_INTERVAL_S": str(settings.probe_interval_s),
         "LANE_MAX_LENGTH": str(settings.lane_max_length),
     }

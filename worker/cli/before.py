@@ -2,7 +2,9 @@
 
 import asyncio
 import fcntl
+import logging
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -16,15 +18,18 @@ from worker.sandbox.machine import is_free, is_loopback
 from worker.store.keys import Keys
 from worker.store.server import Server, Unavailable
 
+log = logging.getLogger("worker")
+
 LOOK_EVERY_S = 1.0
 
 
 @contextmanager
 def only_one(data_dir: Path, command: str = "ik-slack up") -> Iterator[None]:
     """One `up` or `demo` per DATA_DIR: two would share an embedded server and Flower's file."""
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = data_dir / "up.lock"
-    with path.open("a+") as held:
+    for folder in (data_dir.parent, data_dir):  # `parents` would make them for everybody
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _nobody_elses(data_dir)
+    with os.fdopen(os.open(data_dir / "up.lock", os.O_RDWR | os.O_CREAT, 0o600), "r+") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -38,6 +43,19 @@ def only_one(data_dir: Path, command: str = "ik-slack up") -> Iterator[None]:
         held.write(f"{os.getpid()}\n")
         held.flush()
         yield
+
+
+def _nobody_elses(data_dir: Path) -> None:
+    """What is in it only its owner reads; but who may write to the directory may put something else there.
+
+    Said, not refused: a volume of a container is often so, and nobody else is in there.
+    """
+    mode = stat.S_IMODE(data_dir.stat().st_mode)
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        log.warning(
+            "every user of this machine can change DATA_DIR %s: `chmod 700 %s`, or set another DATA_DIR",
+            data_dir, data_dir,
+        )  # fmt: skip
 
 
 def refuse_namesakes(folder: Path) -> None:

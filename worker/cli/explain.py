@@ -61,6 +61,7 @@ def print_way(way: Way) -> None:
     click.echo(f"{SIGNS.get(delivery.state, '–')} {delivery.subscription_id} → {delivery.lane}")
     steps = [(delivery.created_at_ms, f"queued as {delivery.id}{_again(delivery.replays)}")]
     steps += [(attempt.at_ms, f"{attempt.method}: {_ended(attempt)}") for attempt in way.attempts]
+    steps += [(death.at_ms, f"dead letter, {death.reason}; replayed since") for death in delivery.deaths]
     for at_ms, step in sorted(steps, key=lambda step: step[0]):  # a replay queues it anew
         click.echo(f"    {when(at_ms)}  {step}")
     click.echo(f"    {when(delivery.finished_at_ms) or 'now':<19}  {_outcome(way)}")

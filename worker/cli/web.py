@@ -15,18 +15,18 @@ from worker.cli.before import guard_web
 
 @click.command()
 def command() -> None:
-    """Serve the API, webhooks, health and metrics over HTTP, until stopped.
+    """Serve the console, the API, webhooks, health and metrics over HTTP, until stopped.
 
     It listens on WEB_HOST and WEB_PORT, by default for this machine only; for others it wants API_TOKEN or
-    ADMIN_PASSWORD set. `ik-slack up` starts one.
+    ADMIN_PASSWORD set: the console asks for the latter. `ik-slack up` starts one.
 
     \b
     Examples:
-      ik-slack web
+      ik-slack web                           the console is at http://127.0.0.1:8765/
       curl http://127.0.0.1:8765/healthz     the process lives
       curl http://127.0.0.1:8765/readyz      Redis answers, the stream is there, a worker was seen
       curl http://127.0.0.1:8765/metrics     for Prometheus
-      WEB_HOST=0.0.0.0 API_TOKEN_FILE=/run/secrets/api-token ik-slack web
+      WEB_HOST=0.0.0.0 ADMIN_PASSWORD_FILE=/run/secrets/admin-password ik-slack web
     """
     settings = Settings.load()
     logging.config.dictConfig(log_config(settings))

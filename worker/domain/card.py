@@ -1,7 +1,7 @@
 """A card: the one living message about a workflow run, a resource operation or an alert, in one lane."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from worker.domain.delivery import Receipt
 from worker.domain.event import Event, Kind
@@ -123,8 +123,8 @@ def operation(event: Event) -> str:
 
 
 def pack_card(card: Card) -> str:
-    """A card as it is kept."""
-    return json.dumps(asdict(card))
+    """A card as it is kept. Of a digest there may be ten thousand: `asdict` would take four times as long."""
+    return json.dumps({name: getattr(card, name) for name in Card.__slots__})
 
 
 def unpack_card(kept: str) -> Card:

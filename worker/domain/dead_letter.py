@@ -1,10 +1,10 @@
 """What a person can do about a dead letter, by its reason."""
 
-UNREADABLE = "unreadable"
+UNREADABLE, EXPIRED = "unreadable", "expired"
 REPLAY = "Replay it with `ik-slack dead-letters replay {id}`, or discard it."
 HINTS = {
     UNREADABLE: "Mend what publishes it and publish the event again, then discard this one.",
-    "expired": "It waited too long to be news. If it still matters, replay it; else discard it.",
+    EXPIRED: "It waited too long to be news. If it still matters, replay it; else discard it.",
     "overflow": "Its lane was full. See what was told since (`ik-slack deliveries list`), then discard it.",
 }
 

@@ -48,6 +48,14 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Death:
+    """When (Unix ms) and why something was a dead letter before it was replayed."""
+
+    at_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """A delivery as stored. `merged_into` is the delivery whose message tells it."""
 
@@ -68,6 +76,7 @@ class Delivery:
     attempts: int = 0
     repeated: bool = False
     replays: int = 0
+    deaths: tuple[Death, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

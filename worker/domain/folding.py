@@ -16,7 +16,7 @@ class Told:
     `owed`: a digest has told it, and its card is still to come. `templated` is its subscription, when that
     has a template. `only_changes`: its subscription wants to hear of a state only when it differs from the
     last one told. `broadcast`: it wants what a card's thread tells in the channel too. `inhibited`: it wants
-    no calm state of a resource while its workflow's card is live.
+    no calm state of a resource while its workflow's card is live. `late`: it was a dead letter.
     """
 
     delivery_id: str
@@ -28,6 +28,7 @@ class Told:
     only_changes: bool = False
     broadcast: bool = False
     inhibited: bool = False
+    late: bool = False
 
     @property
     def gets_card(self) -> bool:
@@ -57,10 +58,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Folding:
-    """What one message tells: a line per entity, most urgent first."""
+    """What one message tells: a line per entity, most urgent first; `late` so many that were dead letters."""
 
     lines: tuple[Line, ...]
     mentions: tuple[str, ...] = ()
+    late: int = 0
 
     @property
     def events(self) -> int:

@@ -21,7 +21,7 @@ METHODS = {Call.POST: POSTING, Call.REPLY: POSTING, Call.EDIT: EDITING, Call.NON
 class Ended:
     """How one round of a lane ended: what waits, whether it is still ours, and why it lies down.
 
-    `told` deliveries were finished by it. `split`: what was taken is told one by one from now on.
+    `told` deliveries were finished by it. `split`: what was taken is told one by one, a thing at a time.
     """
 
     left: Left

@@ -26,6 +26,7 @@ HALF_A_DAY_S = 43_200.0
 TITLE = 120
 # Prometheus repeats in them what the title and the sign say.
 SAID_ALREADY = ("alertname", "severity")
+LATE_NOTE = "🕰 Of these, {:,} could not be told when they happened. They are told late: see their times."
 REPEAT_NOTE = "↻ Slack did not confirm an earlier try: some of this may repeat a message you have seen."
 
 Linked = tuple[Line, str]
@@ -64,6 +65,8 @@ def digest(
     blocks: list[Block] = list(_sections(shown))
     if rest:
         blocks.append(Section(_more(rest, list_url)))
+    if folding.late:
+        blocks.append(Context((LATE_NOTE.format(folding.late),)))
     if may_repeat:
         blocks.append(Context((REPEAT_NOTE,)))
     return Message(

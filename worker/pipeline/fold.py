@@ -25,7 +25,9 @@ def fold(told: Sequence[Told]) -> Folding:
     lines = [
         Line(one.event, one.delivery_id, len(seen[about]) - 1, one.templated) for about, one in newest.items()
     ]
-    return _worst_first(lines, (one.mention for one in told if one.mention))
+    return _worst_first(
+        lines, (one.mention for one in told if one.mention), late=sum(one.late for one in told)
+    )
 
 
 def _rank(one: Told) -> tuple[Order, bool]:
@@ -33,10 +35,10 @@ def _rank(one: Told) -> tuple[Order, bool]:
     return one.event.order, one.templated is not None
 
 
-def _worst_first(lines: Iterable[Line], mentions: Iterable[str]) -> Folding:
+def _worst_first(lines: Iterable[Line], mentions: Iterable[str], *, late: int = 0) -> Folding:
     """Whoever is mentioned is mentioned once."""
     ordered = sorted(lines, key=lambda line: (-urgency(line.event), line.event.kind, line.event.order))
-    return Folding(tuple(ordered), tuple(dict.fromkeys(mentions)))
+    return Folding(tuple(ordered), tuple(dict.fromkeys(mentions)), late)
 
 
 def choose(
@@ -47,13 +49,14 @@ def choose(
     records: Mapping[str, Card] = MappingProxyType({}),
     runs: Mapping[str, Card] = MappingProxyType({}),
     after_digest: bool = False,
+    singly: bool = False,
 ) -> list[Choice]:
     """What may be told next, the best first.
 
     `cards` are those these things have, by what they are about; `records` say the same of what was told
     without one, by a digest or in plain; `runs` are the cards of the workflows that work on these resources.
     All that is new goes into one message, and that first, but not twice in a row while a card waits to be
-    made or changed.
+    made or changed; nor at all where each thing is to be told `singly`.
     """
     groups = _by_about(told)
     choices = {
@@ -73,7 +76,7 @@ def choose(
     # Edits have a pace of their own, and starve nobody.
     others.sort(key=lambda one: (one.call is Call.POST, -urgency(one.event)))
     new = list(fresh.values())
-    if len(new) > 1:
+    if len(new) > 1 and not singly:
         waiting = [urgency(choices[about].event) for about in owed] if len(new) > LINES_MOST else None
         carded = {one.delivery_id for about in fresh for one in groups[about] if one.gets_card}
         new = [_together(new, carded, waiting)]
@@ -187,6 +190,7 @@ def _together(some: Sequence[Choice], carded: Container[str], waiting: list[int]
     folding = _worst_first(
         (line for one in foldings for line in one.lines),
         (mention for one in foldings for mention in one.mentions),
+        late=sum(one.late for one in foldings),
     )
     owed: list[str] = []
     urgencies = list(waiting or ())

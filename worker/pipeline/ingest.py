@@ -14,7 +14,6 @@ from worker.domain.subscription import Subscription
 from worker.pipeline.accept import Acceptor, Routed, Router
 from worker.pipeline.gateway import Sleep
 from worker.pipeline.route import Index, index, route, why_suppressed
-from worker.store.events import Events
 from worker.store.held import Entry
 from worker.store.origin import Origin
 from worker.store.outage import say_outage
@@ -42,7 +41,6 @@ class Ingest:
 
     stream: EventStream
     acceptor: Acceptor
-    events: Events
     subscriptions: Subscriptions
     upkeep: Upkeep
     origin: Origin
@@ -120,7 +118,8 @@ class Ingest:
         except Exception as fault:
             log.exception("a fault of this program")
             detail = f"a fault of this program while reading it ({type(fault).__name__})"
-        if await self.events.reject(self.stream.stream, self.stream.group, entry.id, entry.fields, detail):
+        stream, events = self.stream, self.acceptor.events
+        if await events.reject(stream.stream, stream.group, entry.id, entry.fields, detail):
             say(log, logging.WARNING, "unreadable entry kept as a dead letter", entry=entry.id, detail=detail)
         return None
 

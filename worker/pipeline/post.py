@@ -19,7 +19,7 @@ LONGEST_WAIT_S = 4.0
 
 Send = Callable[[], Awaitable[Receipt]]
 Note = Callable[[Transient, float], Awaitable[None]]
-Again = Callable[[], Awaitable[None]]
+Again = Callable[[], Awaitable[bool]]
 
 
 async def post(
@@ -27,7 +27,8 @@ async def post(
 ) -> Receipt:  # fmt: skip
     """Send, trying again what was surely not posted while the wait for it ends within `left_s()`.
 
-    `closing` is told of each such failure and the wait that follows, `opening` before each further call.
+    `closing` is told of each such failure and the wait that follows; `opening` says before each further call
+    whether to make it.
     """
     try:
         return await send()
@@ -35,6 +36,7 @@ async def post(
         raise  # what nobody knows is tried a few times only, a snooze apart
     except Transient as error:
         failures = [error]  # only now is there anything to try again
+    is_over = False
 
     async def noting(state: RetryCallState) -> None:
         await closing(failures[-1], state.upcoming_sleep)
@@ -42,7 +44,7 @@ async def post(
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(Transient) & retry_if_not_exception_type(Unlisted),
         wait=wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
-        stop=lambda state: state.upcoming_sleep >= left_s(),
+        stop=lambda state: is_over or state.upcoming_sleep >= left_s(),
         sleep=sleep,
         before_sleep=noting,
         reraise=True,
@@ -50,7 +52,8 @@ async def post(
         with attempt:
             if attempt.retry_state.attempt_number == 1:
                 raise failures[0]
-            await opening()
+            if is_over := not await opening():
+                raise failures[-1]
             try:
                 return await send()
             except Transient as error:

@@ -78,7 +78,7 @@ def _unknown(one: Taken, why: str) -> Event:
 def _as_wanted(one: Taken, event: Event, subscription: Subscription | None, template: str) -> Told:
     """As usual where the subscription is gone, or never was one: that of a warning of ours."""
     if subscription is None:
-        return Told(one.delivery_id, event, wants_card=True, owed=one.owed)
+        return Told(one.delivery_id, event, wants_card=True, owed=one.owed, late=one.replays > 0)
     return Told(
         one.delivery_id,
         event,
@@ -89,4 +89,5 @@ def _as_wanted(one: Taken, event: Event, subscription: Subscription | None, temp
         only_changes=subscription.only_changes,
         broadcast=subscription.broadcast,
         inhibited=subscription.inhibit_resources,
+        late=one.replays > 0,
     )

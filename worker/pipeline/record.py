@@ -182,12 +182,16 @@ class Recorder:
         return Ended(Left(len(one.taken), held=False), reason=reason)
 
     async def _undeliverable(self, one: Round, error: Refusal) -> Ended:
-        """Several together are told one by one; one alone becomes a dead letter; a card is made anew."""
+        """Several things are told one by one; of one the state told is a dead letter; a card is made anew."""
         if one.choice and one.choice.card:
             return await self._card_refused(one, one.choice, error)
         end_attempt(one, logging.ERROR, Outcome.REFUSED, error.code, reason=error.reason)
         if len(one.taken) > 1:
-            return Ended(await self.lanes.split(one.held, error.code), split=True)
+            lines = one.choice.folding.lines if one.choice else ()
+            if len(lines) != 1:
+                return Ended(await self.lanes.split(one.held, error.code), split=True)
+            await self.lanes.close_attempt(one.held, Outcome.REFUSED, error.code, 0)
+            await self.lanes.keep(one.held, one.taken, [lines[0].delivery_id], method="")
         return Ended(await self.lanes.bury(one.held, error.code, one.filled(error.reason)))
 
 

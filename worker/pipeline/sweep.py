@@ -26,7 +26,8 @@ TICK_S = 0.5
 LOCK_MS = 5_000
 WOKEN_AT_ONCE, PROBED_AT_ONCE = 512, 50
 REFUSED_S = 10.0
-METRICS_EVERY_S, TIDY_EVERY_S, LEDGER_EVERY_S = 1.0, 10.0, 30.0
+MISSED_MOST = 1_000  # of a lane: what is older than these tells nobody anything new
+METRICS_EVERY_S, LIMITS_EVERY_S, TIDY_EVERY_S, LEDGER_EVERY_S = 1.0, 5.0, 10.0, 30.0
 REFRESH_ASKED_MS = 30_000  # a directory is asked for once in this time, however busy the workers are
 
 
@@ -108,6 +109,9 @@ class Sweep:
         await self.mirror()
         if warned := await self.warn():
             await self.wake(warned)
+        if self._is_time("limits", LIMITS_EVERY_S):
+            await self.warn_of_limits()
+            await self.replay_missed()
         if self._is_time("tidy", TIDY_EVERY_S):
             await self.expire()
             await self._refresh_directories()
@@ -116,6 +120,25 @@ class Sweep:
             balance, _ = await take_census(self.server)
             if balance.unaccounted:
                 say(log, logging.CRITICAL, "the ledger does not balance", unaccounted=balance.unaccounted)
+
+    async def warn_of_limits(self) -> None:
+        """Say which lanes come near a limit, each once."""
+        near = await self.lanes.near(
+            running_s=self.ages.delivery_s, parked_s=self.ages.parked_s, only_new=True
+        )
+        for one in near:
+            say(log, logging.WARNING, "lane is near a limit", lane=one.lane, limit=one.limit,
+                detail=one.words, then=one.then)  # fmt: skip
+
+    async def replay_missed(self) -> None:
+        """What expired while its lane waited for a person is told once that is over, in one message."""
+        for lane in await self.dead_letters.lanes_that_missed():
+            replayed, awake = await self.dead_letters.replay_missed(lane, most=MISSED_MOST)
+            if replayed:
+                say(log, logging.WARNING, "dead letters replayed: their lane can be told again", lane=lane,
+                    replayed=replayed)  # fmt: skip
+            if awake:
+                await self.wake([lane])
 
     async def expire(self) -> int:
         """Dead-letter what has waited too long: how many."""

@@ -26,7 +26,7 @@ from worker.pipeline.template import Writer
 from worker.store.events import Events
 from worker.store.held import Closed, Held
 from worker.store.integrations import Connection, Integrations
-from worker.store.lanes import LEASE_MS, MOST_TAKEN, RECORD, Lanes
+from worker.store.lanes import FEW, LEASE_MS, MOST_TAKEN, RECORD, Lanes
 from worker.store.pace import Pace
 from worker.store.server import Unavailable
 from worker.store.subscriptions import Subscriptions
@@ -71,6 +71,7 @@ class Teller:
         self.singly = held.singly
         self.until = tools.clock() + tools.budget_s
         self.has_slot = self.after_digest = False
+        self.newest_seq = 0  # of all that was taken last; 0 while it is told one by one
         self.slot_at = self.ours_until = 0.0
 
     async def tell_once(self) -> tuple[Round, Ended]:
@@ -122,12 +123,19 @@ class Teller:
     async def _take(self, one: Round) -> None:
         closed = self.tools.allowances.closed(one.workspace, one.channel)
         ours_until = self._renewed_until()
-        taken = await self.tools.lanes.take(self.held, closed, most=1 if self.singly else MOST_TAKEN)
+        taken = await self.tools.lanes.take(self.held, closed, most=self._most())
         if isinstance(taken, Closed):
             raise NotYet(taken.wait_s, "Slack asked to wait")
         one.taken, one.called, self.ours_until = taken, bool(taken), ours_until
-        if taken and taken[-1].seq >= self.singly:
+        self.newest_seq = 0 if self.singly or not taken else taken[-1].seq
+        if taken and taken[0].seq > self.singly:
             self.singly = 0
+
+    def _most(self) -> int:
+        """How many are looked at. One, where we know no better which of those told singly is at fault."""
+        if not self.singly:
+            return MOST_TAKEN
+        return 1 if self.held.unlisted else FEW
 
     async def _chosen(self, one: Round, address: Address, template: str) -> Choice:
         """What the next call tells; the rest goes back."""
@@ -141,7 +149,10 @@ class Teller:
         )
         inhibited = sorted({each.event.about for each in told if each.is_inhibited})
         runs = await lanes.runs(self.held.lane, inhibited) if inhibited else {}
-        choices = choose(told, cards, address.id, records=records, runs=runs, after_digest=self.after_digest)
+        choices = choose(
+            told, cards, address.id,
+            records=records, runs=runs, after_digest=self.after_digest, singly=bool(self.singly),
+        )  # fmt: skip
         one.choice = choice = await self._allowed(one, choices)
         method = METHODS[choice.call]
         if len(choice.ids) < len(one.taken) or method != POSTING:
@@ -225,16 +236,20 @@ class Teller:
         try:
             return await post(
                 sending, left_s=self._left_s, sleep=tools.sleep, closing=closing,
-                opening=partial(self._opened, METHODS[one.call]),
+                opening=partial(self._opened, METHODS[one.call], newest_seq=self.newest_seq),
             )  # fmt: skip
         finally:
             one.post_s = tools.clock() - started
 
-    async def _opened(self, method: str) -> None:
-        """Another call is made; the lane is still ours, and stays so for it. Fenced when it is not."""
+    async def _opened(self, method: str, *, newest_seq: int = 0) -> bool:
+        """Another call is made; the lane is still ours, and stays so for it. Fenced when it is not.
+
+        Not when something newer came: the next message tells that too, and the worst of all first.
+        """
         ours_until = self._renewed_until()
-        await self.tools.lanes.open_attempt(self.held, method)
+        opened = await self.tools.lanes.open_attempt(self.held, method, newest_seq=newest_seq)
         self.ours_until = ours_until
+        return opened
 
     def _renewed_until(self) -> float:
         """Until when a call may begin that is to end under a lease renewed after this."""

@@ -61,7 +61,8 @@ class EmbeddedRedis:
         program is found, or when the server does not come up.
         """
         program = find_server()
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self.directory.parent, self.directory):  # `parents` would make them for everybody
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory.chmod(0o700)
         with _only_one(self.directory) as lock:
             known_port, password = _remembered(self.directory)
@@ -154,7 +155,9 @@ def _only_one(directory: Path) -> Iterator[int]:
 
 
 def _spawn(program: str, directory: Path, lock: int, *, ends_with_us: bool) -> subprocess.Popen[bytes]:
-    with (directory / "redis.log").open("ab") as log:
+    with os.fdopen(
+        os.open(directory / "redis.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab"
+    ) as log:
         return subprocess.Popen(  # noqa: S603 - this path was looked up
             [program, "redis.conf"],
             cwd=directory,
@@ -162,6 +165,7 @@ def _spawn(program: str, directory: Path, lock: int, *, ends_with_us: bool) -> s
             stdout=log,
             stderr=log,
             pass_fds=(lock,),
+            umask=0o077,
             start_new_session=True,  # the terminal's Ctrl-C is for us; we stop it after the last write
             preexec_fn=end_with_parent() if ends_with_us else None,  # noqa: PLW1509 - one prctl call
         )

@@ -42,6 +42,11 @@ def moment(value: object) -> float | None:
         return None
 
 
+def rfc3339(at_s: float) -> str:
+    """Unix seconds as `moment` reads them, to the millisecond."""
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def person(value: object) -> str:
     """A person's name, or else their email; a plain text is taken as it is."""
     if isinstance(value, dict):

@@ -5,14 +5,13 @@ They go into the stream in that form, so what is in the stream needs no setting 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from pydantic import Field
 
 from worker.domain.delivery import digest
 from worker.sources.decode import Fields, Unreadable
 from worker.sources.labelled import Labelled
-from worker.sources.lenient import Lenient, Moment, Text, Texts, text
+from worker.sources.lenient import Lenient, Moment, Text, Texts, rfc3339, text
 
 STATUSES = ("firing", "resolved")
 FAULTS_MOST = 10
@@ -85,15 +84,15 @@ def cloudevent(source: str, alert: MonitoringAlert, labelled: Labelled, *, url: 
         "id": f"{fingerprint}:{round(began_s * 1000)}:{alert.status}",
         "source": source,
         "type": f"io.infrakitchen.alert.{alert.status}",
-        **({} if at_s is None else {"time": _written(at_s)}),
+        **({} if at_s is None else {"time": rfc3339(at_s)}),
         "data": {
             "name": labels.get("alertname", ""),
             "fingerprint": fingerprint,
             "severity": labelled.severity_of(labels),
             "labels": labels,
             "annotations": alert.annotations,
-            "starts_at": _written(began_s),
-            **({} if ended_s is None else {"ends_at": _written(ended_s)}),
+            "starts_at": rfc3339(began_s),
+            **({} if ended_s is None else {"ends_at": rfc3339(ended_s)}),
             "generator_url": url or alert.generatorURL,
             "entity": labelled.entity_of(labels),
             "project": labelled.project_of(labels),
@@ -125,7 +124,3 @@ def _few(faults: list[str]) -> tuple[str, ...]:
 def _fingerprint(labels: Mapping[str, str]) -> str:
     """Alerts with the same labels are the same alert; for senders that do not say so."""
     return digest("\0".join(f"{name}={labels[name]}" for name in sorted(labels)))
-
-
-def _written(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from worker.domain.dead_letter import UNREADABLE
+from worker.domain.dead_letter import EXPIRED, UNREADABLE
 from worker.domain.delivery import Delivery
 from worker.domain.errors import Problem
 from worker.store.deliveries import Deliveries, dead_page
@@ -78,7 +78,30 @@ class DeadLetters:
         if letter.delivery is None:
             return await self._replay_entry(letter, stream), False
         key, _ = self._keys.event(letter.delivery.event_ref)
-        return await self._lanes.replay(letter.delivery.lane, letter.id, key, self._events.life_s)
+        lane, events = letter.delivery.lane, {letter.id: key}
+        replayed, wake = await self._lanes.replay(lane, events, self._events.life_s)
+        return bool(replayed), wake
+
+    async def lanes_that_missed(self) -> list[str]:
+        """Lanes in which something was told again after others had expired waiting for a person."""
+        return texts(await self._server.command("ZRANGE", self._keys.named("dead:missed"), 0, -1))
+
+    async def replay_missed(self, lane: str, *, most: int) -> tuple[int, bool]:
+        """Try the newest of those again, together: (how many, whether to wake the lane). Each only once."""
+        expired, found, after = self._keys.dead(EXPIRED), list[str](), None
+        while True:
+            some, after = await dead_page(
+                self._server, expired, after, most - len(found), of_deliveries=True,
+                where={"lane": lane, "missed": "1"},
+            )  # fmt: skip
+            found += some
+            if after is None or len(found) == most:
+                break
+        refs = {one.id: one.event_ref for one in await self._deliveries.some(found[::-1])}
+        events = {id_: self._keys.event(ref)[0] for id_, ref in refs.items()}
+        answer = await self._lanes.replay(lane, events, self._events.life_s)
+        await self._server.command("ZREM", self._keys.named("dead:missed"), lane)
+        return answer
 
     async def discard(self, letter: DeadLetter) -> bool:
         """Nobody needs to be told any more: was it still dead?"""

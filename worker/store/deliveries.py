@@ -1,9 +1,10 @@
 """Delivery records: what became of each, with every call to Slack that told it."""
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import MappingProxyType
 
-from worker.domain.delivery import Attempt, Delivery, Outcome, State, lane_parts
+from worker.domain.delivery import Attempt, Death, Delivery, Outcome, State, lane_parts
 from worker.store.pages import LOOKED_AT, LOOKS, MOST, Page, Where, every, place, read_place
 from worker.store.server import Server, Value, fields, text, texts
 
@@ -36,8 +37,9 @@ class Deliveries:
                 ids, following = await self._waiting_page(where, after, limit)
             case State.DEAD if await self._is_in_dead(where.lane, after):
                 ids, following = await dead_page(
-                    self._server, self._keys.named("dead"), after, limit, of_deliveries=True, lane=where.lane
-                )
+                    self._server, self._keys.named("dead"), after, limit, of_deliveries=True,
+                    where={} if where.lane is None else {"lane": where.lane},
+                )  # fmt: skip
             case _:
                 ids, following = await self._index_page(where, after, limit)
         found = await self.some(ids)
@@ -159,6 +161,10 @@ class Deliveries:
         return {lane for lane, one, all_ in zip(lanes, own, whole, strict=True) if one or all_}
 
 
+def _deaths(written: Sequence[str]) -> tuple[Death, ...]:
+    return tuple(Death(int(at_ms), reason) for at_ms, reason in zip(written[::2], written[1::2], strict=True))
+
+
 def _delivery(delivery_id: str, kept: dict[str, str], parked_lanes: set[str]) -> Delivery:
     state = State(kept["state"])
     if state is State.PENDING and kept["lane"] in parked_lanes:
@@ -181,18 +187,25 @@ def _delivery(delivery_id: str, kept: dict[str, str], parked_lanes: set[str]) ->
         attempts=int(kept.get("tries", 0)),
         repeated=kept.get("repeated") == "1",
         replays=int(kept.get("replays", 0)),
+        deaths=_deaths(kept.get("deaths", "").split()),
     )
 
 
 async def dead_page(
-    server: Server, name: str, after: str | None, limit: int, *, of_deliveries: bool, lane: str | None = None
+    server: Server,
+    name: str,
+    after: str | None,
+    limit: int,
+    *,
+    of_deliveries: bool,
+    where: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[list[str], str | None]:
     """Ids of one list of dead letters, those that died last first, and from where it goes on."""
     keys, (died, id_) = server.keys, read_place(after, r"\d+", "[0-9A-Za-z-]+")
-    asked: tuple[Value, ...] = () if lane is None else ("lane", lane)
+    asked: list[Value] = [part for pair in where.items() for part in pair]
     ids: list[str] = []
     for _ in range(LOOKS):
-        arguments = (
+        arguments: Sequence[Value] = (
             died, id_, limit - len(ids), LOOKED_AT, keys.delivery(""), keys.rejected(""), int(of_deliveries),
             *asked,
         )  # fmt: skip

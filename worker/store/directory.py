@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from heapq import nsmallest
 
 from worker.domain.integration import Conversation, Person
 from worker.store.server import Server, fields, text
@@ -19,6 +20,16 @@ class Known:
     pages: int = 0
     so_far: int | None = None
     joined_age_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The first channels by name with a part of a name in them, and how many there are; no archived ones."""
+
+    members: tuple[Conversation, ...]
+    others: tuple[Conversation, ...]
+    members_count: int
+    others_count: int
 
 
 class Directory:
@@ -62,6 +73,21 @@ class Directory:
         kept = await self._server.command("HGETALL", self._keys.directory(integration_id, "channels"))
         found = [_conversation(id_, packed) for id_, packed in fields(kept).items()]
         return sorted(found, key=lambda conversation: conversation.name)
+
+    async def find(self, integration_id: str, part: str, *, most: int) -> Found:
+        """Those the bot is in and those it is not in, `most` of each; only these are unpacked."""
+        channels = self._keys.directory(integration_id, "channels")
+        kept = fields(await self._server.command("HGETALL", channels))
+        members, others = list[tuple[str, str]](), list[tuple[str, str]]()
+        for id_, channel in kept.items():
+            flags, _, name = channel.partition(" ")
+            if "a" not in flags and part in name:
+                (members if "m" in flags else others).append((name, id_))
+        shown, not_in = (
+            tuple(_conversation(id_, kept[id_]) for _, id_ in nsmallest(most, some))
+            for some in (members, others)
+        )
+        return Found(shown, not_in, len(members), len(others))
 
     async def note(self, integration_id: str, *conversations: Conversation) -> None:
         """Correct some channels: Slack just told."""

@@ -24,6 +24,7 @@ P:deliveries              stream  delivery ids, oldest first                    
 P:deliveries:S            stream  those delivered, merged or discarded, as they became so  RETENTION_S
 P:dead                    zset    dead letters by time of death                      RETENTION_S
 P:dead:of:R               zset    the same of one reason                             RETENTION_S
+P:dead:missed             zset    lanes whose missed ones are to be replayed          until they are
 P:dead:reasons            set     reasons there are dead letters of                  as long as there are
 P:dead:changes            string  counts changes of P:dead                           for good
 P:rejected:E              hash    an unreadable entry: raw bytes and what is wrong   RETENTION_S
@@ -33,7 +34,7 @@ P:metrics                 hash    what processes measured: buckets and sums     
 P:pace:W:S                string  when the next slot of scope S is free              seconds
 P:closed:W:S              string  Slack asked to wait                                Retry-After
 P:origin                  hash    since when the data are there, and their layout    for good
-P:warnings                zset    parkings people are to be warned of, begun warnings  until warned
+P:warnings                zset    what people are to be warned of, begun warnings    until warned
 P:integrations            hash    integrations as JSON, tokens sealed                for good
 P:integration:I:parked    hash    why nothing of it is posted                        until it works again
 P:integration:I:parked:first string when it parked first: one warning, later probes  until something is told

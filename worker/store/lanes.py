@@ -8,6 +8,7 @@ from worker.domain.card import Card, pack_card, unpack_card
 from worker.domain.delivery import Address, Outcome, Receipt, lane_parts
 from worker.domain.errors import Fenced
 from worker.domain.folding import Already
+from worker.domain.pressure import Limit, Near
 from worker.store.bodies import unpack
 from worker.store.held import Closed, Entry, Held, Left, NotHeld, Taken
 from worker.store.server import Server, Value, text, texts
@@ -19,6 +20,7 @@ FEW = 50  # so many come with their bodies at once
 CARDS_AT_ONCE = 500
 # Of a thing: its living message, what a message without a card said of it, the workflow that works on it.
 CARD, RECORD, RUN = "card", "told", "run"
+NEAR = 0.8  # of a limit: people are told
 HORIZON_MS = 3_700_000  # no lane lies down longer than Slack's longest Retry-After
 
 
@@ -75,12 +77,15 @@ class Lanes:
 
     async def close_attempt(self, held: Held, outcome: Outcome, code: str, wait_s: float) -> None:
         """Record a call that did not post; the lane stays ours through the wait that follows."""
-        arguments = (LEASE_MS, "", outcome, code, int(wait_s * 1000))
+        arguments = (LEASE_MS, "", outcome, code, int(wait_s * 1000), 0)
         _unfenced(await self._run("lane_retry", held.lane, held.token, arguments))
 
-    async def open_attempt(self, held: Held, method: str = "chat.postMessage") -> None:
-        """Record that another call is made for what was taken."""
-        _unfenced(await self._run("lane_retry", held.lane, held.token, (LEASE_MS, method)))
+    async def open_attempt(
+        self, held: Held, method: str = "chat.postMessage", *, newest_seq: int = 0
+    ) -> bool:
+        """Record that another call is made for what was taken; not when something newer than that came."""
+        arguments = (LEASE_MS, method, "", "", 0, newest_seq)
+        return bool(_unfenced(await self._run("lane_retry", held.lane, held.token, arguments))[0] == b"ok")
 
     async def settle(
         self,
@@ -203,6 +208,21 @@ class Lanes:
         arguments = (born_before_ms, most, why, int(running))
         return int(await self._run("lane_expire", lane, "", arguments))
 
+    async def near(self, *, running_s: float, parked_s: float, only_new: bool) -> list[Near]:
+        """Lanes that have reached most of a limit; `only_new` those nobody was told of yet, once each."""
+        keys = self._keys
+        names = (keys.named("lanes"), keys.named("warnings"))
+        arguments = (
+            keys.lane(""), keys.integration(""), keys.delivery(""), self._longest,
+            int(running_s * 1000), int(parked_s * 1000), NEAR, int(only_new),
+        )  # fmt: skip
+        flat = await self._server.script("lanes_near", names, arguments)
+        rows = zip(*(flat[part::4] for part in range(4)), strict=True)
+        return [
+            Near(text(lane), Limit(text(limit)), int(reached), int(most))
+            for lane, limit, reached, most in rows
+        ]
+
     async def pin(self, lane: str, address: Address) -> None:
         """Remember where a destination is, so that a rename does no harm."""
         await self._server.command("HSET", self._keys.lane(lane), "address", address.id, "name", address.name)
@@ -212,11 +232,14 @@ class Lanes:
         for lane in lanes:
             await self._server.command("HDEL", self._keys.lane(lane), "address", "name")
 
-    async def replay(self, lane: str, delivery_id: str, event_key: str, life_s: float) -> tuple[bool, bool]:
-        """Put a dead letter at the end of its lane: (was it dead, whether to wake the lane)."""
-        arguments = (delivery_id, WAKE_MS, int(life_s * 1000))
-        was_dead, wake = await self._run("lane_replay", lane, "", arguments, (event_key,))
-        return bool(was_dead), bool(wake)
+    async def replay(self, lane: str, events: Mapping[str, str], life_s: float) -> tuple[int, bool]:
+        """Put dead letters at the end of their lane: (how many were dead, whether to wake the lane).
+
+        `events` has by the id of each the key of its event.
+        """
+        arguments: Sequence[Value] = (WAKE_MS, int(life_s * 1000), *events)
+        replayed, wake = await self._run("lane_replay", lane, "", arguments, tuple(events.values()))
+        return int(replayed), bool(wake)
 
     async def discard(self, lane: str, delivery_id: str) -> bool:
         """Nobody needs to be told any more: was it dead?"""

@@ -76,13 +76,20 @@ class Upkeep:
         return [(lane, False) for lane in running] + [(lane, True) for lane in {*parked, *held}]
 
     async def lane_note(self, lane: str) -> dict[str, str]:
-        """Why a lane is parked or lies down: reason, hint, since, snoozed, address, name."""
-        names = ("parked", "reason", "hint", "since", "snoozed", "address", "name")
+        """Why a lane is parked or lies down: reason, hint, since, snoozed, address, name; when it came near a
+        limit, and how near: near_length, near_age.
+        """
+        names = (
+            "parked", "reason", "hint", "since", "snoozed", "address", "name", "near_length", "near_age",
+        )  # fmt: skip
         found = await self._server.command("HMGET", self._keys.lane(lane), *names)
         return dict(zip(names, texts(found), strict=True))
 
     async def warnings(self, *, most: int) -> list[str]:
-        """What parked and nobody was warned of yet (`lane:L`, `integration:I`) or begun; the oldest first."""
+        """What nobody was warned of yet, or is being warned of, the oldest first.
+
+        What parked is called `lane:L` or `integration:I`, what is near a limit `length:L` or `age:L`.
+        """
         return texts(await self._server.command("ZRANGE", self._keys.named("warnings"), 0, most - 1))
 
     async def begin_warning(self, what: str, warning: str, since_ms: int) -> None:

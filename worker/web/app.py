@@ -42,9 +42,9 @@ def make_app(made: Services) -> FastAPI:
     )
     app.add_middleware(Limits)
     access = Access(made.settings, ApiTokens(made.server))
-    answered_as_problems(app)
+    answered_as_problems(app, app.allowed)
     app.include_router(api(made, access))
-    app.include_router(webhooks(made.stream, read_labelled(made.settings.alert_labels), access))
+    app.include_router(webhooks(made, read_labelled(made.settings.alert_labels), access))
     app.include_router(health(made.upkeep, made.stream))
     reading = Reading(made.server, made.metrics, made.dead_letters, made.stream, made.upkeep)
     app.include_router(metrics(reading))
@@ -64,8 +64,8 @@ def listen(host: str, port: int) -> socket.socket:
         raise Problem(
             f"{host} port {port} cannot be served ({reason}): correct WEB_HOST or WEB_PORT."
         ) from None
-    # What is accepted inherits it; asyncio sets it only for sockets that were made with a protocol's number.
-    # Without it the body of an answer waits for the client's ACK of its head, 40 ms on Linux.
+    # What is accepted inherits it; asyncio sets it only for sockets it makes itself. Without it the end of an
+    # answer waits for the other side's acknowledgement, which many delay by 40 ms.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 

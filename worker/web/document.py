@@ -1,5 +1,6 @@
-"""The OpenAPI document: problems stand in it as what they are answered as."""
+"""The OpenAPI document: problems stand in it as what they are; and what methods a path takes, as it says."""
 
+import re
 from typing import Any
 
 from fastapi import FastAPI
@@ -22,8 +23,21 @@ class Documented(FastAPI):
         assert self.openapi_schema is not None  # noqa: S101  # what FastAPI has just made
         return self.openapi_schema
 
+    def allowed(self, path: str) -> str:
+        """The methods a path takes, for `Allow`; a router by itself names those of one route."""
+        paths: dict[str, dict[str, Any]] = self.openapi()["paths"]
+        found = [path] if path in paths else [one for one in paths if re.fullmatch(_pattern(one), path)]
+        return ", ".join(sorted({method.upper() for one in found for method in paths[one]}))
+
 
 def _as_problem(answer: dict[str, Any]) -> None:
     content = answer.get("content", {})
     if content.get("application/json", {}).get("schema") == _REF:
         answer["content"] = {PROBLEM_JSON: content["application/json"]}
+
+
+def _pattern(template: str) -> str:
+    """`/a/{id}` as an expression."""
+    return "".join(
+        "[^/]+" if part.startswith("{") else re.escape(part) for part in re.split(r"({\w+})", template)
+    )

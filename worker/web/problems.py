@@ -5,7 +5,7 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -45,11 +45,17 @@ class Faulty(Exception):
         self.status, self.detail, self.errors, self.more = status, detail, errors, more or {}
 
 
-def answered_as_problems(app: FastAPI) -> None:
-    """Have whatever keeps a request of this application from being done answered so."""
+def answered_as_problems(app: FastAPI, allowed: Callable[[str], str]) -> None:
+    """Have whatever keeps a request of this application from being done answered so.
 
-    async def answer(_: Request, error: Exception) -> Response:
-        return answer_of(error)
+    `allowed` says which methods a path takes.
+    """
+
+    async def answer(request: Request, error: Exception) -> Response:
+        response = answer_of(error)
+        if response.status_code == 405 and (methods := allowed(request.url.path)):
+            response.headers["allow"] = methods
+        return response
 
     for kind in (Faulty, RequestValidationError, HTTPException, Problem, NotYet, Refusal, Unavailable):
         app.add_exception_handler(kind, answer)

@@ -1,5 +1,6 @@
 """Webhooks: what monitoring systems post is published as events, one an alert."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
+from worker.bootstrap import Services
 from worker.domain.errors import Problem
 from worker.publish import encode
 from worker.sources import WEBHOOKS, Fields, Labelled, Unreadable, read
 from worker.sources.decode import an_object
 from worker.store.stream import EventStream
 from worker.web.access import Access
+from worker.web.again import told_again
 from worker.web.audit import AuditedRoute, about
 from worker.web.bodies import json_body
 from worker.web.problems import ANY, Faulty, documented
@@ -53,17 +56,17 @@ def read_labelled(path: Path | None) -> Labelled:
         raise Problem(f"ALERT_LABELS: {path}: {error}. See docs/monitoring.md.") from None
 
 
-def webhooks(stream: EventStream, labelled: Labelled, access: Access) -> APIRouter:
+def webhooks(made: Services, labelled: Labelled, access: Access) -> APIRouter:
     """`/webhooks/alertmanager` and its like."""
     router = APIRouter(
         prefix="/webhooks", tags=["webhooks"], route_class=AuditedRoute, dependencies=access.needed
     )
     for name in WEBHOOKS:
-        _add(router, name, stream, labelled)
+        _add(router, name, made, labelled)
     return router
 
 
-def _add(router: APIRouter, name: str, stream: EventStream, labelled: Labelled) -> None:
+def _add(router: APIRouter, name: str, made: Services, labelled: Labelled) -> None:
     @router.post(
         f"/{name}",
         status_code=202,
@@ -73,24 +76,24 @@ def _add(router: APIRouter, name: str, stream: EventStream, labelled: Labelled) 
         openapi_extra={"requestBody": _documented_body(VERSIONS[name])},
     )
     async def take(request: Request) -> Published:
-        published = await _take(an_object_of(await json_body(request)), name, stream, labelled)
+        published = await _take(an_object_of(await json_body(request)), name, made, labelled)
         about(request, events=len(published.ids))
         return published
 
 
-async def _take(fields: Fields, name: str, stream: EventStream, labelled: Labelled) -> Published:
+async def _take(fields: Fields, name: str, made: Services, labelled: Labelled) -> Published:
     """What can be read is published, whatever is wrong with the rest: nobody sends it in a better form."""
     try:
         group = WEBHOOKS[name](fields, labelled)
     except Unreadable as error:
         raise Faulty(400, f"{error}".rstrip(".") + ".", [str(error)]) from None
-    encoded, faults = [], list(group.faults)
-    for event in group.events:
+    encoded, faults, now_ms = [], list(group.faults), await made.server.now_ms()
+    for event in await asyncio.gather(*(told_again(made.events, one, now_ms) for one in group.events)):
         try:
             encoded.append(encode(event))
         except ValueError as error:
             faults.append(f"{event['id']}: {error}")
-    published = await publish(stream, encoded)
+    published = await publish(made.stream, encoded)
     if faults:
         taken = f"{len(encoded)} of the alerts that came were taken" if encoded else "no alert was taken"
         detail = f"{'; '.join(faults[:3]).rstrip('.')}. Apart from that, {taken}."

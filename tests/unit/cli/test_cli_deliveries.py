@@ -6,7 +6,7 @@ from inspecting import event, ingest, refuse_messages, tell, told
 
 ROW = {
     "id", "event_id", "subscription_id", "lane", "state", "channel", "ts", "attempts", "error", "detail",
-    "created_at", "finished_at", "merged_into", "repeated", "replays",
+    "created_at", "finished_at", "merged_into", "repeated", "replays", "deaths",
 }  # fmt: skip
 
 

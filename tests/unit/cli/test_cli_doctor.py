@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from cli_shell import NOWHERE, Ended, Shell
-from inspecting import alive, dead, event, publish, told
+from inspecting import alive, dead, event, ingest, publish, told
 
 from worker.asking import checks, slack_checks
 from worker.cli import doctor
@@ -52,8 +52,8 @@ def test_a_healthy_installation_passes_every_check(healthy: Shell) -> None:
     assert set(one) == {"check", "ok", "detail", "mend", "level"}
     assert list(found(healthy("doctor", "--json"))) == [
         "Redis", "persistence", "eviction", "data", "broker", "key ring", "acme: token", "acme: connection",
-        "acme: scopes", "acme: #ops", "subscriptions", "worker", "ingest", "stream", "dead letters", "parked",
-        "ledger",
+        "acme: scopes", "acme: #ops", "subscriptions", "worker", "ingest", "stream", "backlog",
+        "dead letters", "parked", "ledger",
     ]  # fmt: skip
 
 
@@ -202,6 +202,15 @@ def test_what_waits_and_what_died_are_notes(healthy: Shell) -> None:
     assert set(notes) == {"dead letters"}
     assert notes["dead letters"]["detail"] == "1"
     assert found(healthy("doctor", "--json"))["stream"]["detail"] == "1 entry not read yet"
+
+
+def test_a_lane_that_comes_near_a_limit_is_a_note_with_what_will_happen(healthy: Shell) -> None:
+    healthy.env.setenv("LANE_MAX_LENGTH", "5")
+    ingest(healthy, *(event(f"deploy-{number}") for number in range(4)))
+    note = found(healthy("doctor", "--json"))["acme/#ops: length"]
+    assert (note["level"], note["detail"]) == ("note", "4 of at most 5 deliveries wait")
+    assert note["mend"].startswith("When it is full, its oldest become dead letters (overflow). See why")
+    assert failed(healthy) == {}
 
 
 def test_a_long_unread_stream_is_a_note(healthy: Shell) -> None:

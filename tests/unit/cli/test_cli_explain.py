@@ -128,7 +128,11 @@ def test_a_replayed_delivery_tells_its_steps_in_order(shell: Shell, ops: str) ->
     lines = [line.split("  ")[-1].strip() for line in shell("explain", "deploy-1").out.splitlines()]
     refused, queued = lines.index("chat.postMessage: refused (invalid_blocks)"), "replayed 1 time"
     place = next(place for place, line in enumerate(lines) if queued in line)
-    assert refused < place < lines.index("chat.postMessage: delivered")
+    died = lines.index("dead letter, invalid_blocks; replayed since")
+    assert refused < died < place < lines.index("chat.postMessage: delivered")
+    [matched] = explained(shell, "deploy-1")["matched"]
+    [death] = matched["delivery"]["deaths"]
+    assert death["reason"] == "invalid_blocks"
 
 
 def test_a_pending_delivery_says_what_it_waits_for(shell: Shell, ops: str) -> None:

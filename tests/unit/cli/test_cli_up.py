@@ -89,6 +89,25 @@ def test_two_of_one_data_dir_are_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_what_is_made_in_data_dir_is_for_its_owner_alone(tmp_path: Path) -> None:
+    with only_one(tmp_path / "var" / "demo"):
+        modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("var", "var/demo", "var/demo/up.lock")]
+    assert modes == [0o700, 0o700, 0o600]
+
+
+@pytest.mark.parametrize(("mode", "is_said"), [(0o777, True), (0o1777, False), (0o755, False)])
+def test_a_data_dir_that_everybody_may_change_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, is_said: bool
+) -> None:
+    tmp_path.chmod(mode)  # with the sticky bit, as /tmp has it, nobody replaces what is another's
+    with only_one(tmp_path):
+        pass
+    said = [
+        f"`chmod 700 {tmp_path}`, or set another DATA_DIR" in line.getMessage() for line in caplog.records
+    ]
+    assert said == [True] * is_said
+
+
 def test_a_taken_port_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

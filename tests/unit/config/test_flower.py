@@ -1,6 +1,7 @@
 """Flower shows what matters, keeps it, and serves this machine only unless there are credentials."""
 
 import logging
+import os
 import runpy
 import stat
 from collections.abc import Iterator
@@ -28,7 +29,9 @@ def flower_as_it_was() -> Iterator[None]:
     before = BaseHandler.get_active_queue_names
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    mask = os.umask(0o022)
     yield
+    os.umask(mask)
     BaseHandler.get_active_queue_names = before
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -63,7 +66,21 @@ def test_its_state_is_kept_where_only_we_can_read_it(tmp_path: Path) -> None:
     folder = Path(found["db"]).parent
     assert found["persistent"]
     assert found["state_save_interval"] > 0
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (folder, folder.parent)] == [0o700, 0o700]
+
+
+def test_a_folder_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    (tmp_path / "flower").mkdir()
+    (tmp_path / "flower").chmod(0o755)
+    options(tmp_path)
+    assert stat.S_IMODE((tmp_path / "flower").stat().st_mode) == 0o700
+
+
+def test_what_flower_writes_is_for_its_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(FLOWERCONFIG)
+    (tmp_path / "state.dat").touch()
+    assert stat.S_IMODE((tmp_path / "state.dat").stat().st_mode) == 0o600
 
 
 def test_retries_and_exceptions_are_columns(tmp_path: Path) -> None:

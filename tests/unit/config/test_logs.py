@@ -95,6 +95,46 @@ def test_no_token_is_logged_wherever_it_stands(logging_to: Lines, log_format: st
     assert "ValueError: invalid literal" in written
 
 
+@pytest.mark.parametrize("log_format", ["json", "text"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "https://slack.example/api/auth.test?token=xoxb-1-SECRET&pretty=1",
+        "https://slack.example/api/auth.test?token=xoxb%2D1%2DSECRET",
+        "token='xoxb-1' '-SECRET'",
+        "(b'xoxb-1'\n    b'-SECRET')",
+        '"xoxp-1-2-" + "SECRET"',
+        r"{\"token\": \"xoxb-1-\" \"SECRET\"}",
+        r"xoxb\u002d1\u002dSECRET",
+        "xapp-1-A0-2-SECRET",
+        "xoxe.xoxb-1-SECRET",
+        "xoxe-1-SECRET",
+        "d=xoxd-abc+def/SECRET==",
+        "https://hooks.slack.com/services/T0/B0/SECRET",
+        "redis://:p@SECRET@host:6379/0",
+    ],
+)
+def test_no_shape_of_a_secret_gets_through(logging_to: Lines, log_format: str, shape: str) -> None:
+    out = logging_to(log_format)
+    try:
+        {}[shape]
+    except KeyError:
+        logging.getLogger("x").exception("%s", shape, extra={"a": shape, "b": [shape], "c": {"d": shape}})
+    logging.getLogger("x").warning("%r", shape)
+    assert "SECRET" not in out.getvalue()
+    if log_format == "json":
+        assert all(json.loads(line)["level"] for line in out.getvalue().splitlines())
+
+
+def test_what_stands_beside_a_token_stays() -> None:
+    line = json.dumps(
+        {"token": "xoxb-1-2", "lane": "acme/#ops", "tokens": ["xoxb-1", "b"], "said": "'xoxb-1' is"}
+    )
+    assert redact(line) == (
+        '{"token": "xoxb-…", "lane": "acme/#ops", "tokens": ["xoxb-…", "b"], "said": "\'xoxb-…\' is"}'
+    )
+
+
 def test_a_login_on_a_line_of_its_own_is_not_shown(logging_to: Lines) -> None:
     out = logging_to("json")
     logging.getLogger("x").warning("cannot reach\nredis://me:secret@host:1/0")

@@ -244,6 +244,13 @@ async def test_what_a_dead_worker_was_posting_is_told_again_and_marked(house: Ho
     assert (await house.balance()).repeated == 1
 
 
+async def test_what_waits_for_a_rule_whose_removal_was_broken_off_is_told(house: House) -> None:
+    await house.publish(alert())
+    await house.ingest()
+    await house.made.subscriptions.change(remove=["sub-#ops"])  # and what waits was not discarded
+    assert (await house.drain()).told == 1
+
+
 async def test_an_event_whose_body_is_gone_is_still_told(house: House) -> None:
     await house.publish(alert())
     await house.ingest()

@@ -83,6 +83,27 @@ async def test_transient_is_tried_again_within_the_budget_each_try_recorded(hous
     assert sum(waits) == pytest.approx(sum(house.hand.slept), abs=0.01)
 
 
+async def test_what_comes_while_a_post_is_tried_again_is_told_with_it_the_worst_first(house: House) -> None:
+    """After an outage the first message tells what is urgent, though it came last."""
+    house.slack.ends(SLACK_SAYS, "service_unavailable", "service_unavailable")
+
+    async def meanwhile(seconds: float) -> None:
+        if seconds > 0 and house.slack.calls[SLACK_SAYS] == 2:
+            await house.publish(alert("worse", severity="critical"))
+            await house.ingest()
+        await house.hand.sleep(seconds)
+
+    await house.publish(*(alert(f"a{n}", severity="info") for n in range(3)))
+    await house.ingest()
+    done = await house.drain(sleep=meanwhile)
+    assert (done.posts, done.reason) == (0, "Slack is not available at the moment")
+    assert 1 <= done.retry_s <= 2
+    assert await house.attempts() == [("transient", "service_unavailable")] * 2
+    await settle_down(house)
+    [told] = house.slack.posts
+    assert told.text.startswith("4 updates: 🔴 ")
+
+
 async def test_an_unlisted_code_after_a_transient_failure_ends_the_tries_of_this_hold(house: House) -> None:
     house.slack.ends(SLACK_SAYS, "service_unavailable", "brand_new_code")
     done = await house.tell(alert())

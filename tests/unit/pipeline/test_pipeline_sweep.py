@@ -10,6 +10,7 @@ from pipeline_house import house as build
 from redis.exceptions import ConnectionError as Disconnected
 
 from worker.domain.integration import Secret
+from worker.pipeline.digest import LATE_NOTE
 from worker.pipeline.sweep import Sweep
 
 DAY_S = 86_400
@@ -106,6 +107,38 @@ async def test_what_waits_too_long_expires_and_says_so(
     assert (line.levelname, vars(line)["lane"], vars(line)["expired"]) == ("ERROR", "acme/#ops", 1)
     balance = await house.balance()
     assert (balance.dead, balance.pending) == (1, 1)
+
+
+async def test_what_expired_while_parked_is_told_together_once_the_lane_can_be_told_again(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.slack.change("C0000001", is_member=False)
+    await house.tell(alert("one"), alert("two"))
+    house.pass_time(7 * DAY_S + 1)
+    assert await house.made.sweep.expire() == 2
+    house.slack.change("C0000001", is_member=True)
+    await house.tell(alert("fresh"))
+    assert [one.text for one in house.slack.posts] == ["🔴 fresh"]
+    house.awake.clear()
+    await house.made.sweep.replay_missed()
+    assert house.awake == ["acme/#ops"]
+    [line] = [line for line in caplog.records if line.message.startswith("dead letters replayed")]
+    assert (vars(line)["lane"], vars(line)["replayed"]) == ("acme/#ops", 2)
+    house.pass_time(2)
+    await house.drain()
+    assert house.slack.posts[1].text == "2 updates: 🔴 one; 🔴 two"
+    assert LATE_NOTE.format(2) in str(house.slack.posts[1])
+    await house.made.sweep.replay_missed()
+    balance = await house.balance()
+    assert (balance.dead, balance.pending) == (0, 0)
+
+
+async def test_where_nothing_is_left_to_be_replayed_nobody_is_woken(house: House) -> None:
+    await house.redis.zadd("ik:dead:missed", {"acme/#ops": 1})
+    house.awake.clear()
+    await house.made.sweep.tick()
+    assert house.awake == []
+    assert await house.made.dead_letters.lanes_that_missed() == []
 
 
 async def test_what_is_parked_waits_longer(house: House) -> None:

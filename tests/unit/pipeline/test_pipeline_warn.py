@@ -229,3 +229,72 @@ async def test_what_was_begun_before_a_crash_is_counted_although_its_lane_goes_o
     balance = await watched.balance()
     assert balance.accepted == balance.created == balance.delivered == 1 + len(told)
     assert await watched.redis.exists("ik:warnings") == 0
+
+
+@pytest.fixture
+async def narrow() -> AsyncIterator[House]:
+    """As `watched`, and ten may wait in a lane."""
+    async with build(operations_channel="#operations", lane_max_length=10) as house:
+        house.slack.add_channel("C0000009", "operations")
+        await house.connect()
+        await house.subscribe()
+        yield house
+
+
+async def fill(house: House, count: int = 8) -> None:
+    await house.publish(*(alert(f"f{n}") for n in range(count)))
+    await house.ingest()
+    await house.made.sweep.warn_of_limits()
+
+
+async def test_a_lane_that_is_nearly_full_is_told_of_once(
+    narrow: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    narrow.slack.ends("chat.postMessage", "internal_error")
+    await narrow.tell(alert("first"))
+    await fill(narrow)
+    await fill(narrow, 9)
+    [line] = [line for line in caplog.records if line.message == "lane is near a limit"]
+    assert (line.levelname, vars(line)["lane"]) == ("WARNING", "acme/#ops")
+    assert vars(line)["detail"] == "9 of at most 10 deliveries wait"
+    (told,) = await warned(narrow)
+    assert told == (
+        "🟡 #ops falls behind: 9 of at most 10 deliveries wait: When it is full, its oldest become dead "
+        "letters (overflow). Slack had an error of its own."
+    )
+    assert await warned(narrow) == []
+
+
+async def test_of_a_parked_lane_the_step_is_told_too(narrow: House) -> None:
+    await park(narrow)
+    assert len(await warned(narrow)) == 1
+    await fill(narrow)
+    (told,) = await warned(narrow)
+    assert told.endswith(
+        "(overflow). @infrakitchen is not a member of #ops. Type `/invite @infrakitchen` in #ops."
+    )
+
+
+async def test_a_lane_that_was_told_meanwhile_is_no_news(narrow: House) -> None:
+    await fill(narrow)
+    assert (await narrow.drain()).told == 8
+    await narrow.made.sweep.warn_of_limits()
+    assert await warned(narrow) == []
+
+
+async def test_the_operations_channel_itself_being_full_is_said_in_the_log_only(narrow: House) -> None:
+    await narrow.subscribe("#operations")
+    await fill(narrow)
+    waiting = await narrow.made.upkeep.warnings(most=9)
+    assert sorted(waiting) == ["length:acme/#operations", "length:acme/#ops"]
+    await narrow.made.sweep.warn()
+    balance = await narrow.balance()
+    assert (balance.accepted, balance.created) == (9, 17)  # the one about #ops
+
+
+async def test_what_waits_for_its_integration_is_told_of_where_that_works(narrow: House) -> None:
+    await revoke(narrow)
+    await fill(narrow)
+    await narrow.made.sweep.warn()
+    created = (await narrow.balance()).created
+    assert created == 1 + 8 + 2  # both warnings wait with the rest: there is no other workspace

@@ -52,10 +52,17 @@ def test_it_persists_and_never_evicts(directory: Path):
     assert config["bind"] == "127.0.0.1"
 
 
-def test_only_its_owner_reads_its_files(directory: Path):
+def test_only_its_owner_reads_its_files_whatever_was_there_before(tmp_path: Path):
+    directory = tmp_path / "var" / "redis"
+    with EmbeddedRedis(directory) as url, redis.Redis.from_url(url) as client:
+        client.set("a", "x")
+    (tmp_path / "var" / "redis").chmod(0o755)
     with EmbeddedRedis(directory):
-        modes = [stat.S_IMODE((directory / name).stat().st_mode) for name in ("redis.conf", "redis.url", ".")]
-    assert modes == [0o600, 0o600, 0o700]
+        found = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "var").rglob("*")}
+    assert {"redis.conf", "redis.url", "redis.log", "appendonlydir"} < found.keys()
+    folders = {"redis", "appendonlydir"}
+    assert found == {name: 0o700 if name in folders else 0o600 for name in found}
+    assert stat.S_IMODE((tmp_path / "var").stat().st_mode) == 0o700
 
 
 def test_a_client_without_the_password_is_turned_away(directory: Path):

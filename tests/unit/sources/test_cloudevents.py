@@ -72,7 +72,7 @@ def test_a_failed_workflow_tells_everything() -> None:
         project="shop",
         requester="Ada",
         labels={"env": "prod", "tier": "1", "spot": "true"},
-        steps=(Step("net", 1, "done"), Step("db", 2, "error", "no quota")),
+        steps=(Step("net", 1, "done"), Step("db", 2, "error", "no quota", "r")),
         time_s=1767323047.25,
         started_at_s=1767323045.0,
         ended_at_s=1767323046.5,

@@ -353,3 +353,10 @@ async def test_a_token_that_this_key_does_not_open_is_said_with_the_step(walk: W
     )
     page = await walk.browser.open("/integrations/ops")
     assert "cannot be opened" in page.text
+
+
+async def test_a_token_that_fails_keeps_no_page_from_being_shown(walk: Walk):
+    await walk.connect()
+    walk.acme.revoke(walk.acme.token)
+    for path in ("", "/channel", "/remove"):
+        assert (await walk.browser.open(f"/integrations/ops{path}")).status == 200

@@ -45,6 +45,20 @@ async def test_with_any_credential_a_bearer_token_is_needed(given: dict[str, str
         assert (await post(web, TOKEN)).status == (202 if "api_token" in given else 401)
 
 
+async def test_no_path_of_the_api_is_open() -> None:
+    async with served(api_token=TOKEN) as web:
+        _, document = await web.json("/api/openapi.json")
+        asked = [
+            (method.upper(), path.replace("{", "").replace("}", ""))
+            for path, operations in document["paths"].items()
+            for method in operations
+            if path.startswith(("/api/", "/webhooks/"))
+        ]
+        assert len(asked) > 30
+        answers = {(method, path): (await web.ask(method, path, {})).status for method, path in asked}
+        assert {one: status for one, status in answers.items() if status != 401} == {}
+
+
 async def test_a_wrong_token_is_told_from_none(web: Web) -> None:
     await added(web, "one")
     assert 'error="invalid_token"' in (await post(web, "wrong")).headers["WWW-Authenticate"]

@@ -156,6 +156,19 @@ async def test_what_is_wrong_is_a_problem_that_says_so(web: Web) -> None:
         assert said in answer.body["detail"], case
 
 
+async def test_a_method_a_path_does_not_take_is_answered_with_all_it_takes(web: Web) -> None:
+    for path, methods in (
+        ("subscriptions", "GET, POST"),
+        ("subscriptions/x", "DELETE, GET, PUT"),
+        ("dead-letters/replay", "POST"),
+        ("dead-letters/x", "GET"),
+        ("events", "POST"),
+        ("ledger", "GET"),
+    ):
+        answer = await web.ask("PATCH", f"/api/v1/{path}", {})
+        assert (answer.status, answer.headers["Allow"]) == (405, methods), path
+
+
 async def test_dead_letters_that_are_none_are_said_one_by_one(web: Web) -> None:
     answer = await web.ask("POST", "/api/v1/dead-letters/replay", {"ids": ["a", "b"]})
     assert answer.status == 200

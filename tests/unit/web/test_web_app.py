@@ -50,6 +50,13 @@ def test_an_address_this_machine_does_not_have_is_one_clear_line(host: str) -> N
         listen(host, 8765)
 
 
+def test_the_end_of_an_answer_does_not_wait_for_an_acknowledgement() -> None:
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2"])
 def test_any_name_of_this_machine_is_served(host: str) -> None:
     with listen(host, 0) as listening:

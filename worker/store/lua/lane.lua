@@ -221,12 +221,12 @@ local function rest_if_empty()
   redis.call('HDEL', meta, 'parked', 'reason', 'hint', 'since', 'snoozed', 'failures', 'warned')
 end
 
--- After a refused message of several, each is told alone until the last of them is done.
-local function end_singly(ids)
+-- After a refused message of several things, each is told alone until none of them waits.
+local function end_singly()
   local until_seq = tonumber(redis.call('HGET', meta, 'singly') or 0)
-  if until_seq > 0 and #ids > 0 and seq_of(ids[#ids]) >= until_seq then
-    redis.call('HDEL', meta, 'singly')
-  end
+  if until_seq == 0 then return end
+  local first = redis.call('LINDEX', pending, 0)
+  if not first or seq_of(first) > until_seq then redis.call('HDEL', meta, 'singly') end
 end
 
 -- After something was told: {'ok', what still waits, 1 when released, 1 when to wake}. Empty check, release and wake
@@ -260,6 +260,23 @@ local function unbury(id)
   redis.call('ZREM', dead .. ':of:' .. (redis.call('HGET', record .. id, 'error') or ''), id)
   redis.call('INCR', dead_changes)
   redis.call('HINCRBY', ledger, 'dead', -1)
+end
+
+-- A dead letter becomes pending again, at the end of its lane; its history stays: its calls, when and why it died.
+local function replay(id, event, event_life_ms)
+  local key = record .. id
+  if redis.call('HGET', key, 'state') ~= 'dead' or redis.call('EXISTS', event) == 0 then return false end
+  unbury(id)
+  local before = redis.call('HMGET', key, 'seqs', 'seq', 'deaths', 'finished', 'error')
+  local death = before[4] .. ' ' .. string.gsub(before[5], '%s', '_') .. ' '
+  redis.call('HSET', key, 'state', 'pending', 'born', now, 'seq', redis.call('HINCRBY', meta, 'seq', 1),
+    'seqs', (before[1] or '') .. before[2] .. ' ', 'deaths', (before[3] or '') .. death)
+  redis.call('HDEL', key, 'finished', 'missed')
+  redis.call('HINCRBY', key, 'replays', 1)
+  redis.call('PERSIST', key)
+  redis.call('PEXPIRE', event, event_life_ms)
+  redis.call('RPUSH', pending, id)
+  return true
 end
 
 -- Nobody needs to be told of it any more.

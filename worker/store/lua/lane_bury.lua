@@ -6,7 +6,7 @@ close_attempt('refused', ARGV[6], 0)
 local ids = redis.call('LRANGE', taken, 0, -1)
 for _, id in ipairs(ids) do bury(id, ARGV[6], ARGV[7]) end
 redis.call('DEL', taken)
-end_singly(ids)
+end_singly()
 redis.call('HDEL', meta, 'failures', 'unlisted')
 renew(tonumber(ARGV[5]))
 return {'ok', redis.call('LLEN', pending)}

@@ -1,5 +1,6 @@
 -- Dead-letters what has waited too long, oldest first; what is being posted right now is left alone. What was held
--- in quiet hours waits only since these ended.
+-- in quiet hours waits only since these ended. What waited for a person is noted as missed, once: it is replayed when
+-- something can be told there again.
 -- ARGV  5 born before this ms is too old  6 how many at most  7 why, in words
 --       8 '1' when the time spent parked does not count (the lane goes on now)
 -- Returns how many.
@@ -15,6 +16,10 @@ while oldest and expired < tonumber(ARGV[6]) do
   if math.max(tonumber(since[1]), tonumber(since[2] or 0)) >= tonumber(ARGV[5]) then break end
   redis.call('LPOP', pending)
   bury(oldest, 'expired', ARGV[7])
+  if ARGV[8] == '0' and redis.call('HEXISTS', record .. oldest, 'replays') == 0 then
+    redis.call('HSET', record .. oldest, 'missed', 1)
+    redis.call('HSET', meta, 'missed', 1)
+  end
   expired, oldest = expired + 1, redis.call('LINDEX', pending, 0)
 end
 rest_if_empty()

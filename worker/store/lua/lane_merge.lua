@@ -20,6 +20,6 @@ for _, id in ipairs(ids) do
 end
 put_back(stay)
 for i = last + 1, #ARGV, 2 do keep_card(ARGV[i], ARGV[i + 1]) end
-end_singly(ids)
+end_singly()
 count_finished()
 return go_on(ARGV[7] == '1', tonumber(ARGV[5]), ARGV[6])

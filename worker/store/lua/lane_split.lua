@@ -1,4 +1,4 @@
--- A message of several was refused: each of them is told alone, so that the one at fault stands alone.
+-- A message of several things was refused: each is told alone, so that the one at fault stands alone.
 -- ARGV  5 lease ms  6 code
 -- Returns {'fenced'} or {'ok', what still waits}.
 if not holds() then return {'fenced'} end

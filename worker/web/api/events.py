@@ -11,7 +11,9 @@ from worker.domain.event import MAX_EVENT_BYTES
 from worker.publish import encode
 from worker.sources import Unreadable, read
 from worker.store.stream import EventStream
-from worker.web.api.shapes import StoryShape
+from worker.web.api.told import (
+    StoryShape,
+)
 from worker.web.audit import about, audited
 from worker.web.bodies import json_body
 from worker.web.problems import ANY, Faulty, documented

@@ -14,15 +14,14 @@ from worker.bootstrap import Services
 from worker.domain.delivery import Delivery, State
 from worker.store.pages import Page, Where
 from worker.web.api.reading import LIMIT, After, Asked, Id, Limit, body_of, documented_body, rows_of
-from worker.web.api.shapes import (
+from worker.web.api.shapes import Rows, Words
+from worker.web.api.told import (
     DeliveryShape,
     ExaminedLetter,
     LetterShape,
     OneDelivery,
     ParkedShape,
     Results,
-    Rows,
-    Words,
 )
 from worker.web.audit import about, audited
 from worker.web.problems import ANY, documented
@@ -96,21 +95,9 @@ def parked(made: Services) -> APIRouter:
 
 
 def dead_letters(made: Services) -> APIRouter:
-    """List, show, replay, discard."""
+    """List, show, replay, discard; the last two first, or their words would be taken for ids."""
     router = audited()
     changed, body = documented(400, 413, 415, 422, *ANY), documented_body(Letters)
-
-    @router.get("/dead-letters", response_model=Rows[LetterShape], responses=documented(400, 422, *ANY))
-    async def list_dead_letters(reason: str = "", after: After = None, limit: Limit = LIMIT) -> Any:
-        """Newest first."""
-        page = await made.dead_letters.page(reason, after, limit)
-        ids = await event_ids(made, (one.delivery.event_ref for one in page.rows if one.delivery))
-        return rows_of(page, [plain_letter(one, letter_event_id(one, ids)) for one in page.rows])
-
-    @router.get("/dead-letters/{id}", response_model=ExaminedLetter, responses=documented(404, 422, *ANY))
-    async def show_dead_letter(id: Id) -> Any:  # noqa: A002  # the word of the path
-        """The event and every call to Slack, or the bytes nobody could read."""
-        return plain_examined(*await one_letter(made, id))
 
     @router.post("/dead-letters/replay", response_model=Results, responses=changed, openapi_extra=body)
     async def replay_dead_letters(request: Request) -> Any:
@@ -121,6 +108,23 @@ def dead_letters(made: Services) -> APIRouter:
     async def discard_dead_letters(request: Request) -> Any:
         """Nobody needs to be told any more; they stay counted, as discarded."""
         return await _do(request, made, discard_one)
+
+    @router.get("/dead-letters", response_model=Rows[LetterShape], responses=documented(400, 422, *ANY))
+    async def list_dead_letters(reason: str = "", after: After = None, limit: Limit = LIMIT) -> Any:
+        """Newest first."""
+        page = await made.dead_letters.page(reason, after, limit)
+        ids = await event_ids(made, (one.delivery.event_ref for one in page.rows if one.delivery))
+        return rows_of(page, [plain_letter(one, letter_event_id(one, ids)) for one in page.rows])
+
+    @router.get(
+        "/dead-letters/{id}",
+        response_model=ExaminedLetter,
+        response_model_exclude_unset=True,
+        responses=documented(404, 422, *ANY),
+    )
+    async def show_dead_letter(id: Id) -> Any:  # noqa: A002  # the word of the path
+        """The event and every call to Slack, or the bytes nobody could read."""
+        return plain_examined(*await one_letter(made, id))
 
     return router
 

@@ -4,8 +4,8 @@ Of a workspace with thousands of channels only some are shown, and a part of a n
 is comes first; for any other channel there is the line that invites it.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Sequence
 
 from fastapi import APIRouter, Response
 
@@ -14,14 +14,13 @@ from worker.asking.rules import LEVELS, SORTS, read_rule
 from worker.asking.subscribing import added
 from worker.asking.trying import check_posting
 from worker.bootstrap import Services
-from worker.domain.errors import NotYet, Refusal
-from worker.domain.integration import Conversation, Integration
+from worker.domain.integration import Integration
 from worker.store.vault import WrongKey
 from worker.web.pages.integrations import one_of
 from worker.web.pages.visit import Visit, Visiting
 
-MEMBERS_SHOWN, OTHERS_SHOWN = 24, 12
-LOOK_S = 2.0
+SHOWN = 24
+LOOK_S = 1.5
 NOTHING_CHOSEN = "Choose a channel, or write where to."
 
 
@@ -67,23 +66,15 @@ async def _page(
 ) -> Response:
     await _look(made, integration)
     wanted = wanted.strip().lstrip("#").lower()
-    known = await made.directory.known(integration.id)
-    found = [
-        one for one in await made.directory.all(integration.id) if not one.is_archived and wanted in one.name
-    ]
-    members, others = _split(found)
     return visit.page(
         "channel.html",
         422 if wrong else 200,
         integration=integration,
         wanted=wanted,
         wrong=wrong,
-        members=members[:MEMBERS_SHOWN],
-        members_left=max(len(members) - MEMBERS_SHOWN, 0),
-        others=others[:OTHERS_SHOWN],
-        others_left=max(len(others) - OTHERS_SHOWN, 0),
+        found=await made.directory.find(integration.id, wanted, most=SHOWN),
         told={one.destination for one in await every_rule(made) if one.integration == integration.name},
-        known=known,
+        known=await made.directory.known(integration.id),
         sorts=SORTS,
         levels=LEVELS,
     )
@@ -91,13 +82,10 @@ async def _page(
 
 async def _look(made: Services, integration: Integration) -> None:
     """See that the channels are known, as far as that takes moments; what fails shows at the channel."""
-    with contextlib.suppress(NotYet, Refusal, WrongKey):
-        token = await made.integrations.token(integration.id)
-        await made.reader.note_joined(integration, token, budget_s=LOOK_S)
-        age_s = made.settings.directory_ttl_s
-        await made.reader.begin(integration, token, unless_younger_s=age_s, budget_s=LOOK_S)
-
-
-def _split(found: Sequence[Conversation]) -> tuple[list[Conversation], list[Conversation]]:
-    members = [one for one in found if one.is_member]
-    return members, [one for one in found if not one.is_member]
+    with contextlib.suppress(WrongKey):
+        token, life_s = await made.integrations.token(integration.id), made.settings.directory_ttl_s
+        await asyncio.gather(
+            made.reader.note_joined(integration, token, budget_s=LOOK_S),
+            made.reader.begin(integration, token, unless_younger_s=life_s, budget_s=LOOK_S),
+            return_exceptions=True,
+        )

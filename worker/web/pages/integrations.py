@@ -136,16 +136,14 @@ async def page(
     rotation: Rotation = Rotation(),  # it is frozen
 ) -> Response:
     """The page of one."""
-    channels = await made.directory.all(integration.id)
+    channels = await made.directory.find(integration.id, "", most=SHOWN)
     return visit.page(
         "integration.html",
         200 if rotation == Rotation() else 422,
         integration=integration,
         rules=await rules_of(made, integration),
         known=await made.directory.known(integration.id),
-        channels=len(channels),
-        members=[one for one in channels if one.is_member and not one.is_archived],
-        shown=SHOWN,
+        channels=channels,
         checks=checks_here(checks),
         rotation=rotation,
         is_disabled=integration.state is Health.DISABLED,

@@ -1,0 +1,98 @@
+"""Limits: a request that takes too long is answered, and one that brings too much is not read."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.exceptions import HTTPException
+
+from worker.web.limits import BODY_BYTES, Limits
+
+PATH = "/api/v1/subscriptions"
+
+
+class Asked:
+    """One request to an application of a test's own."""
+
+    def __init__(self, *parts: bytes, path: str = PATH, length: str = "") -> None:
+        headers = [(b"content-length", length.encode())] if length else []
+        self.scope = {"type": "http", "path": path, "headers": headers}
+        self._parts = list(parts)
+        self.sent: list[Any] = []
+
+    async def receive(self) -> dict[str, Any]:
+        return {"type": "http.request", "body": self._parts.pop(0), "more_body": bool(self._parts)}
+
+    async def send(self, message: Any) -> None:
+        self.sent.append(message)
+
+    async def to(self, app: Any, request_s: float = 30.0) -> list[Any]:
+        await Limits(app, request_s=request_s)(self.scope, self.receive, self.send)
+        return self.sent
+
+
+async def reads_all(scope: Any, receive: Any, send: Any) -> None:
+    more = True
+    while more:
+        more = (await receive())["more_body"]
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+
+
+async def never_ends(scope: Any, receive: Any, send: Any) -> None:
+    await asyncio.Event().wait()
+
+
+async def begins_and_never_ends(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await asyncio.Event().wait()
+
+
+async def fails_by_itself(scope: Any, receive: Any, send: Any) -> None:
+    raise TimeoutError
+
+
+async def test_a_request_that_takes_too_long_is_a_503() -> None:
+    start, body = await Asked().to(never_ends, request_s=0)
+    assert start["status"] == 503
+    assert (b"content-type", b"application/problem+json") in start["headers"]
+    assert b"try again" in body["body"]
+
+
+async def test_an_answer_that_has_begun_is_broken_off() -> None:
+    asked = Asked()
+    with pytest.raises(TimeoutError):
+        await asked.to(begins_and_never_ends, request_s=0)
+    assert len(asked.sent) == 1
+
+
+async def test_a_time_out_of_the_application_is_its_own_business() -> None:
+    with pytest.raises(TimeoutError):
+        await Asked().to(fails_by_itself)
+
+
+async def test_a_body_as_large_as_may_be_is_read() -> None:
+    assert (await Asked(b"x" * BODY_BYTES, length=str(BODY_BYTES)).to(reads_all))[0]["status"] == 200
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Asked(b"", length=str(BODY_BYTES + 1)),
+        Asked(b"x" * BODY_BYTES, b"x"),
+        Asked(b"x" * (8 * BODY_BYTES), b"x", path="/webhooks/alertmanager"),
+    ],
+)
+async def test_one_byte_more_is_a_413(asked: Asked) -> None:
+    with pytest.raises(HTTPException) as caught:
+        await asked.to(reads_all)
+    assert caught.value.status_code == 413
+    assert asked.sent == []
+
+
+async def test_events_and_webhooks_may_be_larger() -> None:
+    for path in ("/api/v1/events", "/webhooks/grafana"):
+        assert (await Asked(b"x" * (8 * BODY_BYTES), path=path).to(reads_all))[0]["status"] == 200
+
+
+async def test_pages_have_limits_of_their_own() -> None:
+    assert (await Asked(b"x" * (9 * BODY_BYTES), path="/login").to(reads_all))[0]["status"] == 200
