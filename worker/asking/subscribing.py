@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
 
 
-LOOKED_AT = 1_000
+LOOKED_AT = 500
 
 
 @dataclass(frozen=True, slots=True)
