@@ -86,7 +86,7 @@ class Access:
             detail = f"Too many wrong tokens came from {address}: wait {math.ceil(wait_s)} s."
             return HTTPException(429, detail, {"retry-after": str(math.ceil(wait_s))})
         self._patience.failed(address)
-        say(log, logging.WARNING, "wrong token", address=address, path=request.url.path)
+        say(log, logging.WARNING, "wrong token", address=address, path=request.scope["path"])
         return _unauthorized("The token is wrong, or was revoked.", ', error="invalid_token"')
 
 

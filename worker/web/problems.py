@@ -53,7 +53,7 @@ def answered_as_problems(app: FastAPI, allowed: Callable[[str], str]) -> None:
 
     async def answer(request: Request, error: Exception) -> Response:
         response = answer_of(error)
-        if response.status_code == 405 and (methods := allowed(request.url.path)):
+        if response.status_code == 405 and (methods := allowed(request.scope["path"])):
             response.headers["allow"] = methods
         return response
 

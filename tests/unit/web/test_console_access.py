@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import re
+from pathlib import Path
 
 import pytest
 from browser import PASSWORD, TYPE, Browser, browsing
 from pydantic import SecretStr
+from yarl import URL
 
 from worker.store.sessions import OF_AN_ADDRESS
 from worker.web.pages import access, door
@@ -174,6 +176,35 @@ async def test_a_form_from_another_site_is_refused(headers: dict[str, str]) -> N
         await browser.log_in()
         page = await browser.send("/logout", **headers)
         assert (page.status, "did not come from a page of this console" in page.text) == (403, True)
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "://", "https://]"])
+async def test_an_origin_that_is_no_address_is_refused_as_any_other(origin: str) -> None:
+    async with browsing() as browser:
+        await browser.open("/login")
+        page = await browser.send("/login", Sec_Fetch_Site="", Origin=origin)
+        assert (page.status, "did not come from a page of this console" in page.text) == (403, True)
+
+
+@pytest.mark.parametrize("host", ["x/login?", "x/login#", "x/assets/?", "["])
+async def test_a_host_that_looks_like_a_path_opens_nothing(host: str) -> None:
+    async with browsing() as browser:
+        page = await browser.open("/deliveries", follow=False, Host=host)
+        assert (page.status, page.headers["location"]) == (303, "/login?to=/deliveries")
+
+
+def test_nothing_is_decided_by_an_address_that_the_host_header_is_a_part_of() -> None:
+    for file in Path(door.__file__).parents[1].rglob("*.py"):
+        assert not re.search(r"request\.(url|base_url)\.|url_for", file.read_text()), file
+
+
+async def test_after_the_login_one_is_back_where_one_was_whatever_signs_that_address_has() -> None:
+    async with browsing() as browser:
+        page = await browser.open(URL("/explain/100%25%3Fdone%20%23", encoded=True))
+        found = re.search('name="to" value="([^"]*)"', page.html)
+        fields = {"password": PASSWORD, "to": found[1] if found else ""}
+        page = await browser.send("/login", fields, follow=False)
+        assert page.headers["location"] == "/explain/100%25%3Fdone%20%23"
 
 
 async def test_an_old_browser_says_by_origin_that_a_form_is_ours() -> None:

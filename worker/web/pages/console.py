@@ -75,7 +75,7 @@ def _assets() -> APIRouter:
 
     @router.get("/assets/{name}")
     async def asset(request: Request) -> Response:
-        found = by_path.get(request.url.path)
+        found = by_path.get(request.scope["path"])
         if found is None:
             raise HTTPException(404)
         kept = {"cache-control": f"public, max-age={YEAR_S}, immutable"}

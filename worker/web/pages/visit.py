@@ -50,7 +50,7 @@ class Visit:
         """A page from its template and what it is about."""
         flash = self._flash()
         shown = {
-            "tabs": tabs(self.request.url.path, self.served) if self.who else [],
+            "tabs": tabs(self.request.scope["path"], self.served) if self.who else [],
             "served": self.served,
             "said": [*([flash] if flash else []), *said],
             "form_token": form_token(self.cookie),
