@@ -34,10 +34,10 @@ def moment_ms(written: str, now_ms: int = 0) -> int:
         else:
             at = datetime.fromisoformat(written.strip())
         at_s = int(at.timestamp())
-        if not FIRST.timestamp() <= at_s < LAST.timestamp():
-            raise ValueError(written)
     except (ValueError, OverflowError, OSError):
-        raise ValueError(f"{written!r} is no time; write {FORMS}") from None
+        at_s = -1
+    if not FIRST.timestamp() <= at_s < LAST.timestamp():
+        raise ValueError(f"{written!r} is no time; write {FORMS}")
     return at_s * 1000
 
 

@@ -2,8 +2,8 @@
 
 A form is taken from our own pages only: the browser says where a request comes from (`Sec-Fetch-Site`, else
 `Origin`), and the form brings a token that only a page we gave to this very browser has.
-Where a request goes is what its scope says: `request.url` is put together with the Host header, which may hold
-a path of its own choice.
+Where a request goes is what its scope says: `request.url` is put together with the Host header, which may
+hold a path of its own choice.
 """
 
 import asyncio
