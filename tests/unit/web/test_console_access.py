@@ -11,8 +11,9 @@ from pydantic import SecretStr
 from yarl import URL
 
 from worker.store.sessions import OF_AN_ADDRESS
+from worker.web.nearness import counted_address, is_from_here
 from worker.web.pages import access, door
-from worker.web.pages.access import COST, counted_address, is_this_machine
+from worker.web.pages.access import COST
 from worker.web.pages.console import ELSEWHERE
 from worker.web.pages.look import assets
 
@@ -398,6 +399,7 @@ def test_who_has_many_addresses_of_ipv6_is_counted_as_one(client: str, counted: 
 
 
 def test_only_names_nobody_else_can_give_are_this_machines() -> None:
-    assert is_this_machine("localhost.")
-    assert not is_this_machine("")
-    assert not is_this_machine("127.0.0.1.example.com")
+    assert is_from_here("127.0.0.1", {"host": "localhost."})
+    assert not is_from_here("127.0.0.1", {"host": ""})
+    assert not is_from_here("127.0.0.1", {"host": "127.0.0.1.example.com"})
+    assert not is_from_here("203.0.113.7", {"host": "localhost"})
