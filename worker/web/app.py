@@ -40,6 +40,7 @@ def make_app(made: Services) -> FastAPI:
         openapi_url="/api/openapi.json",
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # see answered_as_problems
     )
     app.add_middleware(Limits)
     access = Access(made.settings, ApiTokens(made.server))

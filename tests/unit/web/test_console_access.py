@@ -253,6 +253,13 @@ async def test_no_page_has_a_script_or_a_style_in_it() -> None:
         assert re.search(r"<script(?! src=)|<[^>]* on[a-z]+=", html) is None
 
 
+@pytest.mark.parametrize("path", ["/deliveries/", "/dead-letters//", "/integrations/slack/setup/"])
+async def test_a_slash_too_many_leads_to_the_page_and_names_no_host(path: str) -> None:
+    async with browsing() as browser:
+        page = await browser.open(path, follow=False)
+        assert (page.status, page.headers["location"]) == (307, path.rstrip("/"))
+
+
 async def test_what_pages_load_is_kept_for_long_under_an_address_of_its_content() -> None:
     async with browsing() as browser:
         for asset in assets().values():

@@ -84,6 +84,8 @@ class Door:
         path, client = request.scope["path"], request.client.host if request.client else ""
         if path.startswith(ASSETS):
             return None
+        if path.endswith("/") and (bare := path.rstrip("/")) in self._served:
+            return RedirectResponse(bare, 307)
         if why := self._access.why_not(client, request.headers):
             raise Refused(403, why)
         if _comes_without_cookies(request):
