@@ -115,9 +115,12 @@ class TextLines(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s", "%H:%M:%SZ")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
-        """The first line; what was given as `extra` follows the message."""
-        more = "".join(f" {key}={value}" for key, value in _extra(record).items())
-        return (super().formatMessage(record) + more).replace("\n", "\\n")
+        """The first line; what was given as `extra` follows the message. Nothing in it moves a terminal."""
+        line = super().formatMessage(record)
+        line += "".join(f" {key}={value}" for key, value in _extra(record).items())
+        if line.isprintable():
+            return line
+        return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
 
     def format(self, record: logging.LogRecord) -> str:
         """The line and what is below it, redacted."""

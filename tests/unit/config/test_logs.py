@@ -54,6 +54,12 @@ def test_a_json_line_tells_everything(logging_to: Lines) -> None:
     assert out.getvalue().count("\n") == 1
 
 
+def test_nothing_in_a_text_line_moves_a_terminal(logging_to: Lines) -> None:
+    out = logging_to("text")
+    logging.getLogger("x").info("wrong token", extra={"path": f"/\x1b[2J\r\x9b1A\u2028\u202e{TOKENS[0]}"})
+    assert out.getvalue().endswith("path=/\\x1b[2J\\r\\x9b1A\\u2028\\u202exoxb-…\n")
+
+
 def test_a_text_line_is_one_line_in_utc(logging_to: Lines) -> None:
     out = logging_to("text")
     record = logging.makeLogRecord(
