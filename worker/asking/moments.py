@@ -4,6 +4,8 @@ import re
 from datetime import UTC, datetime, timedelta
 
 LONGEST_DAYS = 3650
+FIRST, LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+"""Within these a moment can be written in every zone."""
 FORMS = "'2026-11-25 08:00' or '08:00', as this machine's clock shows it, or '2026-11-25T08:00+01:00'"
 _SPAN = re.compile(r"(?:(\d{1,5})d)?(?:(\d{1,6})h)?(?:(\d{1,7})m)?")
 
@@ -31,9 +33,12 @@ def moment_ms(written: str, now_ms: int = 0) -> int:
             at += timedelta(days=at <= now)
         else:
             at = datetime.fromisoformat(written.strip())
-        return int(at.timestamp()) * 1000
+        at_s = int(at.timestamp())
     except (ValueError, OverflowError, OSError):
-        raise ValueError(f"{written!r} is no time; write {FORMS}") from None
+        at_s = -1
+    if not FIRST.timestamp() <= at_s < LAST.timestamp():
+        raise ValueError(f"{written!r} is no time; write {FORMS}")
+    return at_s * 1000
 
 
 def written_moment(ms: int) -> str:

@@ -32,14 +32,18 @@ def texts(value: object) -> dict[str, str]:
 
 
 def moment(value: object) -> float | None:
-    """An RFC 3339 time as Unix seconds; without a zone it is UTC. None for anything else."""
+    """An RFC 3339 time as Unix seconds; without a zone it is UTC. None for anything else, and for what is
+    not within the years 1 to 9999 of UTC: nobody could write it.
+    """
     if not isinstance(value, str):
         return None
     try:
         at = datetime.fromisoformat(value.strip().upper())
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        at_s = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        datetime.fromtimestamp(at_s, UTC)
     except (ValueError, OverflowError):
         return None
+    return at_s
 
 
 def rfc3339(at_s: float) -> str:

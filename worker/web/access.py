@@ -1,8 +1,7 @@
 """Access: who may use the API and the webhooks.
 
 Once there is any credential (`API_TOKEN`, `ADMIN_PASSWORD`, a named token), whoever has a bearer token.
-Without any, whoever sits at this machine: then a request must name this machine as its host, since a page
-elsewhere may give its own name our address (DNS rebinding), and be one that no page of another site can send.
+Without any, whoever sits at this machine: then a request must be one that no page of another site can send.
 """
 
 import hmac
@@ -18,11 +17,11 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 
 from config.settings import Settings
-from worker.sandbox.machine import is_loopback
 from worker.store.api_tokens import ApiTokens, name_of
 from worker.telemetry import say
 from worker.web.audit import SAFE
 from worker.web.bodies import JSON_TYPES
+from worker.web.nearness import counted_address, is_from_here
 from worker.web.patience import Patience
 
 log = logging.getLogger("worker.web")
@@ -73,20 +72,20 @@ class Access:
         """Whether it is API_TOKEN."""
         if not given or not self._api_token:
             return False
-        if len(self._api_token) < GUESSABLE and self._patience.wait_s(_address(request)):
+        if len(self._api_token) < GUESSABLE and self._patience.wait_s(counted_address(_client(request))):
             return False
         return hmac.compare_digest(given.credentials.encode(), self._api_token.encode())
 
     def _refusal(self, request: Request, given: HTTPAuthorizationCredentials | None) -> HTTPException:
         """Why not, and what to do; a token that was wrong is counted."""
-        address = _address(request)
+        address = counted_address(_client(request))
         if given is None:
             return _unauthorized("A bearer token is needed: Authorization: Bearer TOKEN.", "")
         if wait_s := self._patience.wait_s(address):
             detail = f"Too many wrong tokens came from {address}: wait {math.ceil(wait_s)} s."
             return HTTPException(429, detail, {"retry-after": str(math.ceil(wait_s))})
         self._patience.failed(address)
-        say(log, logging.WARNING, "wrong token", address=address, path=request.url.path)
+        say(log, logging.WARNING, "wrong token", address=_client(request), path=request.scope["path"])
         return _unauthorized("The token is wrong, or was revoked.", ', error="invalid_token"')
 
 
@@ -98,12 +97,12 @@ def _unauthorized(detail: str, more: str) -> HTTPException:
 def _only_from_here(request: Request) -> None:
     """Raises unless it comes from this machine, and from no page of another site."""
     host = request.headers.get("host", "")
-    name = host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
-    if not is_loopback(_address(request)) or not is_loopback(name.rstrip(".")):
+    if not is_from_here(_client(request), request.headers):
         raise HTTPException(
             403,
             "Without credentials the API is for this machine alone, as http://localhost or http://127.0.0.1, "
-            f"not as {host or 'nothing'}: set API_TOKEN, or make a token: `ik-slack api-tokens add NAME`.",
+            f"not as {host or 'nothing'} or through a proxy: set API_TOKEN, or make a token: "
+            "`ik-slack api-tokens add NAME`.",
         )
     site = request.headers.get("sec-fetch-site", "same-origin")
     origin = request.headers.get("origin", f"http://{host}")
@@ -117,5 +116,5 @@ def _only_from_here(request: Request) -> None:
         )
 
 
-def _address(request: Request) -> str:
-    return request.client.host if request.client else "nobody"
+def _client(request: Request) -> str:
+    return request.client.host if request.client else ""

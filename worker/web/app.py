@@ -17,6 +17,7 @@ from worker.store.api_tokens import ApiTokens
 from worker.telemetry import say
 from worker.web.access import Access
 from worker.web.api.v1 import api
+from worker.web.connection import Connection
 from worker.web.document import Documented
 from worker.web.health import health
 from worker.web.limits import Limits
@@ -39,6 +40,7 @@ def make_app(made: Services) -> FastAPI:
         openapi_url="/api/openapi.json",
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # see answered_as_problems
     )
     app.add_middleware(Limits)
     access = Access(made.settings, ApiTokens(made.server))
@@ -75,7 +77,7 @@ async def serve(app: FastAPI, listening: socket.socket, stopping: Stopping) -> N
     server = _Server(
         uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="off",
-            ws="none", limit_concurrency=AT_ONCE, timeout_graceful_shutdown=STOP_S,
+            http=Connection, ws="none", limit_concurrency=AT_ONCE, timeout_graceful_shutdown=STOP_S,
         )
     )  # fmt: skip
     host, port, *_ = listening.getsockname()

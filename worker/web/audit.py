@@ -46,7 +46,7 @@ def about(request: Request, **what: Told) -> None:
 
 
 def _write(request: Request) -> None:
-    did = f"{request.method} {request.url.path}"[:LONGEST_TEXT]
+    did = f"{request.method} {request.scope['path']}"[:LONGEST_TEXT]
     what: dict[str, Told] = getattr(request.state, "about", {})
     cut = {name: value[:LONGEST_TEXT] if isinstance(value, str) else value for name, value in what.items()}
     say(log, logging.INFO, "changed over HTTP", by=request.state.caller, did=did, **cut)

@@ -48,13 +48,17 @@ class Faulty(Exception):
 def answered_as_problems(app: FastAPI, allowed: Callable[[str], str]) -> None:
     """Have whatever keeps a request of this application from being done answered so.
 
-    `allowed` says which methods a path takes.
+    `allowed` says which methods a path takes. One with a slash too many leads to the one without, by its path
+    alone: an address with a host would begin with `http`, also for those who came by TLS, token in hand.
     """
 
     async def answer(request: Request, error: Exception) -> Response:
-        response = answer_of(error)
-        if response.status_code == 405 and (methods := allowed(request.url.path)):
+        response, path = answer_of(error), str(request.scope["path"])
+        if response.status_code == 405 and (methods := allowed(path)):
             response.headers["allow"] = methods
+        if response.status_code == 404 and path.endswith("/") and allowed(bare := path.rstrip("/")):
+            query = request.scope["query_string"].decode("latin-1")
+            return Response(status_code=307, headers={"location": bare + (f"?{query}" if query else "")})
         return response
 
     for kind in (Faulty, RequestValidationError, HTTPException, Problem, NotYet, Refusal, Unavailable):

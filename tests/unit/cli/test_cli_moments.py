@@ -56,8 +56,12 @@ def test_moments(written: str, utc: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["", "tomorrow", "25:00", "8", "2026-13-01 08:00", "2026-11-25 8 o'clock"]
-)
+    "written",
+    [
+        "", "tomorrow", "25:00", "8", "2026-13-01 08:00", "2026-11-25 8 o'clock",
+        "9999-12-31T23:59:59-12:00", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00",
+    ],
+)  # fmt: skip
 def test_what_is_no_time_is_answered_with_how_to_write_one(written: str) -> None:
     with pytest.raises(ValueError, match="write '2026-11-25 08:00' or"):
         moment_ms(written, NOW_MS)

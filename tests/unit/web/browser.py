@@ -44,7 +44,7 @@ class Browser:
         self.client = ClientSession(self.base, cookie_jar=CookieJar(unsafe=True))
         self.page = Page(0, "", "", {})
 
-    async def open(self, path: str, *, follow: bool = True, **headers: str) -> Page:
+    async def open(self, path: str | URL, *, follow: bool = True, **headers: str) -> Page:
         """Go to an address."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         async with self.client.get(path, headers=sent, allow_redirects=follow) as answer:

@@ -3,14 +3,17 @@
 import asyncio
 import logging
 import re
+from pathlib import Path
 
 import pytest
 from browser import PASSWORD, TYPE, Browser, browsing
 from pydantic import SecretStr
+from yarl import URL
 
 from worker.store.sessions import OF_AN_ADDRESS
+from worker.web.nearness import counted_address, is_from_here
 from worker.web.pages import access, door
-from worker.web.pages.access import COST, counted_address, is_this_machine
+from worker.web.pages.access import COST
 from worker.web.pages.console import ELSEWHERE
 from worker.web.pages.look import assets
 
@@ -176,6 +179,35 @@ async def test_a_form_from_another_site_is_refused(headers: dict[str, str]) -> N
         assert (page.status, "did not come from a page of this console" in page.text) == (403, True)
 
 
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "://", "https://]"])
+async def test_an_origin_that_is_no_address_is_refused_as_any_other(origin: str) -> None:
+    async with browsing() as browser:
+        await browser.open("/login")
+        page = await browser.send("/login", Sec_Fetch_Site="", Origin=origin)
+        assert (page.status, "did not come from a page of this console" in page.text) == (403, True)
+
+
+@pytest.mark.parametrize("host", ["x/login?", "x/login#", "x/assets/?", "["])
+async def test_a_host_that_looks_like_a_path_opens_nothing(host: str) -> None:
+    async with browsing() as browser:
+        page = await browser.open("/deliveries", follow=False, Host=host)
+        assert (page.status, page.headers["location"]) == (303, "/login?to=/deliveries")
+
+
+def test_nothing_is_decided_by_an_address_that_the_host_header_is_a_part_of() -> None:
+    for file in Path(door.__file__).parents[1].rglob("*.py"):
+        assert not re.search(r"request\.(url|base_url)\.|url_for", file.read_text()), file
+
+
+async def test_after_the_login_one_is_back_where_one_was_whatever_signs_that_address_has() -> None:
+    async with browsing() as browser:
+        page = await browser.open(URL("/explain/100%25%3Fdone%20%23", encoded=True))
+        found = re.search('name="to" value="([^"]*)"', page.html)
+        fields = {"password": PASSWORD, "to": found[1] if found else ""}
+        page = await browser.send("/login", fields, follow=False)
+        assert page.headers["location"] == "/explain/100%25%3Fdone%20%23"
+
+
 async def test_an_old_browser_says_by_origin_that_a_form_is_ours() -> None:
     async with browsing() as browser:
         await browser.log_in()
@@ -219,6 +251,13 @@ async def test_no_page_has_a_script_or_a_style_in_it() -> None:
         assert " style=" not in html
         assert "<style" not in html
         assert re.search(r"<script(?! src=)|<[^>]* on[a-z]+=", html) is None
+
+
+@pytest.mark.parametrize("path", ["/deliveries/", "/dead-letters//", "/integrations/slack/setup/"])
+async def test_a_slash_too_many_leads_to_the_page_and_names_no_host(path: str) -> None:
+    async with browsing() as browser:
+        page = await browser.open(path, follow=False)
+        assert (page.status, page.headers["location"]) == (307, path.rstrip("/"))
 
 
 async def test_what_pages_load_is_kept_for_long_under_an_address_of_its_content() -> None:
@@ -367,6 +406,7 @@ def test_who_has_many_addresses_of_ipv6_is_counted_as_one(client: str, counted: 
 
 
 def test_only_names_nobody_else_can_give_are_this_machines() -> None:
-    assert is_this_machine("localhost.")
-    assert not is_this_machine("")
-    assert not is_this_machine("127.0.0.1.example.com")
+    assert is_from_here("127.0.0.1", {"host": "localhost."})
+    assert not is_from_here("127.0.0.1", {"host": ""})
+    assert not is_from_here("127.0.0.1", {"host": "127.0.0.1.example.com"})
+    assert not is_from_here("203.0.113.7", {"host": "localhost"})

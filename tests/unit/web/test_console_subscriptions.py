@@ -259,6 +259,15 @@ async def page_of(ops: House, at: str, what: str, **fields: object):
     return await ops.send(f"{at}/{what}", **fields)
 
 
+async def test_what_a_page_says_once_fits_into_a_cookie_whatever_signs_it_has(ops: House):
+    id_ = await ops.subscribe()
+    await ops.open(f"/subscriptions/{id_}")
+    page = await ops.browser.send(f"/subscriptions/{id_}/mute", {"until": "\U0001f4a5" * 500}, follow=False)
+    (said,) = (one for one in page.headers.getall("set-cookie") if one.startswith("ik_slack_said="))
+    assert len(said.partition(";")[0]) < 4_000
+    assert "Not muted: '\U0001f4a5" in (await ops.open(page.headers["location"])).text
+
+
 async def test_a_mute_that_cannot_be_meant_and_a_test_that_fails_say_so(ops: House):
     id_ = await ops.subscribe("#lobby")
     page = await page_of(ops, f"/subscriptions/{id_}", "mute", until="yesterday")

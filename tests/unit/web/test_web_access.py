@@ -89,6 +89,14 @@ async def test_without_credentials_this_machine_is_let_in_by_its_own_names(web: 
     assert (await post(web, host=host)).status == 202
 
 
+async def test_without_credentials_nobody_is_let_in_through_a_proxy_of_this_machine(web: Web) -> None:
+    for header in ("X-Forwarded-For", "Forwarded", "Via"):
+        answer = await web.ask(
+            "GET", "/api/v1/ledger", headers={"Host": "localhost", header: "for=203.0.113.7"}
+        )
+        assert (answer.status, "through a proxy" in answer.body["detail"]) == (403, True)
+
+
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8765", "127.0.0.1.evil.example", "[::2]", "10.0.0.1"]
 )

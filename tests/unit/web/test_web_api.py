@@ -169,6 +169,14 @@ async def test_a_method_a_path_does_not_take_is_answered_with_all_it_takes(web: 
         assert (answer.status, answer.headers["Allow"]) == (405, methods), path
 
 
+async def test_a_slash_too_many_leads_to_the_path_without_and_names_no_host(web: Web) -> None:
+    for path in ("/api/v1/ledger/", "/webhooks/grafana/", "/healthz/"):
+        method = "POST" if "webhooks" in path else "GET"
+        answer = await web.ask(method, f"{path}?a=1", allow_redirects=False)
+        assert (answer.status, answer.headers["Location"]) == (307, f"{path.rstrip('/')}?a=1"), path
+    assert (await web.ask("GET", "/api/v1/nothing/", allow_redirects=False)).status == 404
+
+
 async def test_dead_letters_that_are_none_are_said_one_by_one(web: Web) -> None:
     answer = await web.ask("POST", "/api/v1/dead-letters/replay", {"ids": ["a", "b"]})
     assert answer.status == 200

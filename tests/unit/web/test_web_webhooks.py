@@ -50,6 +50,17 @@ async def test_what_is_wrong_is_said_and_the_rest_is_taken(web: Web) -> None:
     assert [one["id"] for one in await web.entries()] == answer.body["ids"]
 
 
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59.9999999Z", "9999-12-31T23:59:59-12:00", "9999-99"])
+async def test_a_time_nobody_can_write_costs_only_what_it_is_of(web: Web, at: str) -> None:
+    began, ended = alert(startsAt=at), alert(status="resolved", endsAt=at)
+    answer = await web.ask("POST", "/webhooks/alertmanager", group(began, ended, alert()))
+    assert answer.status == 400
+    assert [one.split(":")[0] for one in answer.body["errors"]] == ["alerts[0].startsAt"]
+    resolved, firing = await web.entries()
+    assert "ends_at" not in resolved["data"]
+    assert firing["type"] == "io.infrakitchen.alert.firing"
+
+
 async def test_an_alert_that_is_too_large_is_named_and_not_taken(web: Web) -> None:
     big = alert(fingerprint="big", annotations={"summary": "x" * 300_000})
     answer = await web.ask("POST", "/webhooks/alertmanager", group(big, alert()))

@@ -1,8 +1,6 @@
 """Access: who may see the console, by the settings alone.
 
-With ADMIN_PASSWORD, who knows it. With neither it nor API_TOKEN, whoever sits at this machine: then names
-other than this machine's are refused too, since a page elsewhere may give its own name our address (DNS
-rebinding).
+With ADMIN_PASSWORD, who knows it. With neither it nor API_TOKEN, whoever sits at this machine.
 With API_TOKEN alone nobody: who protects the API does not mean to leave the console open.
 """
 
@@ -11,13 +9,13 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
-from ipaddress import IPv6Address, ip_address, ip_network
 
 from pydantic import SecretStr
 
+from worker.web.nearness import is_from_here
+
 COST = 2**15  # scrypt's N: 32 MiB and about 0.1 s a try
 AT_ONCE = 2
-OF_A_PROXY = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 CLOSED = "The console needs a password: set ADMIN_PASSWORD, and start the web process again."
 ONLY_HERE = (
     "Without ADMIN_PASSWORD the console is for this machine alone, as http://localhost or http://127.0.0.1."
@@ -43,8 +41,7 @@ class Access:
             return CLOSED
         if self.asks_password:
             return ""
-        here = is_this_machine(client) and is_this_machine(_without_port(headers.get("host", "")))
-        return ONLY_HERE if not here or any(name in headers for name in OF_A_PROXY) else ""
+        return "" if is_from_here(client, headers) else ONLY_HERE
 
     async def is_password(self, text: str) -> bool:
         """Whether it is the password; always takes as long."""
@@ -60,33 +57,6 @@ class Access:
 def form_token(cookie: str) -> str:
     """What every form must bring: only a page that we gave to this very browser has it."""
     return hmac.digest(cookie.encode(), b"form", "sha256").hex()[:32]
-
-
-def is_this_machine(host: str) -> bool:
-    """Whether a name or an address means the machine we run on, whatever a name server says."""
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def counted_address(client: str) -> str:
-    """The address tries are counted by: of IPv6 the network, of which anybody has many addresses."""
-    try:
-        address = ip_address(client)
-    except ValueError:
-        return "unknown"
-    if isinstance(address, IPv6Address):
-        return str(address.ipv4_mapped or ip_network(f"{address}/64", strict=False).network_address)
-    return str(address)
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.rpartition(":")[0] if host.count(":") == 1 else host
 
 
 def _scrypt(text: str, salt: bytes) -> bytes:

@@ -49,7 +49,7 @@ def console(made: Services) -> Console:
     """The pages, behind their door."""
     settings, sessions = made.settings, Sessions(made.server)
     access = Access(settings.admin_password, settings.api_token, salt=settings.key_prefix)
-    app = FastAPI(openapi_url=None)
+    app = FastAPI(openapi_url=None, redirect_slashes=False)  # the door does, by the path alone
     routers = (login(access, sessions), *_pages(made), _assets())
     for router in routers:
         app.include_router(router)
@@ -75,7 +75,7 @@ def _assets() -> APIRouter:
 
     @router.get("/assets/{name}")
     async def asset(request: Request) -> Response:
-        found = by_path.get(request.url.path)
+        found = by_path.get(request.scope["path"])
         if found is None:
             raise HTTPException(404)
         kept = {"cache-control": f"public, max-age={YEAR_S}, immutable"}

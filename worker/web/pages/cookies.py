@@ -5,8 +5,6 @@ cookies do not go with) can end a session. Either is for TLS alone when the brow
 that way.
 """
 
-from urllib.parse import urlsplit
-
 from fastapi import Request
 
 VISITOR, SESSION = "ik_slack_visitor", "ik_slack"
@@ -20,7 +18,7 @@ def cookie(request: Request, name: str) -> str:
 
 def cookie_header(request: Request, name: str, value: str) -> str:
     """The header that sets it for as long as the browser is open."""
-    is_tls = urlsplit(request.headers.get("origin", "")).scheme == "https"
+    is_tls = request.headers.get("origin", "").lower().startswith("https://")
     prefix, secure = (_TLS, "; Secure") if is_tls else ("", "")
     return f"{prefix}{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}"
 

@@ -2,11 +2,13 @@
 
 A form is taken from our own pages only: the browser says where a request comes from (`Sec-Fetch-Site`, else
 `Origin`), and the form brings a token that only a page we gave to this very browser has.
+Where a request goes is what its scope says: `request.url` is put together with the Host header, which may
+hold a path of its own choice.
 """
 
 import asyncio
 import secrets
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -79,9 +81,11 @@ class Door:
         """Let in with its visit, or where to go first; Refused when nowhere."""
         if request.method not in ("GET", "HEAD", "POST"):
             raise Refused(405, f"{request.method} is not for pages.")
-        path, client = request.url.path, request.client.host if request.client else ""
+        path, client = request.scope["path"], request.client.host if request.client else ""
         if path.startswith(ASSETS):
             return None
+        if path.endswith("/") and (bare := path.rstrip("/")) in self._served:
+            return RedirectResponse(bare, 307)
         if why := self._access.why_not(client, request.headers):
             raise Refused(403, why)
         if _comes_without_cookies(request):
@@ -115,7 +119,7 @@ def _comes_without_cookies(request: Request) -> bool:
 async def _take_form(request: Request, visit: Visit) -> None:
     """The form that was sent; Refused when it is not from a page we gave to this browser."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    here = urlsplit(origin or "").netloc == request.headers.get("host")
+    here = (origin or "").partition("://")[2] == request.headers.get("host")
     if not (site in ("same-origin", "none") if site else origin is None or here):
         raise Refused(403, NOT_OURS)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != TYPE:
@@ -129,7 +133,7 @@ async def _take_form(request: Request, visit: Visit) -> None:
         raise Refused(400, "The form is damaged: go back and send it again.") from None
     brought = visit.form.text("form_token")
     if not secrets.compare_digest(brought.encode(), form_token(visit.cookie).encode()):
-        is_over = visit.asks_password and not visit.who and request.url.path != LOGIN
+        is_over = visit.asks_password and not visit.who and request.scope["path"] != LOGIN
         raise Refused(403, ENDED if is_over else STALE)
 
 
@@ -146,5 +150,6 @@ def _to_login(request: Request) -> Response:
     """The form to log in, and after it back here."""
     if request.method == "POST":
         raise Refused(403, ENDED)
-    to = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    query = request.scope["query_string"].decode("latin-1")
+    to = quote(request.scope["path"], safe="/") + (f"?{query}" if query else "")
     return RedirectResponse(LOGIN if to == "/" else f"{LOGIN}?to={quote(to, safe='/')}", 303)

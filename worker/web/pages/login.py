@@ -9,7 +9,8 @@ from fastapi import APIRouter, Response
 from worker.domain.markup import duration
 from worker.store.sessions import Sessions
 from worker.telemetry import say
-from worker.web.pages.access import Access, counted_address
+from worker.web.nearness import counted_address
+from worker.web.pages.access import Access
 from worker.web.pages.cookies import SESSION, cookie, cookie_header, forgetting_headers
 from worker.web.pages.visit import Said, Visit, Visiting
 

@@ -30,7 +30,7 @@ def after(request: Request) -> str | None:
 def paging(request: Request, asked: Mapping[str, str], following: str | None) -> Paging:
     """As of a page; `asked` are the filters, which every one of its pages keeps."""
     here, back = after(request), request.query_params.getlist("back")[-MOST_BACK:]
-    path, kept = request.url.path, {name: value for name, value in asked.items() if value}
+    path, kept = request.scope["path"], {name: value for name, value in asked.items() if value}
     newest, previous, next_ = _address(path, kept), "", ""
     if here is not None:
         previous = _address(path, {**kept, "after": back[-1]}, back[:-1]) if back else newest

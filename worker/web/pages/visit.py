@@ -19,7 +19,7 @@ from worker.web.pages.look import tabs, templates
 log = logging.getLogger("worker.web")
 
 FLASH, FLASH_S = "ik_slack_said", 60
-LONGEST_FLASH = 1_000
+LONGEST_FLASH = 2_000  # bytes: browsers keep no cookie above 4 KiB
 
 
 class Said(NamedTuple):
@@ -50,7 +50,7 @@ class Visit:
         """A page from its template and what it is about."""
         flash = self._flash()
         shown = {
-            "tabs": tabs(self.request.url.path, self.served) if self.who else [],
+            "tabs": tabs(self.request.scope["path"], self.served) if self.who else [],
             "served": self.served,
             "said": [*([flash] if flash else []), *said],
             "form_token": form_token(self.cookie),
@@ -66,7 +66,8 @@ class Visit:
         """To another page, which says that text once. So a reload never does anything again."""
         answer = RedirectResponse(to, 303)
         if text:
-            said = base64.urlsafe_b64encode(json.dumps([tone, text[:LONGEST_FLASH]]).encode()).decode()
+            shown = text.encode()[:LONGEST_FLASH].decode(errors="ignore")
+            said = base64.urlsafe_b64encode(json.dumps([tone, shown], ensure_ascii=False).encode()).decode()
             answer.set_cookie(
                 FLASH, f"{said}.{self._sign(said)}", max_age=FLASH_S, httponly=True, samesite="strict"
             )
