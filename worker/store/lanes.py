@@ -213,17 +213,17 @@ class Lanes:
     async def near(self, *, running_s: float, parked_s: float, only_new: bool) -> list[Near]:
         """Lanes that have reached most of a limit; `only_new` those nobody was told of yet, once each."""
         keys = self._keys
-        names = (keys.named("lanes"), keys.named("warnings"))
         arguments = (
             keys.lane(""), keys.integration(""), keys.delivery(""), self._longest,
             int(running_s * 1000), int(parked_s * 1000), NEAR, int(only_new),
         )  # fmt: skip
-        flat = await self._server.script("lanes_near", names, arguments)
-        rows = zip(*(flat[part::4] for part in range(4)), strict=True)
-        return [
-            Near(text(lane), Limit(text(limit)), int(reached), int(most))
-            for lane, limit, reached, most in rows
-        ]
+        found: dict[tuple[str, Limit], Near] = {}
+        async for some in self._server.members(keys.named("lanes")):
+            flat = await self._server.script("lanes_near", (keys.named("warnings"),), (*arguments, *some))
+            for lane, limit, reached, most in zip(*(flat[part::4] for part in range(4)), strict=True):
+                one = Near(text(lane), Limit(text(limit)), int(reached), int(most))
+                found[one.lane, one.limit] = one
+        return list(found.values())
 
     async def pin(self, lane: str, address: Address) -> None:
         """Remember where a destination is, so that a rename does no harm."""
