@@ -7,6 +7,7 @@ from store_world import GROUP, LANE, STREAM, World
 
 from worker.domain.delivery import Death
 from worker.domain.errors import Problem
+from worker.store import dead_letters
 from worker.store.dead_letters import DeadLetter
 from worker.store.dead_queue import DeadQueue
 
@@ -140,6 +141,21 @@ async def test_dead_letters_no_longer_kept_leave_the_lists(world: World):
     await world.redis.flushdb()
 
 
+async def test_dead_letters_of_an_older_version_are_listed_by_reason_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(dead_letters, "LISTED_AT_ONCE", 2)
+    await world.dead("a", "b", "c")
+    letter = await rejected(world, ODD)
+    await world.redis.delete("t:dead:reasons", "t:dead:of:invalid_blocks", "t:dead:of:unreadable")
+    assert await world.dead_letters.reasons() == {}
+    assert await world.dead_letters.forget_old(0) == 0
+    assert await world.dead_letters.reasons() == {"invalid_blocks": 3, "unreadable": 1}
+    assert [one.id for one in await world.dead_letters.all(reason="unreadable")] == [letter.id]
+    died_at_ms = (await world.dead_letters.find("a")).died_at_ms
+    assert await world.redis.zscore("t:dead:of:invalid_blocks", "a") == died_at_ms
+
+
 async def test_the_queue_shows_which_dead_letters_lie_in_it(world: World):
     queue = DeadQueue(world.server, "dead_letters")
     assert (await queue.ids(), await queue.length()) == ({}, 0)
@@ -194,31 +210,53 @@ async def test_a_replayed_delivery_remembers_when_and_why_it_died(world: World):
     ]
 
 
-async def missed(world: World, *ids: str) -> None:
+async def missed(world: World, *ids: str, subscription: str = "s1", most: int = 9) -> None:
     """They waited for a person, too long."""
-    await world.append(*ids)
+    await world.append(*ids, subscription=subscription)
     await world.lanes.park(await world.hold(), "is_archived", "y", "z", probe_s=9, called=False)
+    assert await expire(world, most) == len(ids)
+
+
+async def expire(world: World, missed_most: int = 9) -> int:
     far_ms = await world.server.now_ms() + 10**9
-    assert await world.lanes.expire(LANE, far_ms, "waited", running=False) == len(ids)
+    return await world.lanes.expire(LANE, far_ms, "waited", running=False, missed_most=missed_most)
 
 
 async def test_what_expired_waiting_for_a_person_is_replayed_once_when_something_is_told(world: World):
-    await missed(world, "a", "b", "c")
+    await missed(world, "a", "b", "c", most=2)
     assert await world.dead_letters.lanes_that_missed() == []  # nobody knows yet that it works
     await world.append("new")
     assert await world.tell() == ["new"]
     assert await world.dead_letters.lanes_that_missed() == [LANE]
-    assert await world.dead_letters.replay_missed(LANE, most=2) == (2, True)
+    assert await world.dead_letters.replay_missed(LANE) == (2, True)
+    assert await world.dead_letters.replay_missed(LANE) == (0, False)
     assert await world.dead_letters.lanes_that_missed() == []
     assert await world.tell() == ["b", "c"]
-    assert await world.state("a") == "dead"
     assert await world.dead_letters.lanes_that_missed() == []
-    assert await world.dead_letters.replay_missed(LANE, most=9) == (1, True)
-    await world.lanes.expire(LANE, await world.server.now_ms() + 10**9, "waited", running=False)
-    await world.append("newer")
+
+
+async def test_what_was_too_old_to_be_replayed_once_is_not_the_next_time_either(world: World):
+    await missed(world, "a", "b", most=1)
+    assert await world.dead_letters.replay_missed(LANE) == (1, True)
+    assert await expire(world) == 1  # b again: not a second time
+    await missed(world, "c")
+    await world.append("new")
     await world.tell()
-    assert await world.dead_letters.lanes_that_missed() == []  # not a second time
-    assert await world.dead_letters.replay_missed(LANE, most=9) == (0, False)
+    assert await world.dead_letters.replay_missed(LANE) == (1, True)
+    assert await world.tell() == ["c"]
+    assert [await world.state(id_) for id_ in "ab"] == ["dead", "dead"]
+
+
+async def test_what_a_person_saw_to_meanwhile_is_not_replayed_by_itself(world: World):
+    await missed(world, "a", "b", "c")
+    await missed(world, "d", subscription="gone")
+    await world.redis.delete("t:event:c")
+    await world.dead_letters.discard(await world.dead_letters.find("a"))
+    await world.dead_letters.replay(await world.dead_letters.find("b"), STREAM)
+    await expire(world)
+    assert await world.lanes.forget(LANE, "gone") == 0
+    assert await world.dead_letters.replay_missed(LANE) == (0, False)
+    assert [await world.state(id_) for id_ in "abcd"] == ["discarded", "dead", "dead", "dead"]
 
 
 async def test_what_expired_for_another_reason_is_not_replayed_by_itself(world: World):
@@ -231,16 +269,4 @@ async def test_what_expired_for_another_reason_is_not_replayed_by_itself(world: 
     await world.append("d")
     await world.tell()
     assert await world.dead_letters.lanes_that_missed() == []
-    assert await world.dead_letters.replay_missed(LANE, most=9) == (0, False)
-
-
-async def test_all_that_missed_is_found_among_many_that_expired(
-    world: World, monkeypatch: pytest.MonkeyPatch
-):
-    from worker.store import deliveries
-
-    monkeypatch.setattr(deliveries, "LOOKED_AT", 2)
-    await missed(world, "a")
-    await world.append(*(f"x{n}" for n in range(20)), lane="ops/#other")
-    await world.lanes.expire("ops/#other", await world.server.now_ms() + 10**9, "waited", running=True)
-    assert await world.dead_letters.replay_missed(LANE, most=9) == (1, True)
+    assert await world.dead_letters.replay_missed(LANE) == (0, False)

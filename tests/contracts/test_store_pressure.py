@@ -1,9 +1,13 @@
 """Lanes near a limit are found, and noted once until far less waits."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from store_world import LANE, World
 
 from worker.domain.pressure import Limit, Near
 from worker.store.lanes import Lanes
+from worker.store.server import MEMBERS_AT_ONCE, Server, Value
 
 HOUR_S = 3_600
 
@@ -91,3 +95,25 @@ def test_how_near_it_is_is_said_in_words():
     assert full.then == "When it is full, its oldest become dead letters (overflow)."
     assert old.words == "the oldest delivery has waited 19 h 13 min of at most 1 d"
     assert old.then == "What waits longer becomes a dead letter (expired)."
+
+
+class Weighed(Server):
+    """A server that notes how much each script was given."""
+
+    most = 0
+
+    async def script(self, name: str, keys: Sequence[str], arguments: Sequence[Value] = ()) -> Any:
+        self.most = max(self.most, len(arguments))
+        return await super().script(name, keys, arguments)
+
+
+async def test_no_script_looks_at_all_lanes(world: World):
+    """Of an installation with ten thousand of them each look would hold up everybody."""
+    await world.append(*(f"a{n}" for n in range(9)))
+    others = [f"ops/#{n}" for n in range(5 * MEMBERS_AT_ONCE)]
+    await world.redis.sadd("t:lanes", *others)
+    server = Weighed(world.redis, world.keys)
+    found = await Lanes(server, retention_s=9, longest=10).near(running_s=9, parked_s=9, only_new=True)
+    assert [(one.lane, one.limit, one.reached) for one in found] == [(LANE, Limit.LENGTH, 9)]
+    assert MEMBERS_AT_ONCE < server.most < 2 * MEMBERS_AT_ONCE
+    await world.redis.srem("t:lanes", *others)

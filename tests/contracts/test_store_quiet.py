@@ -1,6 +1,6 @@
 """What is held in quiet hours: it stands in nobody's way, and is told together when they end."""
 
-from store_world import LANE, RECEIPT, World
+from store_world import LANE, OPEN, RECEIPT, World
 
 from worker.domain.delivery import State
 from worker.store.held import Entry, Left, NotHeld
@@ -47,6 +47,18 @@ async def test_others_of_the_lane_are_told_meanwhile(world: World):
     assert await world.state("a") == State.PENDING
     await world.append("c", subscription="s2")
     assert await world.tell(token="h2") == ["c"]
+
+
+async def test_what_is_held_is_nothing_newer_for_which_a_post_would_not_be_tried_again(world: World):
+    await world.append("a")
+    await world.append("held", until_ms=await later(world))
+    held = await world.hold()
+    (taken,) = await world.lanes.take(held, OPEN)
+    assert await world.lanes.open_attempt(held, newest_seq=taken.seq)
+    await world.append("held too", until_ms=await later(world))
+    assert await world.lanes.open_attempt(held, newest_seq=taken.seq)
+    await world.append("b")
+    assert not await world.lanes.open_attempt(held, newest_seq=taken.seq)
 
 
 async def test_a_lane_in_which_all_is_held_is_looked_at_when_the_first_of_it_is_to_be_told(world: World):

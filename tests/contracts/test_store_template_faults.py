@@ -34,6 +34,15 @@ async def test_a_delivery_that_is_told_well_after_all_has_no_fault(world: World)
     assert await faults.of("d1") is None
 
 
+async def test_those_told_by_what_was_changed_begin_anew(world: World):
+    faults = noted(world)
+    for id_ in ("s1", "s2", "s3"):
+        await faults.note(id_, f"d-{id_}", TemplateFault("no"))
+    await faults.forget(["s1", "s2", "s9"])
+    await faults.forget([])
+    assert await now(faults) == {"s3": "no"}
+
+
 async def test_a_subscription_that_is_changed_or_removed_begins_anew(world: World):
     faults = noted(world)
     for id_ in ("s1", "s2", "s3"):

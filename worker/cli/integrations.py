@@ -160,6 +160,9 @@ def template(name: str, file: IO[bytes] | None, removes: bool) -> None:
         if not (file or removes):
             return integration.template or f"{integration.name} has no template."
         await made.integrations.save(replace(integration, template=new))
+        everyone = await made.subscriptions.all()
+        told_by_it = [one.id for one in everyone if one.integration_id == integration.id and not one.template]
+        await made.drain.template_faults.forget(told_by_it)
         how = "by this template, unless they have their own" if new else "as usual"
         return f"Subscriptions of {integration.name} are told {how}."
 

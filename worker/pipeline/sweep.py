@@ -26,7 +26,6 @@ TICK_S = 0.5
 LOCK_MS = 5_000
 WOKEN_AT_ONCE, PROBED_AT_ONCE = 512, 50
 REFUSED_S = 10.0
-MISSED_MOST = 1_000  # of a lane: what is older than these tells nobody anything new
 METRICS_EVERY_S, LIMITS_EVERY_S, TIDY_EVERY_S, LEDGER_EVERY_S = 1.0, 5.0, 10.0, 30.0
 REFRESH_ASKED_MS = 30_000  # a directory is asked for once in this time, however busy the workers are
 
@@ -133,7 +132,7 @@ class Sweep:
     async def replay_missed(self) -> None:
         """What expired while its lane waited for a person is told once that is over, in one message."""
         for lane in await self.dead_letters.lanes_that_missed():
-            replayed, awake = await self.dead_letters.replay_missed(lane, most=MISSED_MOST)
+            replayed, awake = await self.dead_letters.replay_missed(lane)
             if replayed:
                 say(log, logging.WARNING, "dead letters replayed: their lane can be told again", lane=lane,
                     replayed=replayed)  # fmt: skip

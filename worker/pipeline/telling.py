@@ -226,6 +226,10 @@ class Teller:
             say_attempt(one, logging.WARNING, Outcome.TRANSIENT, error.code, wait_s, reason=error.reason)
             await lanes.close_attempt(self.held, Outcome.TRANSIENT, error.code, wait_s)
 
+        async def opening() -> bool:
+            one.called = await self._opened(METHODS[one.call], newest_seq=self.newest_seq)
+            return one.called  # else the last call has had its line in the log
+
         async def sending() -> Receipt:
             while tools.clock() >= self.ours_until:  # we stood still: another may tell what is newer by now
                 await self._opened(METHODS[one.call])
@@ -235,9 +239,8 @@ class Teller:
         await tools.allowances.used_late(one.workspace, one.channel, started - self.slot_at)
         try:
             return await post(
-                sending, left_s=self._left_s, sleep=tools.sleep, closing=closing,
-                opening=partial(self._opened, METHODS[one.call], newest_seq=self.newest_seq),
-            )  # fmt: skip
+                sending, left_s=self._left_s, sleep=tools.sleep, closing=closing, opening=opening
+            )
         finally:
             one.post_s = tools.clock() - started
 

@@ -7,6 +7,7 @@ something was told again where it was about, or less than half of that waits.
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +22,10 @@ from worker.pipeline.accept import Acceptor, Routed, Router
 from worker.publish import encode
 from worker.store.held import Entry
 from worker.store.integrations import Integrations
+from worker.store.server import Unavailable
 from worker.store.upkeep import Upkeep
+
+log = logging.getLogger("worker.sweep")
 
 SOURCE = "infrakitchen-slack"
 NO_STREAM = ""  # a warning was never an entry of one: there is nothing to acknowledge
@@ -81,10 +85,19 @@ class Warner:
         waiting = await self.upkeep.warnings(most=AT_ONCE)
         everyone = {one.id: one for one in await self.integrations.all()} if waiting and self.channels else {}
         for what in waiting:
-            begun = what if what.startswith(BEGUN) else await self._begin(what, everyone)
-            if begun:
-                awake += await self._tell(begun)
-            await self.upkeep.warned(begun or what)
+            try:
+                awake += await self._warn(what, everyone)
+            except Unavailable:
+                raise
+            except Exception:  # a fault of ours must not stop all warnings after it, nor the sweep
+                log.exception("a fault of this program")
+                await self.upkeep.warned(what)
+        return awake
+
+    async def _warn(self, what: str, everyone: Mapping[str, Integration]) -> Sequence[str]:
+        begun = what if what.startswith(BEGUN) else await self._begin(what, everyone)
+        awake = await self._tell(begun) if begun else ()
+        await self.upkeep.warned(begun or what)
         return awake
 
     async def _begin(self, what: str, everyone: Mapping[str, Integration]) -> str:

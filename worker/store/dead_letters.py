@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from worker.domain.dead_letter import EXPIRED, UNREADABLE
+from worker.domain.dead_letter import UNREADABLE
 from worker.domain.delivery import Delivery
 from worker.domain.errors import Problem
 from worker.store.deliveries import Deliveries, dead_page
@@ -13,6 +13,7 @@ from worker.store.lanes import Lanes
 from worker.store.pages import MOST, Page, every
 from worker.store.server import Server, fields, text, texts
 
+LISTED_AT_ONCE = 500
 MOST_PARTS = 7_000  # what a script can pass to one command
 
 
@@ -86,22 +87,9 @@ class DeadLetters:
         """Lanes in which something was told again after others had expired waiting for a person."""
         return texts(await self._server.command("ZRANGE", self._keys.named("dead:missed"), 0, -1))
 
-    async def replay_missed(self, lane: str, *, most: int) -> tuple[int, bool]:
+    async def replay_missed(self, lane: str) -> tuple[int, bool]:
         """Try the newest of those again, together: (how many, whether to wake the lane). Each only once."""
-        expired, found, after = self._keys.dead(EXPIRED), list[str](), None
-        while True:
-            some, after = await dead_page(
-                self._server, expired, after, most - len(found), of_deliveries=True,
-                where={"lane": lane, "missed": "1"},
-            )  # fmt: skip
-            found += some
-            if after is None or len(found) == most:
-                break
-        refs = {one.id: one.event_ref for one in await self._deliveries.some(found[::-1])}
-        events = {id_: self._keys.event(ref)[0] for id_, ref in refs.items()}
-        answer = await self._lanes.replay(lane, events, self._events.life_s)
-        await self._server.command("ZREM", self._keys.named("dead:missed"), lane)
-        return answer
+        return await self._lanes.replay_missed(lane, self._events.life_s)
 
     async def discard(self, letter: DeadLetter) -> bool:
         """Nobody needs to be told any more: was it still dead?"""
@@ -110,10 +98,23 @@ class DeadLetters:
         return await self._lanes.discard(letter.delivery.lane, letter.id)
 
     async def forget_old(self, before_ms: int) -> int:
-        """Drop from the list what is no longer kept: how many."""
+        """Drop from the lists what is no longer kept: how many."""
         name = self._keys.named("dead")
-        await self._reasons(before_ms)
-        return int(await self._server.command("ZREMRANGEBYSCORE", name, "-inf", before_ms))
+        forgotten = int(await self._server.command("ZREMRANGEBYSCORE", name, "-inf", before_ms))
+        listed = sum((await self._reasons(before_ms)).values())
+        if int(await self._server.command("ZCARD", name)) > listed:
+            await self._list_by_reason()
+        return forgotten
+
+    async def _list_by_reason(self) -> None:
+        """Those too that died before there were lists by reason."""
+        keys, start = self._keys, 0
+        names, looked = (keys.named("dead"), keys.named("dead:reasons")), LISTED_AT_ONCE
+        while looked == LISTED_AT_ONCE:
+            last = start + LISTED_AT_ONCE - 1
+            arguments = (start, last, keys.delivery(""), keys.dead(""), UNREADABLE)
+            looked = int(await self._server.script("dead_list", names, arguments))
+            start += looked
 
     async def changes(self) -> int:
         """A number that changes with the list."""

@@ -8,6 +8,7 @@ P:lane:L:taken            list    ids of the message being posted               
 P:lane:L:lease            string  the holder's token                                 LEASE_MS
 P:lane:L:wake             string  a wake-up call is on its way                       WAKE_MS
 P:lane:L:deliveries       stream  delivery ids of the lane, oldest first             EVENT_LIFE
+P:lane:L:missed           list    the newest that expired waiting for a person       RETENTION_S
 P:lane:L:attempts         stream  every call to Slack, with the range it told        RETENTION_S
 P:lane:L:card:A           string  the card of A as JSON: where it is, what it shows  RETENTION_S
 P:lane:L:told:A           string  the same of A told without a card                  RETENTION_S

@@ -16,6 +16,7 @@ from worker.store.server import Server, Value, text, texts
 LEASE_MS = 30_000
 WAKE_MS = 5_000
 MOST_TAKEN = 10_000
+MISSED_MOST = 1_000  # of a lane: what is older than these tells nobody anything new
 FEW = 50  # so many come with their bodies at once
 CARDS_AT_ONCE = 500
 # Of a thing: its living message, what a message without a card said of it, the workflow that works on it.
@@ -202,26 +203,27 @@ class Lanes:
         return bool(was), bool(wake)
 
     async def expire(
-        self, lane: str, born_before_ms: int, why: str, *, running: bool, most: int = 500
-    ) -> int:
+        self, lane: str, born_before_ms: int, why: str, *, running: bool, most: int = 500,
+        missed_most: int = MISSED_MOST,
+    ) -> int:  # fmt: skip
         """Dead-letter what has waited too long; of a running lane the time it was parked does not count."""
-        arguments = (born_before_ms, most, why, int(running))
+        arguments = (born_before_ms, most, why, int(running), missed_most)
         return int(await self._run("lane_expire", lane, "", arguments))
 
     async def near(self, *, running_s: float, parked_s: float, only_new: bool) -> list[Near]:
         """Lanes that have reached most of a limit; `only_new` those nobody was told of yet, once each."""
         keys = self._keys
-        names = (keys.named("lanes"), keys.named("warnings"))
         arguments = (
             keys.lane(""), keys.integration(""), keys.delivery(""), self._longest,
             int(running_s * 1000), int(parked_s * 1000), NEAR, int(only_new),
         )  # fmt: skip
-        flat = await self._server.script("lanes_near", names, arguments)
-        rows = zip(*(flat[part::4] for part in range(4)), strict=True)
-        return [
-            Near(text(lane), Limit(text(limit)), int(reached), int(most))
-            for lane, limit, reached, most in rows
-        ]
+        found: dict[tuple[str, Limit], Near] = {}
+        async for some in self._server.members(keys.named("lanes")):
+            flat = await self._server.script("lanes_near", (keys.named("warnings"),), (*arguments, *some))
+            for lane, limit, reached, most in zip(*(flat[part::4] for part in range(4)), strict=True):
+                one = Near(text(lane), Limit(text(limit)), int(reached), int(most))
+                found[one.lane, one.limit] = one
+        return list(found.values())
 
     async def pin(self, lane: str, address: Address) -> None:
         """Remember where a destination is, so that a rename does no harm."""
@@ -239,6 +241,12 @@ class Lanes:
         """
         arguments: Sequence[Value] = (WAKE_MS, int(life_s * 1000), *events)
         replayed, wake = await self._run("lane_replay", lane, "", arguments, tuple(events.values()))
+        return int(replayed), bool(wake)
+
+    async def replay_missed(self, lane: str, life_s: float) -> tuple[int, bool]:
+        """The same of what expired there while it waited for a person; each only once."""
+        events, _ = self._keys.event("")
+        replayed, wake = await self._run("lane_missed", lane, "", (WAKE_MS, int(life_s * 1000), events))
         return int(replayed), bool(wake)
 
     async def discard(self, lane: str, delivery_id: str) -> bool:

@@ -5,7 +5,7 @@ leaves in the next one. Every script may run twice, so a lost reply is simply as
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
@@ -18,6 +18,7 @@ from worker.store.keys import Keys
 
 Unavailable = RedisError
 BATCH = 256
+MEMBERS_AT_ONCE = 200
 TRANSACTIONS = 8  # at once: each takes a connection of its own
 BATCH_S = 20.0  # with its tries; a server that is silent for so long does not answer
 
@@ -69,6 +70,15 @@ class Server:
     async def each(self, commands: Sequence[Sequence[Value]]) -> list[Any]:
         """Several commands' answers, asked for together."""
         return list(await asyncio.gather(*(self.command(*words) for words in commands)))
+
+    async def members(self, name: str) -> AsyncIterator[list[str]]:
+        """A set's, some at a time, so that no script need look at all of them; one may come twice."""
+        cursor, some = 0, list[bytes]()
+        while True:
+            cursor, some = await self.command("SSCAN", name, cursor, "COUNT", MEMBERS_AT_ONCE)
+            yield texts(some)
+            if not cursor:
+                return
 
     async def now_ms(self) -> int:
         """The server's clock, which counts for everybody."""

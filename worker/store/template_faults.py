@@ -1,6 +1,7 @@
 """Template faults: which subscriptions' templates fail, and what failed for one delivery."""
 
 import json
+from collections.abc import Sequence
 
 from worker.domain.template import TemplateFault
 from worker.store.server import Server, Value, fields, text
@@ -25,6 +26,11 @@ class TemplateFaults:
         if text(of_delivery) != now:
             changes.append(("SET", own, now, "EX", self._retention_s) if now else ("DEL", own))
         await self._server.each(changes)
+
+    async def forget(self, subscription_ids: Sequence[str]) -> None:
+        """What these are told by has changed: they begin anew."""
+        if subscription_ids:
+            await self._server.command("HDEL", self._keys.named("template_faults"), *subscription_ids)
 
     async def all(self) -> dict[str, TemplateFault]:
         """What fails now, by the subscription's id."""

@@ -62,7 +62,7 @@ def test_without_an_integration_there_is_nothing_to_read(shell: Shell) -> None:
 
 def test_while_another_worker_reads_it_is_waited_for(shell: Shell) -> None:
     shell.connect()
-    shell.store(lambda made: made.upkeep.lock("directory:acme", "another", 300))
+    shell.store(lambda made: made.upkeep.lock("directory:acme", "another", 3_000))
     ended = shell("channels", "refresh")
     assert ended.code == 0
     assert ended.err.startswith("Waiting: the channels of the workspace are being read\n")

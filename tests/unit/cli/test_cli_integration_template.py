@@ -3,6 +3,9 @@
 import pytest
 from cli_shell import Shell
 
+from worker.bootstrap import Services
+from worker.domain.template import TemplateFault
+
 EVENT = (
     '{"specversion":"1.0","id":"1","source":"me","type":"io.infrakitchen.workflow.started",'
     '"data":{"workflow_id":"w","name":"deploy"}}'
@@ -20,6 +23,21 @@ def test_a_template_is_kept_for_all_subscriptions_and_removed(connected: Shell) 
     assert connected("integrations", "template", "acme", "--remove").code == 0
     assert "no template" in connected("integrations", "template", "acme").out
     assert "hi Workflow" not in connected("preview", "-", "--subscription", id_, stdin=EVENT).out
+
+
+def test_what_failed_is_forgotten_once_the_template_is_another(connected: Shell) -> None:
+    """`doctor` says to mend it so, and is content then; a subscription's own template is not meant."""
+    theirs = connected.subscribe("--to", "ops")
+    own = connected.subscribe("--to", "own", "--template", connected.file("{{ title }}"))
+
+    async def fail(made: Services) -> None:
+        for id_ in (theirs, own):
+            await made.drain.template_faults.note(id_, "d", TemplateFault("no"))
+
+    connected.store(fail)
+    assert connected("integrations", "template", "acme", "-", stdin="hi").code == 0
+    red = [one["check"] for one in connected("doctor", "--json").json if not one["ok"]]
+    assert [check for check in red if "template" in check] == [f"{own}: template"]
 
 
 @pytest.mark.parametrize(

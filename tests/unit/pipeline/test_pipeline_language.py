@@ -20,8 +20,9 @@ KNOWN = variables_of(EVENT, "https://ik/workflows/17", "https://ik")
 
 
 def filled(source: str) -> str:
+    """Where no time passes: that is not to depend on the machine."""
     values = Values()
-    return values.markup(run(compiled(source), KNOWN, values))
+    return values.markup(run(compiled(source), KNOWN, values, lambda: 0.0))
 
 
 def fault(source: str) -> tuple[str, int]:

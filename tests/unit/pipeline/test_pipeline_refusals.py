@@ -83,7 +83,9 @@ async def test_transient_is_tried_again_within_the_budget_each_try_recorded(hous
     assert sum(waits) == pytest.approx(sum(house.hand.slept), abs=0.01)
 
 
-async def test_what_comes_while_a_post_is_tried_again_is_told_with_it_the_worst_first(house: House) -> None:
+async def test_what_comes_while_a_post_is_tried_again_is_told_with_it_the_worst_first(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     """After an outage the first message tells what is urgent, though it came last."""
     house.slack.ends(SLACK_SAYS, "service_unavailable", "service_unavailable")
 
@@ -99,6 +101,7 @@ async def test_what_comes_while_a_post_is_tried_again_is_told_with_it_the_worst_
     assert (done.posts, done.reason) == (0, "Slack is not available at the moment")
     assert 1 <= done.retry_s <= 2
     assert await house.attempts() == [("transient", "service_unavailable")] * 2
+    assert len(attempts(caplog)) == 2
     await settle_down(house)
     [told] = house.slack.posts
     assert told.text.startswith("4 updates: 🔴 ")

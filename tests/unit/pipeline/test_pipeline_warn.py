@@ -126,6 +126,17 @@ async def test_what_a_person_switched_off_or_removed_is_no_news(watched: House) 
     assert (await watched.balance()).accepted == 2
 
 
+async def test_a_warning_that_cannot_be_read_stops_no_other(
+    watched: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    await watched.redis.zadd("ik:warnings", {"event:[": 1})
+    await park(watched)
+    (told,) = await warned(watched)
+    assert told.startswith("🟡 Nothing reaches #ops")
+    assert [line.levelname for line in caplog.records if line.exc_info] == ["ERROR"]
+    assert await watched.made.upkeep.warnings(most=9) == []
+
+
 async def test_a_lane_whose_integration_was_removed_is_no_news(watched: House) -> None:
     await park(watched)
     await watched.made.integrations.remove("acme")

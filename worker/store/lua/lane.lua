@@ -10,6 +10,8 @@ local ledger, probes, dead, dead_changes, deliveries, lanes = KEYS[11], KEYS[12]
 
 -- What is held in quiet hours, `<seq>:<id>` by when it is told. It waits in the lane, and stands in nobody's way.
 local quiet = meta .. ':quiet'
+-- What expired here while it waited for a person and was never replayed, the newest first.
+local missed = meta .. ':missed'
 local LOOK_MS = 3000000 -- a due-time further off would be taken for that of a clock that jumped
 
 local time = redis.call('TIME')
@@ -271,7 +273,7 @@ local function replay(id, event, event_life_ms)
   local death = before[4] .. ' ' .. string.gsub(before[5], '%s', '_') .. ' '
   redis.call('HSET', key, 'state', 'pending', 'born', now, 'seq', redis.call('HINCRBY', meta, 'seq', 1),
     'seqs', (before[1] or '') .. before[2] .. ' ', 'deaths', (before[3] or '') .. death)
-  redis.call('HDEL', key, 'finished', 'missed')
+  redis.call('HDEL', key, 'finished')
   redis.call('HINCRBY', key, 'replays', 1)
   redis.call('PERSIST', key)
   redis.call('PEXPIRE', event, event_life_ms)

@@ -1,4 +1,5 @@
--- Discards what waits for a subscription that was removed; what is being posted right now is left alone.
+-- Discards what waits for a subscription that was removed; what is being posted right now is left alone. What it missed
+-- stays dead.
 -- ARGV  5 subscription
 -- Returns how many.
 if redis.call('EXISTS', lease) == 0 then recover() end
@@ -23,6 +24,9 @@ if #kept < #ids then
   for from = 1, #kept, 1000 do
     redis.call('RPUSH', pending, unpack(kept, from, math.min(from + 999, #kept)))
   end
+end
+for _, id in ipairs(redis.call('LRANGE', missed, 0, -1)) do
+  if redis.call('HGET', record .. id, 'sub') == ARGV[5] then redis.call('LREM', missed, 1, id) end
 end
 rest_if_empty()
 return discarded + #ids - #kept

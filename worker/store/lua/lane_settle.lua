@@ -25,7 +25,7 @@ if ARGV[11] ~= '' then keep_card(KEYS[17], ARGV[11]) end
 for i = last + 1, #ARGV, 2 do keep_card(ARGV[i], ARGV[i + 1]) end
 redis.call('HDEL', meta, 'failures', 'unlisted', 'reason', 'hint', 'since', 'warned')
 redis.call('DEL', integration_parked .. ':first')
-if redis.call('HDEL', meta, 'missed') == 1 then redis.call('ZADD', dead .. ':missed', now, lane) end
+if redis.call('EXISTS', missed) == 1 then redis.call('ZADD', dead .. ':missed', now, lane) end
 end_singly()
 count_finished()
 return go_on(ARGV[10] == '1', tonumber(ARGV[5]), ARGV[6])

@@ -1,8 +1,9 @@
--- Which lanes come near a limit of how many may wait in them, or for how long.
--- KEYS  1 lanes  2 warnings people are still to be given
+-- Which of these lanes come near a limit of how many may wait in them, or for how long.
+-- KEYS  1 warnings people are still to be given
 -- ARGV  1 prefix of lane keys  2 prefix of `P:integration:`  3 prefix of delivery keys  4 how many may wait
 --       5, 6 for how many ms in a lane that runs, in one that is parked  7 from which share of these it is near
 --       8 '1' only those nobody was told of since they were below half of it; these are noted, to be warned of
+--       then lanes
 -- Returns {lane, 'length' or 'age', how much, of how much …}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -18,7 +19,7 @@ local function look(lane, key, limit, reached, most)
   if only_new then
     local noted = string.format('%.0f %.0f %.0f', now, reached, most)
     if redis.call('HSETNX', key, mark, noted) == 0 then return end
-    redis.call('ZADD', KEYS[2], now, limit .. ':' .. lane)
+    redis.call('ZADD', KEYS[1], now, limit .. ':' .. lane)
   end
   for _, part in ipairs({lane, limit, reached, most}) do answer[#answer + 1] = part end
 end
@@ -32,7 +33,8 @@ local function waits_since(key, is_parked, resumed)
   return is_parked and since or math.max(since, tonumber(resumed or 0))
 end
 
-for _, lane in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+for i = 9, #ARGV do
+  local lane = ARGV[i]
   local key = ARGV[1] .. lane
   local known = redis.call('HMGET', key, 'parked', 'resumed')
   local is_parked = known[1] or redis.call('EXISTS', ARGV[2] .. string.match(lane, '^[^/]*') .. ':parked') == 1

@@ -1,7 +1,7 @@
 -- Books one try of the password, as failed until it turns out otherwise: tries at the same moment count too.
 -- KEYS  1 tries of this address   2 tries of all addresses   3 present when this address has logged in before
 -- ARGV  1 free tries of an address, 2 its longest wait in ms, 3 and 4 the same of all, 5 how long tries count in ms
--- returns 0 when it may try, else how many ms to wait; then nothing is booked
+-- Returns 0 when it may try, else how many ms to wait; then nothing is booked
 -- atomic: the look at both and the booking. Who has logged in before is not kept out by what strangers do.
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
