@@ -152,22 +152,27 @@ class Watch:
     def _newest(self, telling: Telling) -> None:
         """What has a card never goes back to an older state, whatever told the newer one.
 
-        Unless that is a dead letter by now: its call's outcome was unknown, and Slack refused the next.
-        And but for an edit that is on its way while the server's clock jumps forward by more than a lease
-        lasts after a call: the server has no other clock by which to say whose a lane is, or how old a call
-        is, and Slack takes an edit without asking which state it replaces.
+        Unless that is a dead letter by now: its call's outcome was unknown, and Slack refused the next. Or
+        still waits to be told again for the same reason, and Slack refused with a code that nobody knows:
+        which of them is at fault is open then, and each is told alone. And but for an edit that is on its way
+        while the server's clock jumps forward by more than a lease lasts after a call: the server has no
+        other clock by which to say whose a lane is, or how old a call is, and Slack takes an edit without
+        asking which state it replaces.
         """
         excused = telling.call is Call.EDIT and self._confirmed[telling.token] < self._lost
+        alone = len(telling.ids) == 1
         for line in telling.choice.folding.lines:
             place = telling.lane, line.event.about
             newest = self.shown.get(place, NEVER)
             if line.event.order >= newest:
                 self.shown[place], self._shown_by[place] = line.event.order, line.delivery_id
-            elif telling.choice.about and not excused and not self._is_dead(self._shown_by[place]):
+            elif telling.choice.about and not excused and not self._comes_to_nothing(place, alone=alone):
                 self.wrong(f"{line.event.id} of {telling.lane} was shown after a newer state of {place[1]}")
 
-    def _is_dead(self, id_: str) -> bool:
-        return bool(self.redis.hget(f"ik:delivery:{id_}", "state") == b"dead")
+    def _comes_to_nothing(self, place: tuple[str, str], *, alone: bool) -> bool:
+        """Whether what showed the newest state is a dead letter, or to be told anew after this one."""
+        state = self.redis.hget(f"ik:delivery:{self._shown_by[place]}", "state")
+        return bool(state == b"dead" or (alone and state not in (b"delivered", b"merged")))
 
     def _not_again(self, id_: str, telling: Telling) -> None:
         """Told before: then that call's outcome was unknown, or who made it was in trouble."""
