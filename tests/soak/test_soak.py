@@ -70,6 +70,7 @@ async def test_a_census_counts_keys_what_is_in_them_and_when_they_end(tmp_path: 
 
 def test_only_what_the_load_does_not_explain_has_grown():
     earlier = {
+        "ik:ledger:hour:N": Family("hash", 1, 40),
         "even": Family("hash", 1000, 5000),
         "more": Family("hash", 1000, 1000),
         "in": Family("list", 1, 9),
@@ -77,6 +78,7 @@ def test_only_what_the_load_does_not_explain_has_grown():
     later = {
         "even": Family("hash", 1080, 5400), "more": Family("hash", 1200, 1200), "in": Family("list", 1, 90),
         "new": Family("string", 21, 0), "few": Family("string", 20, 0),
+        "ik:ledger:hour:N": Family("hash", 1, 90),
     }  # fmt: skip
     assert grown(earlier, later) == ["in", "more", "new"]
 
