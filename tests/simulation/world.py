@@ -31,7 +31,7 @@ from worker.store.server import Unavailable
 
 STREAM = "infrakitchen:events"
 QUIET_MOST_S = 400.0
-BALANCE_S, LOOK_S = 3.0, 2.0
+BALANCE_S, LOOK_S, AWAKE_S = 3.0, 2.0, 2.0
 
 
 class Clock:
@@ -246,12 +246,17 @@ class World:
     async def _quiet(self) -> None:
         """Until nothing waits; that must come by itself."""
         until_s = self.loop.now_s + QUIET_MOST_S
-        while restless := unrest(self.redis):
+        while restless := unrest(self.redis) or self._asleep():
             if self.loop.now_s > until_s:
                 self.watch.wrong(f"not quiet {QUIET_MOST_S:g} s after all was mended: {restless}")
                 return
             self._balance()
             await asyncio.sleep(LOOK_S)
+
+    def _asleep(self) -> str:
+        """Who stands still, or did a moment ago: what it was in the midst of may be late news of a fault."""
+        sleepers = (one for one in self.machines if not one.dead)
+        return ", ".join(one.name for one in sleepers if one.paused_until_s + AWAKE_S > self.loop.now_s)
 
     async def _stop(self) -> None:
         self.ending = self.calls.over = True
