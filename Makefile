@@ -2,8 +2,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# The tests that take long wait most of the time.
-JOBS ?= 4
+JOBS ?= 2
+# Those of a whole installation; they have the machine for themselves.
+WHOLE := tests/chaos tests/acceptance tests/browser
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-browser lint audit check bench chaos fuzz soak simulate pictures lock
@@ -16,7 +17,8 @@ demo: $(READY) ## Everything on this machine, with a sandbox Slack: no account, 
 	@$(BIN)/ik-slack demo $(if $(filter true,$(CI)),--once)
 
 test: $(READY) ## All tests but the long chaos runs
-	@$(BIN)/pytest -q -n $(JOBS) --dist worksteal --ignore=tests/chaos --cov --cov-report=
+	@$(BIN)/pytest -q -n $(JOBS) --dist worksteal $(WHOLE:%=--ignore=%) --cov --cov-report=
+	@$(BIN)/pytest -q -n $(JOBS) --dist worksteal $(filter-out tests/chaos,$(WHOLE))
 
 test-browser: $(READY) ## The console in a real browser alone; needs Chromium
 	@$(BIN)/pytest -q tests/browser
