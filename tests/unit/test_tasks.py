@@ -1,9 +1,8 @@
 """The tasks as a worker runs them: what becomes of a call when the broker is not there any more."""
 
-from collections.abc import logging
+import logging
+from collections.abc import Callable, Iterator
 
-import Callable
-import Iterator
 import pytest
 from celery import Celery, current_app
 from celery.app.trace import build_tracer
