@@ -127,14 +127,18 @@ def _waiting_for_run(
     choices: Mapping[str, Choice], groups: Mapping[str, Sequence[Told]], cards: Mapping[str, Card]
 ) -> list[str]:
     """The resources whose workflow is about to get the card that stands for them."""
+    calm = [
+        about
+        for about, group in groups.items()
+        if about not in cards and all(one.is_inhibited for one in group)
+    ]
+    if not calm:
+        return []
     runs = runs_by_resource(one.event for one in choices.values() if one.call is Call.POST and one.about)
     return [
         about
-        for about, run in runs.items()
-        if about in choices
-        and about not in cards
-        and all(one.is_inhibited for one in groups[about])
-        and will_show(choices[run].event, choices[about].event)
+        for about in calm
+        if about in runs and will_show(choices[runs[about]].event, choices[about].event)
     ]
 
 

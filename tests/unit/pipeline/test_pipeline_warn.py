@@ -208,16 +208,21 @@ async def test_names_of_events_never_get_into_a_warning_as_markup(watched: House
     assert "&lt;!channel&gt;&amp;" in told
 
 
+async def warn_until_crash(house: House, at: int, *, reply_lost: bool) -> None:
+    """A lane parks, and the sweep that is to warn of it dies at this step."""
+    await park(house)
+    house.luck.fail(at, reply_lost=reply_lost)
+    with contextlib.suppress(Disconnected):
+        await house.made.sweep.warn()
+    house.luck.heal()
+
+
 @pytest.mark.parametrize("reply_lost", [False, True])
 @pytest.mark.parametrize("at", range(1, 11))
 async def test_a_crash_at_any_step_loses_and_doubles_nothing(
     watched: House, at: int, *, reply_lost: bool
 ) -> None:
-    await park(watched)
-    watched.luck.fail(at, reply_lost=reply_lost)
-    with contextlib.suppress(Disconnected):
-        await watched.made.sweep.warn()
-    watched.luck.heal()
+    await warn_until_crash(watched, at, reply_lost=reply_lost)
     assert len(await warned(watched)) == 1
     assert await warned(watched) == []
     assert (await watched.balance()).accepted == 2
@@ -228,11 +233,7 @@ async def test_a_crash_at_any_step_loses_and_doubles_nothing(
 async def test_what_was_begun_before_a_crash_is_counted_although_its_lane_goes_on(
     watched: House, at: int, *, reply_lost: bool
 ) -> None:
-    await park(watched)
-    watched.luck.fail(at, reply_lost=reply_lost)
-    with contextlib.suppress(Disconnected):
-        await watched.made.sweep.warn()
-    watched.luck.heal()
+    await warn_until_crash(watched, at, reply_lost=reply_lost)
     watched.slack.change("C0000001", is_member=True)
     await watched.made.lanes.resume("acme/#ops", certain=True)
     assert (await watched.drain()).told == 1
