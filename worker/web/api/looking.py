@@ -13,9 +13,9 @@ from worker.bootstrap import Services
 from worker.domain.errors import Problem
 from worker.publish import encode
 from worker.sources import Unreadable
-from worker.store.ledger import take_census
+from worker.store.ledger import Balance, take_census
 from worker.web.api.reading import Asked, body_of, documented_body
-from worker.web.api.shapes import BalanceShape, FindingShape, PreviewShape, Rows
+from worker.web.api.shapes import FindingShape, PreviewShape, Rows
 from worker.web.audit import audited
 from worker.web.problems import ANY, Faulty, documented
 
@@ -32,7 +32,7 @@ def looking(made: Services) -> APIRouter:
     """The balance, the checks, and what would be posted."""
     router = audited()
 
-    @router.get("/ledger", response_model=BalanceShape, responses=documented(*ANY))
+    @router.get("/ledger", response_model=Balance, responses=documented(*ANY))
     async def ledger() -> Any:
         """The balance of all events and deliveries, as of one moment."""
         return asdict((await take_census(made.server))[0])

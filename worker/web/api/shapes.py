@@ -139,24 +139,6 @@ class PreviewShape(Shape):
     template_fault: str
 
 
-class BalanceShape(Shape):
-    """`created` = delivered + merged + pending + parked + dead + discarded; `unaccounted` must be 0."""
-
-    accepted: int
-    repeats_ignored: int
-    rejected: int
-    suppressed: int
-    created: int
-    delivered: int
-    merged: int
-    pending: int
-    parked: int
-    dead: int
-    discarded: int
-    repeated: int
-    unaccounted: int
-
-
 class FindingShape(Shape):
     """One thing that was looked at, with its mend."""
 
