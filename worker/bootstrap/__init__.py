@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-
-from celery import Celery
+from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from worker.bootstrap.calls import Wake, publisher, refresher, wake_by, wake_nobody
@@ -52,6 +51,9 @@ from worker.store.template_faults import TemplateFaults
 from worker.store.upkeep import Upkeep
 from worker.store.vault import Vault
 from worker.telemetry import COUNTERS
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 WORKSPACE_SHARE_AT_ONCE = 0.05
 MARGIN = 1.02  # posts that leave a second apart may arrive a little closer
@@ -121,7 +123,7 @@ class Stopping:
 async def services(
     settings: Settings,
     *,
-    celery: Celery | None = None,
+    celery: "Celery | None" = None,
     redis: Client | None = None,
     gateway: Gateway | None = None,
     stopping: Stopping | None = None,
@@ -156,7 +158,7 @@ async def services(
 
 def _compose(
     settings: Settings, server: Server, broker: Server, blocking: Server, gateway: Gateway,
-    stopping: Stopping, celery: Celery | None, wake: Wake | None, clock: Callable[[], float], who: str,
+    stopping: Stopping, celery: "Celery | None", wake: Wake | None, clock: Callable[[], float], who: str,
 ) -> Services:  # fmt: skip
     ages, wake = _ages(settings), wake or (wake_by(celery) if celery else wake_nobody)
     vault, allowances, sleep = Vault(settings.key_ring), _allowances(settings, server), stopping.sleep

@@ -5,12 +5,10 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
-from celery import Celery
-from kombu.exceptions import OperationalError
 from pydantic import SecretStr
 
-from config.celeryconfig import celery_config
 from config.settings import Settings
 from worker.bootstrap.where import addresses
 from worker.domain.dead_letter import hint
@@ -22,14 +20,21 @@ from worker.store.dead_queue import PREFIX
 from worker.store.events import Events
 from worker.telemetry import say
 
+if TYPE_CHECKING:  # it is imported where its app is made: most commands wake nobody
+    from celery import Celery
+
 log = logging.getLogger("worker")
 
 Wake = Callable[[Sequence[str]], Awaitable[None]]
 LANES_PER_WAKE = 32
 
 
-def make_celery(settings: Settings) -> Celery:
+def make_celery(settings: Settings) -> "Celery":
     """The Celery app; its messages are wake-up calls and the view for Flower."""
+    from celery import Celery
+
+    from config.celeryconfig import celery_config
+
     _, broker = addresses(settings)
     celery = Celery("worker", set_as_current=True)
     celery.conf.update(celery_config(settings.model_copy(update={"broker_url": SecretStr(broker)})))
@@ -37,7 +42,7 @@ def make_celery(settings: Settings) -> Celery:
     return celery
 
 
-def wake_by(celery: Celery) -> Wake:
+def wake_by(celery: "Celery") -> Wake:
     """Sends wake-up calls, a few dozen lanes in one."""
 
     def send(lanes: Sequence[str]) -> None:
@@ -54,6 +59,8 @@ def wake_by(celery: Celery) -> Wake:
 
 async def _sending(what: str, send: Callable[[], object]) -> bool:
     """Was it sent? What was not is made up by the sweep, which looks again."""
+    from kombu.exceptions import OperationalError
+
     try:
         await asyncio.to_thread(send)
     except OperationalError as error:
@@ -72,7 +79,7 @@ def shown(lanes: Sequence[str]) -> str:
     return f"({', '.join(lanes[:3])}{f' … {len(lanes)} lanes' if len(lanes) > 3 else ''})"
 
 
-def refresher(celery: Celery | None) -> Callable[[str], Awaitable[None]]:
+def refresher(celery: "Celery | None") -> Callable[[str], Awaitable[None]]:
     async def refresh(integration_id: str) -> None:
         if celery:
             call = partial(celery.send_task, "slack.refresh_directory", args=(integration_id,))
@@ -81,7 +88,7 @@ def refresher(celery: Celery | None) -> Callable[[str], Awaitable[None]]:
     return refresh
 
 
-def publisher(celery: Celery | None, events: Events) -> Callable[[list[DeadLetter]], Awaitable[None]]:
+def publisher(celery: "Celery | None", events: Events) -> Callable[[list[DeadLetter]], Awaitable[None]]:
     """Shows dead letters in Flower: a task each, in a queue nobody consumes."""
 
     async def publish(letters: list[DeadLetter]) -> None:

@@ -14,6 +14,7 @@ from worker.domain.template import TemplateFault
 
 OPEN, CLOSE = "\ue000", "\ue001"  # private use: they mean nothing to anybody
 VALUE_MOST = 3_000
+WRITTEN_MOST = 40_000  # characters, JSON's own among them
 SHOWN_MOST = 300
 _MARK = re.compile(f"{OPEN}([0-9]+){CLOSE}")
 _TAG = re.compile(r"<([^<>]*)>")

@@ -19,13 +19,12 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from worker.domain.template import TemplateFault
-from worker.pipeline.filling import CLOSE, OPEN, Values, joined
+from worker.pipeline.filling import CLOSE, OPEN, WRITTEN_MOST, Values, joined
 from worker.pipeline.filters import FILTERS, SIZE_MOST, sized
 from worker.pipeline.grammar import judge, judge_names
 
 STEPS_MOST = 10_000
 TIME_MOST_S = 0.1  # of processor time: a busy machine is no fault of the template
-WRITTEN_MOST = 40_000  # characters, JSON's own among them
 RANGE_MOST = 1_000
 ELEMENTS_MOST = 4_000
 NUMBER_MOST = 10**15

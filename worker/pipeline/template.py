@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from worker.domain.folding import Folding
@@ -12,10 +13,12 @@ from worker.domain.message import Block, Context, Given, Message, Section
 from worker.domain.pieces import fenced, pieces, shortened
 from worker.domain.subscription import Subscription
 from worker.domain.template import TemplateFault
-from worker.pipeline.filling import Values, are_blocks
-from worker.pipeline.language import WRITTEN_MOST, Clock, compiled, run
+from worker.pipeline.filling import WRITTEN_MOST, Values, are_blocks
 from worker.pipeline.render import REPEAT_NOTE, event_url, message_of, plain_line
 from worker.pipeline.variables import variables_of
+
+if TYPE_CHECKING:
+    from worker.pipeline.language import Clock
 
 TEXT_MOST = 9_500  # of the 11,000 all texts may have together; the rest is for the fallback and notes
 PIECE_MOST = 2_500  # of a section's 3,000; the rest is for mentions
@@ -41,7 +44,7 @@ class Writer:
         why_not: WhyNot,
         infrakitchen_url: str = "",
         console_url: str = "",
-        clock: Clock = time.thread_time,
+        clock: "Clock" = time.thread_time,
     ) -> None:
         self._why_not = why_not
         self._url = infrakitchen_url
@@ -68,6 +71,8 @@ class Writer:
 
         `strict`: a text that is too long is a fault too, not cut.
         """
+        from worker.pipeline.language import compiled, run  # Jinja2; most subscriptions have no template
+
         event = folding.lines[0].event
         values = Values()
         known = variables_of(event, event_url(event, self._url), self._url)

@@ -1,6 +1,5 @@
 """A process that ends when the one that started it was killed and could not end it."""
 
-import ctypes
 import signal
 import sys
 from collections.abc import Callable
@@ -16,6 +15,8 @@ def end_with_parent() -> Callable[[], None] | None:
     """
     if not sys.platform.startswith("linux"):
         return None
+    import ctypes
+
     prctl = ctypes.CDLL(None, use_errno=True).prctl
 
     def ask() -> None:

@@ -19,6 +19,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from worker.domain.errors import Refusal, Transient, Uncertain
 from worker.domain.markup import cut
+from worker.slack.answers import text_of, unreadable
 from worker.slack.codes import RETRY_AFTER_DEFAULT_S, refusal, row
 
 FAILURES = (
@@ -56,18 +57,6 @@ def refused(failure: Exception, *, to_a_person: bool = False) -> Refusal:
             return Uncertain("connection_lost", "Slack was asked and the connection broke before the answer")
         case _:
             return unreadable()
-
-
-def unreadable() -> Uncertain:
-    """The Refusal for an answer that does not say what Slack did."""
-    return Uncertain("unreadable_answer", "Slack was asked and its answer cannot be read")
-
-
-def text_of(body: object, *path: str) -> str:
-    """The text at a path of an answer; empty when any part of it is not there or of another type."""
-    for key in path:
-        body = body.get(key) if isinstance(body, Mapping) else None
-    return body if isinstance(body, str) else ""
 
 
 def _answered(response: Any, to_a_person: bool) -> Refusal:

@@ -6,7 +6,6 @@ Which labels these are differs from house to house; `ALERT_LABELS` names a file 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 Level = Literal["info", "warning", "error", "critical"]
@@ -56,6 +55,8 @@ class Labelled(BaseModel):
     @classmethod
     def of(cls, text: str) -> Self:
         """From a file's text, YAML or JSON; ValueError says in one line what is wrong with which part."""
+        import yaml  # where no such file is named, no command waits for it
+
         try:
             return cls.model_validate(yaml.safe_load(text) or {})
         except yaml.YAMLError as error:

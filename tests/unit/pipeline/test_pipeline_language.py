@@ -6,8 +6,8 @@ import pytest
 
 from worker.domain.event import Entity, Event, Kind, Severity, Step
 from worker.domain.template import TemplateFault
-from worker.pipeline.filling import Values
-from worker.pipeline.language import STEPS_MOST, TIME_MOST_S, WRITTEN_MOST, compiled, run
+from worker.pipeline.filling import WRITTEN_MOST, Values
+from worker.pipeline.language import STEPS_MOST, TIME_MOST_S, compiled, run
 from worker.pipeline.variables import FIELDS, variables_of
 
 EVENT = Event(

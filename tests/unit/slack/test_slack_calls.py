@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from slack_sdk.web.async_client import AsyncWebClient
 from slack_wire import MESSAGE, TOKEN, Wire, http, told
 
 from worker.domain.errors import Blocked, Uncertain
 from worker.domain.integration import REQUIRED_SCOPES, Conversation, Identity, Page, Person, Secret
 from worker.domain.message import Message, Section
-from worker.slack.gateway import SlackGateway
+from worker.slack.calling import Caller
+from worker.slack.gateway import BASE_URL, SlackGateway
 
 Opener = Callable[..., Awaitable[Wire]]
 Maker = Callable[..., SlackGateway]
@@ -209,12 +211,20 @@ async def test_a_cancelled_post_is_cancelled(open_wire: Opener, gateway_to: Make
         await post
 
 
+def caller_to(url: str) -> Caller:
+    return Caller(url, total_timeout_s=1.0, connect_timeout_s=1.0, connections=1)
+
+
+def test_the_address_is_the_sdks_own() -> None:
+    assert AsyncWebClient.BASE_URL == BASE_URL
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "slack.localhost", "[::1]"])
 def test_a_proxy_is_not_used_for_this_machine(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.example.com:3128")
-    assert SlackGateway(f"http://{host}:8080/api/")._client.proxy is None
+    assert caller_to(f"http://{host}:8080/api/").client.proxy is None
 
 
 def test_a_proxy_of_the_environment_is_used_for_slack(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
-    assert SlackGateway()._client.proxy == "http://proxy.example.com:3128"
+    assert caller_to(BASE_URL).client.proxy == "http://proxy.example.com:3128"
