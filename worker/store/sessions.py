@@ -16,15 +16,15 @@ TRIES_COUNT_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Tries:
     """How many tries are free, and how long the longest wait between the others is."""
 
     free: int
     longest_ms: int
 
 
-OF_AN_ADDRESS = Patience(free=5, longest_ms=300_000)
-OF_ALL = Patience(free=50, longest_ms=30_000)
+OF_AN_ADDRESS = Tries(free=5, longest_ms=300_000)
+OF_ALL = Tries(free=50, longest_ms=30_000)
 
 
 class Sessions:

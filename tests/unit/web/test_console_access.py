@@ -106,7 +106,7 @@ async def test_a_session_is_known_to_every_web_process_with_the_same_password_an
         await browser.log_in()
         cookie = browser.cookies()["ik_slack"]
         names = [
-            access.Access(SecretStr(password), None, salt="ik").session_name(cookie)
+            access.ConsoleAccess(SecretStr(password), None, salt="ik").session_name(cookie)
             for password in (PASSWORD, "another")
         ]
         assert await browser.web.made.server.command("EXISTS", f"ik:session:{names[0]}")

@@ -22,7 +22,7 @@ ONLY_HERE = (
 )
 
 
-class Access:
+class ConsoleAccess:
     """Made once, at the start: the password itself is not kept, only what scrypt makes of it."""
 
     def __init__(self, password: SecretStr | None, api_token: SecretStr | None, *, salt: str) -> None:

@@ -11,7 +11,7 @@ from worker.bootstrap import Services
 from worker.domain.errors import Problem
 from worker.store.server import Unavailable
 from worker.store.sessions import Sessions
-from worker.web.pages.access import Access
+from worker.web.pages.access import ConsoleAccess
 from worker.web.pages.channel import channel
 from worker.web.pages.dead_letters import dead_letters
 from worker.web.pages.deciding import deciding
@@ -48,7 +48,7 @@ class Console(Mount):
 def console(made: Services) -> Console:
     """The pages, behind their door."""
     settings, sessions = made.settings, Sessions(made.server)
-    access = Access(settings.admin_password, settings.api_token, salt=settings.key_prefix)
+    access = ConsoleAccess(settings.admin_password, settings.api_token, salt=settings.key_prefix)
     app = FastAPI(openapi_url=None, redirect_slashes=False)  # the door does, by the path alone
     routers = (login(access, sessions), *_pages(made), _assets())
     for router in routers:

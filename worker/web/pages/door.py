@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.store.server import Unavailable
 from worker.store.sessions import Sessions
-from worker.web.pages.access import Access, form_token
+from worker.web.pages.access import ConsoleAccess, form_token
 from worker.web.pages.cookies import SESSION, VISITOR, cookie, cookie_header
 from worker.web.pages.failure import Refused, failed
 from worker.web.pages.form import MOST_BYTES, TYPE, Form
@@ -47,7 +47,7 @@ ENDED = "Your session has ended: log in again. Nothing was changed."
 class Door:
     """Stands before the pages; what it refuses, it answers itself."""
 
-    def __init__(self, pages: ASGIApp, access: Access, sessions: Sessions, served: frozenset[str]) -> None:
+    def __init__(self, pages: ASGIApp, access: ConsoleAccess, sessions: Sessions, served: frozenset[str]) -> None:
         self._pages = pages
         self._access = access
         self._sessions = sessions

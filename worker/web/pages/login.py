@@ -10,14 +10,14 @@ from worker.domain.markup import duration
 from worker.store.sessions import Sessions
 from worker.telemetry import say
 from worker.web.nearness import counted_address
-from worker.web.pages.access import Access
+from worker.web.pages.access import ConsoleAccess
 from worker.web.pages.cookies import SESSION, cookie, cookie_header, forgetting_headers
 from worker.web.pages.visit import Said, Visit, Visiting
 
 log = logging.getLogger("worker.web")
 
 
-def login(access: Access, sessions: Sessions) -> APIRouter:
+def login(access: ConsoleAccess, sessions: Sessions) -> APIRouter:
     """`/login` and `/logout`."""
     router = APIRouter()
 
