@@ -1,25 +1,21 @@
-"""The OpenAPI document: problems stand in it as what they are; and what methods a path takes, as it says."""
+"""The OpenAPI document: what a problem looks like is in it; and what methods a path takes, as it says."""
 
 import re
 from typing import Any
 
 from fastapi import FastAPI
 
-from worker.web.problems import PROBLEM_JSON, ProblemDetails
-
-_REF = {"$ref": f"#/components/schemas/{ProblemDetails.__name__}"}
+from worker.web.problems import ProblemDetails
 
 
 class Documented(FastAPI):
-    """An application whose document says `application/problem+json` where it is true."""
+    """An application whose document knows the shape that `documented` refers to."""
 
     def openapi(self) -> dict[str, Any]:
         """Made once."""
         if self.openapi_schema is None:
-            for path in super().openapi()["paths"].values():
-                for operation in path.values():
-                    for answer in operation["responses"].values():
-                        _as_problem(answer)
+            schemas = super().openapi()["components"]["schemas"]
+            schemas[ProblemDetails.__name__] = ProblemDetails.model_json_schema()
         assert self.openapi_schema is not None  # noqa: S101  # what FastAPI has just made
         return self.openapi_schema
 
@@ -28,12 +24,6 @@ class Documented(FastAPI):
         paths: dict[str, dict[str, Any]] = self.openapi()["paths"]
         found = [path] if path in paths else [one for one in paths if re.fullmatch(_pattern(one), path)]
         return ", ".join(sorted({method.upper() for one in found for method in paths[one]}))
-
-
-def _as_problem(answer: dict[str, Any]) -> None:
-    content = answer.get("content", {})
-    if content.get("application/json", {}).get("schema") == _REF:
-        answer["content"] = {PROBLEM_JSON: content["application/json"]}
 
 
 def _pattern(template: str) -> str:

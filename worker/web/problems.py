@@ -121,7 +121,9 @@ ANY = (401, 403, 429, 503)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For `responses`: problems these paths may answer with."""
-    return {
-        status: {"model": ProblemDetails, "description": HTTPStatus(status).phrase} for status in statuses
-    }
+    """For `responses`: problems these paths may answer with.
+
+    A `model` would say `application/json`, and be made anew for every status of every path.
+    """
+    content = {PROBLEM_JSON: {"schema": {"$ref": f"#/components/schemas/{ProblemDetails.__name__}"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}

@@ -47,7 +47,9 @@ ENDED = "Your session has ended: log in again. Nothing was changed."
 class Door:
     """Stands before the pages; what it refuses, it answers itself."""
 
-    def __init__(self, pages: ASGIApp, access: ConsoleAccess, sessions: Sessions, served: frozenset[str]) -> None:
+    def __init__(
+        self, pages: ASGIApp, access: ConsoleAccess, sessions: Sessions, served: frozenset[str]
+    ) -> None:
         self._pages = pages
         self._access = access
         self._sessions = sessions
