@@ -3,8 +3,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JOBS ?= 2
-# Those of a whole installation; they have the machine for themselves.
+JOBS_WHOLE ?= 4
+# Those that reach every branch of domain, pipeline and store: the others are not slowed down by watching.
+COVERING := tests/contracts $(addprefix tests/unit/,domain pipeline store)
+# Those of a whole installation, which wait more than they work.
 WHOLE := tests/chaos tests/acceptance tests/browser
+SIDE_BY_SIDE = $(BIN)/pytest -q --dist worksteal -n
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-browser lint audit check bench chaos fuzz soak simulate pictures lock
@@ -17,8 +21,9 @@ demo: $(READY) ## Everything on this machine, with a sandbox Slack: no account, 
 	@$(BIN)/ik-slack demo $(if $(filter true,$(CI)),--once)
 
 test: $(READY) ## All tests but the long chaos runs
-	@$(BIN)/pytest -q -n $(JOBS) --dist worksteal $(WHOLE:%=--ignore=%) --cov --cov-report=
-	@$(BIN)/pytest -q -n $(JOBS) --dist worksteal $(filter-out tests/chaos,$(WHOLE))
+	@$(SIDE_BY_SIDE) $(JOBS) $(COVERING) --cov --cov-report=
+	@$(SIDE_BY_SIDE) $(JOBS) $(addprefix --ignore=,$(COVERING) $(WHOLE))
+	@$(SIDE_BY_SIDE) $(JOBS_WHOLE) $(filter-out tests/chaos,$(WHOLE))
 
 test-browser: $(READY) ## The console in a real browser alone; needs Chromium
 	@$(BIN)/pytest -q tests/browser

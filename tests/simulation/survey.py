@@ -1,6 +1,7 @@
 """Survey: many seeds, on every processor; in interpreters of their own, whose hashes do not differ."""
 
 import argparse
+import gc
 import json
 import os
 import subprocess
@@ -171,6 +172,7 @@ def _run_share(
     """In an interpreter of its own: a line of JSON a seed."""
     from run import run
 
+    gc.set_threshold(50_000)  # what a run leaves is little, and looking for it a twentieth of its time
     failed = False
     for number, seed in enumerate(range(start, start + seeds * step, step)):
         try:

@@ -10,7 +10,7 @@ from mutants import MUTANTS
 from real_server import compiler
 from survey import survey
 
-SEEDS = int(os.environ.get("SEEDS") or 200)
+SEEDS = int(os.environ.get("SEEDS") or 2_000)
 REAL = 30  # they take three times as long
 START = int(os.environ.get("START") or 1)
 

@@ -2,6 +2,7 @@
 
 from pipeline_house import House, alert
 
+from worker import sources
 from worker.domain.delivery import event_ref
 from worker.pipeline.reading import event_id_of, event_of
 
@@ -19,3 +20,10 @@ async def test_an_event_is_found_by_its_reference(house: House) -> None:
 async def test_an_event_that_is_no_longer_kept_has_no_name(house: House) -> None:
     assert await event_of(house.made.events, event_ref("/ik", "gone")) is None
     assert await event_id_of(house.made.events, event_ref("/ik", "gone")) == ""
+
+
+async def test_an_event_that_this_version_cannot_read_has_no_name(house: House) -> None:
+    event = sources.read(alert("disk full", id_="e1"), "1-0")
+    (ref,) = await house.made.events.remember([(event, b"of another version")])
+    assert await event_of(house.made.events, ref) is None
+    assert await event_id_of(house.made.events, ref) == ""
