@@ -1,5 +1,7 @@
 """An event of the past, as long as it is kept."""
 
+import json
+
 from pipeline_house import House, alert
 
 from worker import sources
@@ -23,7 +25,7 @@ async def test_an_event_that_is_no_longer_kept_has_no_name(house: House) -> None
 
 
 async def test_an_event_that_this_version_cannot_read_has_no_name(house: House) -> None:
-    event = sources.read(alert("disk full", id_="e1"), "1-0")
+    event = sources.read(json.dumps(alert("disk full", id_="e1")).encode(), "1-0")
     (ref,) = await house.made.events.remember([(event, b"of another version")])
     assert await event_of(house.made.events, ref) is None
     assert await event_id_of(house.made.events, ref) == ""
