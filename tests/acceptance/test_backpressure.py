@@ -19,6 +19,11 @@ async def waiting(one: Installation, count: int) -> None:
     await until(are, f"{count} deliveries wait", most_s=90)
 
 
+def told_of(worker: Program, count: int) -> bool:
+    """Whether a message that tells so many was sent, whatever came of it."""
+    return any(line["told"] == count for line in worker.lines("attempt"))
+
+
 async def overflowed(one: Installation, ingest: Program, number: int) -> int:
     """Publish until the lane is full; what is being posted takes no room in it. How many there were."""
     while not ingest.lines("lane is full: its oldest deliveries are dead letters now"):
@@ -108,6 +113,8 @@ async def test_after_an_outage_the_first_message_tells_the_fresh_critical_alert_
             await one.publish(*(alert(number, severity="info") for number in range(start, start + 500)))
         await one.publish(alert(9_999, severity="critical"))
         await waiting(one, 9_001)
+        # What was being written when the last ones came would be told before them.
+        await until(lambda: told_of(worker, 9_001), "all are tried at once", most_s=120)
         await one.slack_up()
         await until(lambda: headlines(one, "#ops"), "Slack is told", most_s=120)
         first = headlines(one, "#ops")[0]
