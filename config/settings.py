@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
@@ -27,6 +28,13 @@ Seconds = Annotated[int, Field(ge=1, le=10 * 366 * 86400)]
 def _web_address(address: str) -> str:
     if not address.startswith(("https://", "http://")):
         raise ValueError("must start with https:// or http://")
+    try:
+        parts = urlsplit(address)
+        names_a_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half of an IPv6 address, or a port that is no number
+        names_a_host = False
+    if not names_a_host:
+        raise ValueError("must name a host and at most a port, as https://example.com:8443 does")
     return address.rstrip("/")
 
 

@@ -1,4 +1,4 @@
-"""What a process imports: a command only what it needs, a worker everything before its first post."""
+"""What a process imports: a command only what it needs, a server everything before its first post."""
 
 import subprocess
 import sys
@@ -21,6 +21,7 @@ def test_a_command_that_reads_redis_alone_starts_without_the_rest(command: str) 
     assert heavy_after(f"import worker.cli.{command}, worker.bootstrap, worker.bootstrap.calls") == []
 
 
-def test_a_worker_has_from_the_start_what_it_posts_with() -> None:
-    had = heavy_after("import worker.bootstrap.door, worker.tasks")
+@pytest.mark.parametrize("server", ["worker.bootstrap.door, worker.tasks", "worker.web.app"])
+def test_a_server_has_from_the_start_what_it_posts_with(server: str) -> None:
+    had = heavy_after(f"import {server}")
     assert {"aiohttp", "jinja2", "slack_sdk.web"} <= set(had)

@@ -94,8 +94,9 @@ def _bearer(token: Secret) -> dict[str, str]:
 
 def _is_loopback(url: str) -> bool:
     """Whether an address is of this machine."""
-    host = urlsplit(url).hostname or ""
+    host = ""
     try:
+        host = urlsplit(url).hostname or ""
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")

@@ -148,6 +148,17 @@ def test_every_wrong_setting_has_its_line(monkeypatch: pytest.MonkeyPatch) -> No
     assert any("unset it for the default (64)" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    "address", ["http://", "http:///api", "http://[::1/api", "https://slack.com]/", "http://slack.com:x/"]
+)
+def test_an_address_that_leads_nowhere_is_said_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("SLACK_API_URL", address)
+    assert complaint().startswith("SLACK_API_URL: ")
+    assert "must name a host and at most a port" in complaint()
+
+
 @pytest.mark.parametrize("name", ["DELIVERY_MAX_AGE_S", "LANE_MAX_LENGTH", "PROBE_INTERVAL_S", "RETENTION_S"])
 def test_numbers_must_be_above_zero(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "-1")

@@ -225,6 +225,10 @@ def test_a_proxy_is_not_used_for_this_machine(monkeypatch: pytest.MonkeyPatch, h
     assert caller_to(f"http://{host}:8080/api/").client.proxy is None
 
 
+def test_an_address_that_is_none_is_not_this_machine() -> None:
+    assert caller_to("http://[::1/api/").client.base_url == "http://[::1/api/"
+
+
 def test_a_proxy_of_the_environment_is_used_for_slack(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
     assert caller_to(BASE_URL).client.proxy == "http://proxy.example.com:3128"

@@ -249,6 +249,8 @@ async def test_every_answer_of_the_api_is_documented(web: Web) -> None:
             problems = {status: one for status, one in answers.items() if status >= "400"}
             for status, one in problems.items():
                 assert list(one["content"]) == ["application/problem+json"], (path, method, status)
+                shape = one["content"]["application/problem+json"]["schema"]["$ref"].rpartition("/")[2]
+                assert "detail" in document["components"]["schemas"][shape]["properties"]
             assert operation["security"] == [{"token": []}], (path, method)
 
 
