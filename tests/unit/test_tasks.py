@@ -25,6 +25,11 @@ class Runtime:
         return [WAITS]
 
 
+def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What a person would read as trouble."""
+    return [line.message for line in caplog.records if line.levelno > logging.INFO]
+
+
 @pytest.fixture
 def celery() -> Iterator[Celery]:
     """Its broker is away, and that is not waited for."""
@@ -45,7 +50,7 @@ def test_a_lane_that_waits_is_left_to_the_sweep_when_the_call_cannot_be_sent_aga
     told = build_tracer(task.name, task, app=celery)("one", (["acme/#ops"],), {}, request)
     assert told.info is None, "it ends as done, not as rejected"
     assert "Slack had an error of its own" in told.retval
-    assert [line.message for line in caplog.records if line.levelno > logging.INFO] == []
+    assert complaints(caplog) == []
 
 
 def test_calls_in_hand_are_not_dumped_to_a_file_when_redis_is_lost(
@@ -57,6 +62,6 @@ def test_calls_in_hand_are_not_dumped_to_a_file_when_redis_is_lost(
     calls = QoS(Channel.__new__(Channel))
     calls.append("a call", "its tag")
     calls.restore_unacked_once()
-    assert [line.message for line in caplog.records if line.levelno > logging.INFO] == []
+    assert complaints(caplog) == []
     celery.close()
     before.set_current()
