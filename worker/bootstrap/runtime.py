@@ -8,9 +8,7 @@ from typing import Any, TypeVar
 
 from celery import Celery
 
-# A command imports these when it needs them; a worker has them before its first post, not in the midst of it.
-import worker.pipeline.language
-import worker.slack.calling  # noqa: F401
+import worker.bootstrap.late  # noqa: F401
 from config.settings import Settings
 from worker.bootstrap import Services, Stopping, services
 from worker.domain.errors import Problem, Refusal

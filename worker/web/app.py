@@ -11,9 +11,7 @@ from importlib.metadata import version
 import uvicorn
 from fastapi import FastAPI
 
-# A command imports these when it needs them; here no request waits for it, nor do those beside it.
-import worker.pipeline.language
-import worker.slack.calling  # noqa: F401
+import worker.bootstrap.late  # noqa: F401
 from worker.bootstrap import Services, Stopping
 from worker.domain.errors import Problem
 from worker.store.api_tokens import ApiTokens
