@@ -4,20 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-
 
 def main() -> None:
-    """Each in a process of its own, so that none sees another's environment."""
-    for name, *arguments in (
-        ("throughput.py", *sys.argv[1:]),
-        ("slots.py",),
-        ("storm.py",),
-        ("memory.py",),
-        ("backlog.py",),
-    ):
+    """Run each benchmark in a process of its own, because each sets environment variables."""
+    for name in ("throughput.py", "slots.py", "storm.py", "memory.py", "backlog.py"):
+        arguments = sys.argv[1:] if name == "throughput.py" else []
         print(f"\n{name}", flush=True)
-        subprocess.run([sys.executable, name, *arguments], cwd=HERE, check=True)
+        subprocess.run([sys.executable, name, *arguments], cwd=Path(__file__).parent, check=True)
 
 
 if __name__ == "__main__":

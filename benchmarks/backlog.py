@@ -1,4 +1,4 @@
-"""A large backlog: what commands and the console's lists take while very many deliveries wait for a person.
+"""The time of commands and console pages while very many deliveries wait in parked lanes.
 
 python benchmarks/backlog.py [--deliveries 200000] [--lanes 100]
 """
@@ -14,189 +14,157 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
-import stage
+import environment
+import workload
 from aiohttp import ClientSession
-from memory import changed, used
 
-from worker.bootstrap import Services, Stopping, services
+from worker.bootstrap.context import AppContext, ShutdownSignal
 from worker.domain.delivery import Receipt, State
-from worker.domain.integration import Integration, Secret
-from worker.domain.subscription import Filters, Subscription
-from worker.publish import encode
-from worker.store.held import Held
-from worker.store.ledger import take_census
-from worker.store.pages import Page, Where
+from worker.domain.hints import Hint
+from worker.store.lanes import Lease
+from worker.store.ledger import take_ledger_snapshot
+from worker.store.pagination import DeliveryFilter, Page
 
-TIMES = 9
-PAGE_MOST_MS, COMMAND_MOST_S = 100, 1.0
-OPEN = ("bench:open", "bench:open")
-Turn = Callable[[str | None], Awaitable[Page[object]]]
+REPEATS = 9
+PAGE_LIMIT_MS, COMMAND_LIMIT_S = 100, 1.0
+OPEN_SCOPES = ("bench:open", "bench:open")
+GetPage = Callable[[str | None], Awaitable[Page[Any]]]
 
 
 async def measure(deliveries: int, lanes: int) -> None:
-    """Fill the lanes and park them; then let half of it be told and a quarter die."""
-    with stage.server() as redis, tempfile.TemporaryDirectory() as folder:
-        environment = stage.settings(redis, "http://127.0.0.1:9/", folder)
-        stage.os.environ.update(environment)
-        from config.settings import Settings
-
-        async with services(Settings.load()) as made:
-            names = await prepare(made, lanes)
-            before = await used(made.server)
-            await fill(made, deliveries, lanes)
+    """Measure with every lane parked, and again when half of them are delivered and a quarter dead."""
+    with environment.redis_server() as redis_url, tempfile.TemporaryDirectory() as folder:
+        settings = environment.settings(redis_url, "http://127.0.0.1:9/", folder)
+        async with environment.open_app(settings) as app:
+            names = await workload.subscribe_projects(app, lanes)
+            before = await workload.used_memory(app.redis)
+            await workload.fill_lanes(app, deliveries, lanes)
             for name in names:
-                held = await hold(made, name)
-                hint = "Unarchive it in Slack, or point the subscription at another channel."
-                await made.lanes.park(
-                    held, "is_archived", "the channel is archived", hint, probe_s=3600, called=False
-                )
-            each = (await used(made.server) - before) / deliveries
-            print(f"{deliveries:,} pending deliveries, {lanes} parked lanes: {each:.0f} bytes of Redis each")
-            commands(names[0])
-            await pages(made, names[1])
-            await console(made, names[1])
-            await live(made, names[1:])
-            balance, _ = await take_census(made.server)
+                await park(app, name)
+            per_delivery = (await workload.used_memory(app.redis) - before) / deliveries
+            print(f"{deliveries:,} pending deliveries, {lanes} parked lanes: {per_delivery:.0f} bytes of Redis each")
+            measure_commands(names[0])
+            await measure_lists(app, names[1])
+            await measure_console(app, names[1])
+            await deliver_and_reject(app, names[1:])
+            balance = (await take_ledger_snapshot(app.redis)).balance
             assert balance.unaccounted == 0
             print(
                 f"\n{balance.delivered:,} delivered, {balance.merged:,} merged, {balance.dead:,} dead, "
                 f"{balance.parked:,} parked"
             )
-            await pages(made, names[1])
-            await console(made, names[1])
-            commands(names[-1])
+            await measure_lists(app, names[1])
+            await measure_console(app, names[1])
+            measure_commands(names[-1])
 
 
-async def prepare(made: Services, lanes: int) -> list[str]:
-    """One subscription a lane: the lanes."""
-    await made.integrations.save(Integration("bench", "bench"), Secret("xoxb-bench"))
-    rules = [
-        Subscription(f"sub-{n:08d}", "bench", f"#channel-{n}", Filters(projects=(f"p{n}",)))
-        for n in range(lanes)
-    ]
-    await made.subscriptions.change(save=rules)
-    await made.stream.join()
-    return [one.lane for one in rules]
+async def park(app: AppContext, lane: str) -> None:
+    """Park a lane because its channel is archived."""
+    lease = await app.lanes.acquire(lane, "bench")
+    assert isinstance(lease, Lease)
+    hint = Hint.of("Unarchive it in Slack, or point the subscription at another channel.")
+    await app.lanes.park(lease, "is_archived", "the channel is archived", hint, probe_s=3600, called=False)
 
 
-async def fill(made: Services, deliveries: int, lanes: int) -> None:
-    """As ingest does."""
-    for start in range(0, deliveries, 500):
-        bodies = [encode(changed(number, lanes)) for number in range(start, min(start + 500, deliveries))]
-        await made.server.each([("XADD", made.settings.events_stream, "*", "event", body) for body in bodies])
-        while entries := await made.stream.read(most=500, wait_ms=1):
-            await made.ingest.accept(entries)
-        await made.stream.trim()
-
-
-async def live(made: Services, names: list[str]) -> None:
-    """Half of the lanes tell all they have, in messages of a thousand; a quarter's deliveries die."""
-    for number, name in enumerate(names):
+async def deliver_and_reject(app: AppContext, lanes: list[str]) -> None:
+    """Deliver half of the lanes in messages of a thousand; dead-letter the deliveries of a quarter."""
+    for number, lane in enumerate(lanes):
         if number % 4 == 3:
             continue
-        await made.lanes.resume(name, certain=True)
-        while isinstance(held := await made.lanes.acquire(name, "bench"), Held):
-            taken = await made.lanes.take(held, OPEN, most=1_000)
+        await app.lanes.resume(lane, permanently=True)
+        while isinstance(lease := await app.lanes.acquire(lane, "bench"), Lease):
+            taken = await app.lanes.take(lease, OPEN_SCOPES, limit=1_000)
             assert isinstance(taken, tuple)
             if number % 4 == 2:
-                await made.lanes.bury(held, "invalid_blocks" if number % 8 == 2 else "msg_too_long", "no")
-                await made.lanes.release(held)
+                await app.lanes.dead_letter(lease, "invalid_blocks" if number % 8 == 2 else "msg_too_long", "no")
+                await app.lanes.release(lease)
             else:
-                await made.lanes.settle(held, Receipt("C1", "1700000000.000100"), taken[0].delivery_id)
+                await app.lanes.settle(lease, Receipt("C1", "1700000000.000100"), taken[0].delivery_id)
 
 
-async def hold(made: Services, lane: str) -> Held:
-    """The lane, which nobody holds."""
-    held = await made.lanes.acquire(lane, "bench")
-    assert isinstance(held, Held)
-    return held
+async def measure_lists(app: AppContext, lane: str) -> None:
+    """Measure the first page of each list, and a later one."""
 
+    def deliveries(state: State | None = None, lane: str | None = None) -> GetPage:
+        return lambda cursor: app.deliveries.page(DeliveryFilter(state, (lane,) if lane else None), cursor)
 
-async def pages(made: Services, lane: str) -> None:
-    """Each list: its first page, and one from the middle."""
-    looks: list[tuple[str, Turn]] = [
-        ("parked lanes", made.parked.page),
-        ("deliveries", lambda after: made.deliveries.page(Where(), after)),
-        *(
-            (f"deliveries {state}", lambda after, state=state: made.deliveries.page(Where(state), after))
-            for state in State
-        ),
-        ("deliveries of a lane", lambda after: made.deliveries.page(Where(lane=lane), after)),
-        *(
-            (
-                f"deliveries {state} of a lane",
-                lambda after, state=state: made.deliveries.page(Where(state, lane), after),
-            )
+    lists: dict[str, GetPage] = {
+        "parked lanes": app.parked_lanes.page,
+        "deliveries": deliveries(),
+        **{f"deliveries {state}": deliveries(state) for state in State},
+        "deliveries of a lane": deliveries(lane=lane),
+        **{
+            f"deliveries {state} of a lane": deliveries(state, lane)
             for state in (State.PARKED, State.DEAD, State.MERGED)
-        ),
-        ("dead letters", lambda after: made.dead_letters.page("", after)),
-        ("dead letters of a reason", lambda after: made.dead_letters.page("msg_too_long", after)),
-    ]
-    for name, turn in looks:
-        first_ms, first = await timed(lambda turn=turn: turn(None))
-        page, turns = first, 0
-        while page.next and turns < 40:
-            page, turns = await turn(page.next), turns + 1
-        later_ms, _ = await timed(lambda turn=turn, page=page: turn(page.next))
-        say(f"  page of {name}", f"{len(first.rows):>3} rows", max(first_ms, later_ms), PAGE_MOST_MS)
-    say("  ledger", "", (await timed(lambda: take_census(made.server)))[0], PAGE_MOST_MS)
-    say("  dead letters by reason", "", (await timed(made.dead_letters.reasons))[0], PAGE_MOST_MS)
+        },
+        "dead letters": lambda cursor: app.dead_letters.page("", cursor),
+        "dead letters of a reason": lambda cursor: app.dead_letters.page("msg_too_long", cursor),
+    }
+    for name, get_page in lists.items():
+        first_ms, first = await timed(lambda get_page=get_page: get_page(None))
+        page, count = first, 0
+        while page.next and count < 40:
+            page, count = await get_page(page.next), count + 1
+        later_ms, _ = await timed(lambda get_page=get_page, cursor=page.next: get_page(cursor))
+        print_time(f"  page of {name}", f"{len(first.rows):>3} rows", max(first_ms, later_ms))
+    print_time("  ledger", "", (await timed(lambda: take_ledger_snapshot(app.redis)))[0])
+    print_time("  dead letters by reason", "", (await timed(app.dead_letters.count_by_reason))[0])
 
 
-async def console(made: Services, lane: str) -> None:
-    """The same lists as pages over HTTP, with all that is on them; and one of each kind."""
+async def measure_console(app: AppContext, lane: str) -> None:
+    """Measure the console's pages over HTTP."""
     from worker.web.app import listen, make_app, serve
 
-    stopping = Stopping()
+    shutdown = ShutdownSignal()
     with listen("127.0.0.1", 0) as listening:
-        serving = asyncio.create_task(serve(make_app(made), listening, stopping))
+        serving = asyncio.create_task(serve(make_app(app), listening, shutdown))
         base = f"http://127.0.0.1:{listening.getsockname()[1]}"
         async with ClientSession(base) as client:
-            for path in await addresses(made, lane):
-                began_ms, size = await timed(lambda path=path: fetched(client, path))
-                say(f"  console {path[:60]}", f"{size // 1024} KiB", began_ms, PAGE_MOST_MS)
-        stopping.set()
+            for path in await console_paths(app, lane):
+                took_ms, size = await timed(lambda path=path: fetch(client, path))
+                print_time(f"  console {path[:60]}", f"{size // 1024} KiB", took_ms)
+        shutdown.set()
         await serving
 
 
-async def fetched(client: ClientSession, path: str) -> int:
-    """How large a page is, which must be there."""
-    async with client.get(path) as answer:
-        assert answer.status == 200, (path, answer.status)
-        return len(await answer.read())
+async def fetch(client: ClientSession, path: str) -> int:
+    """Return the size of a page, which must exist."""
+    async with client.get(path) as response:
+        assert response.status == 200, (path, response.status)
+        return len(await response.read())
 
 
-async def addresses(made: Services, lane: str) -> list[str]:
-    """Of pages."""
-    found = await made.deliveries.page(Where(lane=lane))
-    told = (await made.deliveries.page(Where(State.DELIVERED))).rows or found.rows
-    of_lane, deep = f"lane={quote(lane, safe='')}", found
+async def console_paths(app: AppContext, lane: str) -> list[str]:
+    """Return the paths of every list, and of one page of each kind."""
+    first = await app.deliveries.page(DeliveryFilter(lanes=(lane,)))
+    delivered = (await app.deliveries.page(DeliveryFilter(State.DELIVERED))).rows or first.rows
+    of_lane, later = f"lane={quote(lane, safe='')}", first
     for _ in range(20):
-        deep = await made.deliveries.page(Where(), deep.next) if deep.next else deep
+        later = await app.deliveries.page(DeliveryFilter(), later.next) if later.next else later
     return [
-        "/", "/subscriptions", "/subscriptions/add", f"/subscriptions/{found.rows[0].subscription_id}",
-        f"/subscriptions/{found.rows[0].subscription_id}/remove",
-        "/deliveries", f"/deliveries?after={deep.next or ''}", f"/deliveries?{of_lane}",
+        "/", "/subscriptions", "/subscriptions/add", f"/subscriptions/{first.rows[0].subscription_id}",
+        f"/subscriptions/{first.rows[0].subscription_id}/remove",
+        "/deliveries", f"/deliveries?after={later.next or ''}", f"/deliveries?{of_lane}",
         *(f"/deliveries?state={state}" for state in State), f"/deliveries?{of_lane}&state=dead",
-        f"/deliveries/{found.rows[0].id}", f"/deliveries/{told[0].id}", "/parked", "/dead-letters",
-        "/dead-letters?reason=msg_too_long", f"/explain/{found.rows[0].id}",
+        f"/deliveries/{first.rows[0].id}", f"/deliveries/{delivered[0].id}", "/parked", "/dead-letters",
+        "/dead-letters?reason=msg_too_long", f"/explain/{first.rows[0].id}",
     ]  # fmt: skip
 
 
 async def timed(call: Callable[[], Awaitable[Any]]) -> tuple[float, Any]:
-    """The median of a few, in milliseconds."""
+    """Return the median time of a call in milliseconds, and its last result."""
     times = []
-    for _ in range(TIMES):
+    for _ in range(REPEATS):
         began = time.perf_counter()
-        answer = await call()
+        result = await call()
         times.append((time.perf_counter() - began) * 1000)
-    return statistics.median(times), answer
+    return statistics.median(times), result
 
 
-def commands(lane: str) -> None:
-    """As a person types them: the start of the program included."""
-    for words in (
-        ("--version",),  # the start of the program alone
+def measure_commands(lane: str) -> None:
+    """Measure whole commands, including the start of the program, which `--version` shows alone."""
+    for arguments in (
+        ("--version",),
         ("parked", "list"),
         ("parked", "list", "--json"),
         ("ledger",),
@@ -208,32 +176,27 @@ def commands(lane: str) -> None:
         ("dead-letters", "list"),
         ("dead-letters", "list", "--reason", "msg_too_long"),
     ):
-        before_s, began = processor_s(), time.perf_counter()
-        subprocess.run([stage.program("ik-slack"), *words], check=True, capture_output=True)
-        took_s, used_s = time.perf_counter() - began, processor_s() - before_s
-        slow = "" if took_s <= COMMAND_MOST_S else "  TOO SLOW"
-        print(f"  ik-slack {' '.join(words):<52} {took_s:6.2f} s, {used_s:.2f} s of a processor{slow}")
+        before_s, began = children_processor_s(), time.perf_counter()
+        subprocess.run([environment.program("ik-slack"), *arguments], check=True, capture_output=True)
+        took_s, used_s = time.perf_counter() - began, children_processor_s() - before_s
+        slow = "" if took_s <= COMMAND_LIMIT_S else "  TOO SLOW"
+        print(f"  ik-slack {' '.join(arguments):<52} {took_s:6.2f} s, {used_s:.2f} s of a processor{slow}")
 
 
-def processor_s() -> float:
-    """Processor time of the commands run so far."""
+def children_processor_s() -> float:
+    """Return the processor time of the commands so far."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
-def say(what: str, note: str, took_ms: float, most_ms: float) -> None:
-    """A line; what is too slow says so."""
-    print(f"{what:<42} {note:>9} {took_ms:8.1f} ms{'' if took_ms <= most_ms else '  TOO SLOW'}")
-
-
-def main() -> None:
-    """Run it once."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--deliveries", type=int, default=200_000)
-    parser.add_argument("--lanes", type=int, default=100)
-    given = parser.parse_args()
-    asyncio.run(measure(given.deliveries, given.lanes))
+def print_time(name: str, note: str, took_ms: float) -> None:
+    """Print the time of a page, and whether it is too slow."""
+    print(f"{name:<42} {note:>9} {took_ms:8.1f} ms{'' if took_ms <= PAGE_LIMIT_MS else '  TOO SLOW'}")
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--deliveries", type=int, default=200_000)
+    parser.add_argument("--lanes", type=int, default=100)
+    options = parser.parse_args()
+    asyncio.run(measure(options.deliveries, options.lanes))

@@ -1,4 +1,4 @@
-"""Is every slot used while there is something to say? 200 busy channels, one process, Slack's own pace.
+"""The share of rate-limit slots that one worker uses while 200 lanes always have deliveries.
 
 python benchmarks/slots.py [--lanes 200] [--seconds 30]
 """
@@ -8,76 +8,58 @@ import asyncio
 import tempfile
 import time
 
-import stage
-from throughput import event
+import environment
+import workload
 
-from worker.bootstrap import services
+from worker.bootstrap.context import AppContext
 from worker.domain.integration import Secret
-from worker.domain.subscription import Filters, Subscription
-from worker.pipeline.connect import add_integration
+from worker.pipeline.integration_setup import add_integration
 from worker.publish import encode
 
+WARM_UP_S = 5
 
-async def busy(lanes: int, seconds: float) -> None:
-    """Three events a second for every channel; the posts are counted over the time in the middle."""
+
+async def measure(lanes: int, seconds: float) -> None:
+    """Publish three events a second for every lane; count the posts after the warm-up."""
     with (
-        stage.server() as redis,
-        stage.far_end(latency_ms=50, channels=lanes) as end,
+        environment.redis_server() as redis_url,
+        environment.slack_stub(latency_ms=50, channels=lanes) as slack,
         tempfile.TemporaryDirectory() as folder,
     ):
         pace = {"POST_RATE_PER_CHANNEL": "1", "POST_BURST_PER_CHANNEL": "1"}
-        environment = stage.settings(redis, end.base, folder, **pace)
-        stage.os.environ.update(environment)
-        from config.settings import Settings
-
-        async with services(Settings.load()) as made:
-            integration = await add_integration(made.integrations, made.gateway, "b", Secret("xoxb-bench"))
-            rules = [
-                Subscription(f"s{n}", integration.id, f"#c{n}", Filters(labels=(f"node=node-{n}",)))
-                for n in range(lanes)
-            ]
-            await made.subscriptions.change(save=rules)
-            with stage.worker(environment) as worker, stage.ingest(environment):
-                await stage.alive(made)
-                stop = asyncio.Event()
-
-                async def publish() -> None:
-                    round_ = 0
-                    while not stop.is_set():
-                        for n in range(lanes):
-                            body = event(n) | {"id": f"{round_}-{n}"}
-                            await made.server.command(
-                                "XADD", made.settings.events_stream, "*", "event", encode(body)
-                            )
-                        round_ += 1
-                        await asyncio.sleep(0.33)
-
-                publishing = asyncio.create_task(publish())
-                await asyncio.sleep(5)
-                first, began, used = (
-                    end.ask("stats")["posts"],
-                    time.monotonic(),
-                    stage.processor_s(worker.pid),
-                )
+        settings = environment.settings(redis_url, slack.url, folder, **pace)
+        async with environment.open_app(settings) as app:
+            integration = await add_integration(app.integrations, app.gateway, "b", Secret("xoxb-bench"))
+            await workload.subscribe_nodes(app, integration.id, lanes)
+            with environment.worker(settings) as worker, environment.ingest(settings):
+                await environment.wait_for_processes(app)
+                publishing = asyncio.create_task(publish_rounds(app, lanes))
+                await asyncio.sleep(WARM_UP_S)
+                began, first = time.monotonic(), slack.stats()["posts"]
+                processor_s = environment.processor_s(worker.pid)
                 await asyncio.sleep(seconds)
-                posts, took = end.ask("stats")["posts"] - first, time.monotonic() - began
-                used = stage.processor_s(worker.pid) - used
-                stop.set()
-                await publishing
+                posts, took_s = slack.stats()["posts"] - first, time.monotonic() - began
+                processor_s = environment.processor_s(worker.pid) - processor_s
+                publishing.cancel()
     print(
-        f"{lanes} busy channels: {posts:.0f} posts in {took:.1f} s, "
-        f"{posts / (lanes * took):.1%} of the slots; {used / took:.0%} of a processor"
+        f"{lanes} busy lanes: {posts:.0f} posts in {took_s:.1f} s, "
+        f"{posts / (lanes * took_s):.1%} of the slots; {processor_s / took_s:.0%} of a processor"
     )
 
 
-def main() -> None:
-    """Run it once."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lanes", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=30)
-    given = parser.parse_args()
-    asyncio.run(busy(given.lanes, given.seconds))
+async def publish_rounds(app: AppContext, lanes: int) -> None:
+    """Publish an event for every lane, again and again."""
+    round_number = 0
+    while True:
+        for number in range(lanes):
+            await workload.publish(app, [encode(workload.alert(number) | {"id": f"{round_number}-{number}"})])
+        round_number += 1
+        await asyncio.sleep(0.33)
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lanes", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=30)
+    options = parser.parse_args()
+    asyncio.run(measure(options.lanes, options.seconds))

@@ -1,9 +1,9 @@
-"""10,000 alerts for one channel within ten seconds, at Slack's own pace: how long until all are told.
+"""10,000 alerts for one channel within ten seconds, at Slack's rate limits.
 
     python benchmarks/storm.py [--events 10000] [--over-s 10]
 
-Prints the time from the last alert to the message that tells it, how many messages there were, the refusals
-of a sandbox that keeps Slack's pace, and the memory of each process at its highest.
+Prints the time from the last alert to the message that reports it, the number of messages, the violations of
+Slack's rate limits, and the peak memory of each process.
 """
 
 import argparse
@@ -12,90 +12,70 @@ import tempfile
 import threading
 import time
 
-import stage
-from throughput import event
+import environment
+import workload
 
-from worker.bootstrap import Services, services
+from worker.bootstrap.context import AppContext
 from worker.domain.integration import Secret
 from worker.domain.subscription import Subscription
-from worker.pipeline.connect import add_integration
+from worker.pipeline.integration_setup import add_integration
 from worker.publish import encode
-from worker.sandbox.slack import SlackSandbox
-from worker.store.ledger import take_census
+from worker.sandbox.slack.server import SlackSandbox
+from worker.store.ledger import take_ledger_snapshot
+
+BATCH = 100
 
 
-async def storm(events: int, over_s: float) -> None:
-    """Publish, wait, report."""
+async def measure(events: int, over_s: float) -> None:
+    """Publish, wait until everything is delivered, and print the figures."""
     sandbox = SlackSandbox()
     workspace = sandbox.add_workspace("Bench")
     workspace.add_channel("alerts")
-    with stage.server() as redis, tempfile.TemporaryDirectory() as folder:
-        async with sandbox.serving() as slack:
-            pace = {
-                "POST_RATE_PER_CHANNEL": "1",
-                "POST_BURST_PER_CHANNEL": "1",
-                "POST_RATE_PER_WORKSPACE": "300",
-            }
-            environment = stage.settings(redis, slack, folder, **pace)
-            stage.os.environ.update(environment)
-            from config.settings import Settings
-
-            async with services(Settings.load()) as made:
-                integration = await add_integration(
-                    made.integrations, made.gateway, "bench", Secret(workspace.token)
-                )
-                await made.subscriptions.change(save=[Subscription("s", integration.id, "#alerts")])
-                with stage.worker(environment) as worker, stage.ingest(environment) as ingest:
-                    await told_of(made, events, over_s, {"worker": worker.pid, "ingest": ingest.pid})
-    messages = sandbox.messages("alerts")
-    print(f"{len(messages)} messages, {sandbox.violations} violations of the pace")
+    with environment.redis_server() as redis_url, tempfile.TemporaryDirectory() as folder:
+        async with sandbox.serving() as slack_url:
+            settings = environment.settings(redis_url, slack_url, folder, **environment.SLACK_PACE)
+            async with environment.open_app(settings) as app:
+                integration = await add_integration(app.integrations, app.gateway, "bench", Secret(workspace.token))
+                await app.subscriptions.save_and_remove(save=[Subscription("s", integration.id, "#alerts")])
+                with environment.worker(settings) as worker, environment.ingest(settings) as ingest:
+                    await run_storm(app, events, over_s, {"worker": worker.pid, "ingest": ingest.pid})
+    print(f"{len(sandbox.messages('alerts'))} messages, violations of the rate limits: {dict(sandbox.violations)}")
 
 
-async def told_of(made: Services, events: int, over_s: float, pids: dict[str, int]) -> None:
-    """All events, spread over the time; then until each is told."""
-    highest = dict.fromkeys(pids, 0.0)
-    watching = threading.Event()
+async def run_storm(app: AppContext, events: int, over_s: float, pids: dict[str, int]) -> None:
+    """Publish the alerts evenly over a time and wait until each is delivered."""
+    peak_mb = dict.fromkeys(pids, 0.0)
+    finished = threading.Event()
 
-    def watch() -> None:
-        while not watching.wait(0.2):
+    def measure_memory() -> None:
+        while not finished.wait(0.2):
             for name, pid in pids.items():
-                highest[name] = max(highest[name], stage.resident_mb(pid))
+                peak_mb[name] = max(peak_mb[name], environment.resident_mb(pid))
 
-    threading.Thread(target=watch, daemon=True).start()
-    await stage.alive(made)
+    threading.Thread(target=measure_memory, daemon=True).start()
+    await environment.wait_for_processes(app)
     started = time.monotonic()
-    for start in range(0, events, 100):
-        commands = [
-            ("XADD", made.settings.events_stream, "*", "event", encode(event(number)))
-            for number in range(start, min(start + 100, events))
-        ]
-        await made.server.each(commands)
-        await asyncio.sleep(max(started + over_s * (start + 100) / events - time.monotonic(), 0))
+    for start in range(0, events, BATCH):
+        await workload.publish(app, [encode(workload.alert(n)) for n in range(start, min(start + BATCH, events))])
+        await asyncio.sleep(max(started + over_s * (start + BATCH) / events - time.monotonic(), 0))
     published = time.monotonic()
     while True:
-        balance, _ = await take_census(made.server)
+        balance = (await take_ledger_snapshot(app.redis)).balance
         if balance.delivered + balance.merged >= events:
             break
         if time.monotonic() > published + 300:
             raise TimeoutError(balance)
         await asyncio.sleep(0.1)
-    watching.set()
-    print(
-        f"{events} alerts in {published - started:.1f} s; "
-        f"the last was told {time.monotonic() - published:.1f} s later"
-    )
-    print(f"unaccounted {balance.unaccounted}; memory at its highest, MB: "
-          + ", ".join(f"{name} {most:.0f}" for name, most in highest.items()))  # fmt: skip
-
-
-def main() -> None:
-    """Run it once."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=10_000)
-    parser.add_argument("--over-s", type=float, default=10.0)
-    given = parser.parse_args()
-    asyncio.run(storm(given.events, given.over_s))
+    finished.set()
+    delay_s = time.monotonic() - published
+    print(f"{events} alerts in {published - started:.1f} s; the last was delivered {delay_s:.1f} s later")
+    memory = ", ".join(f"{name} {megabytes:.0f}" for name, megabytes in peak_mb.items())
+    print(f"unaccounted {balance.unaccounted}; peak memory, MB: {memory}")
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=10_000)
+    parser.add_argument("--over-s", type=float, default=10.0)
+    options = parser.parse_args()
+    asyncio.run(measure(options.events, options.over_s))

@@ -1,4 +1,4 @@
-"""Posts per second and worker process with nothing to fold: ours beside both yardsticks, in one run.
+"""Posts per second of one worker process when nothing can be merged, beside two yardsticks.
 
 python benchmarks/throughput.py [--events 3000] [--rounds 3]
 """
@@ -11,118 +11,78 @@ import sys
 import tempfile
 from dataclasses import dataclass
 
-import stage
+import environment
+import workload
 
-from worker.bootstrap import services
-from worker.bootstrap.calls import make_celery
 from worker.domain.integration import Secret
-from worker.domain.subscription import Subscription
-from worker.pipeline.connect import add_integration
-from worker.publish import publish
+from worker.pipeline.integration_setup import add_integration
+from worker.publish import encode
 
 
 @dataclass
-class Figure:
-    """Posts per second, and milliseconds of the worker's processor per post."""
+class Throughput:
+    """Posts per second, and milliseconds of processor time per post."""
 
-    per_s: float
-    ms_each: float
-
-
-def event(number: int) -> dict[str, object]:
-    """An alert of its own, about 600 bytes."""
-    return {
-        "specversion": "1.0", "id": f"bench-{number}", "source": "bench",
-        "type": "io.infrakitchen.alert.firing",
-        "data": {
-            "name": f"HighCPU on node-{number}", "fingerprint": f"f{number:016x}", "severity": "critical",
-            "summary": "CPU has been above 95 % for ten minutes", "project": "payments",
-            "labels": {"team": "platform", "region": "eu-central-1", "node": f"node-{number}"},
-            "starts_at": "2026-11-24T03:12:45Z", "generator_url": f"https://metrics.example.com/graph?g0.expr=cpu{number}",
-        },
-    }  # fmt: skip
+    posts_per_s: float
+    processor_ms: float
 
 
-def bare(events: int, latency_ms: float) -> Figure:
-    """A loop of the SDK's client."""
-    with stage.far_end(latency_ms=latency_ms) as end:
-        out = subprocess.run(
-            [sys.executable, "bare.py", end.base, str(events), "64"],
-            cwd=stage.HERE,
-            capture_output=True,
-            check=True,
-        )
-        stats = end.ask("stats")
-    return Figure(events / (stats["last"] - stats["first"]), float(out.stdout) * 1000 / events)
+def measure_bare(events: int, latency_ms: float) -> Throughput:
+    """Measure a loop of the SDK's client."""
+    with environment.slack_stub(latency_ms=latency_ms) as slack:
+        command = [sys.executable, "bare_sdk.py", slack.url, str(events), "64"]
+        output = subprocess.run(command, cwd=environment.HERE, capture_output=True, check=True).stdout
+        stats = slack.stats()
+    return Throughput(events / (stats["last"] - stats["first"]), float(output) * 1000 / events)
 
 
-def naive(events: int, latency_ms: float) -> Figure:
-    """A task per event."""
-    with stage.server() as redis, stage.far_end(latency_ms=latency_ms) as end:
-        environment = {"BENCH_REDIS": redis, "BENCH_SLACK": end.base}
-        subprocess.run(
-            [sys.executable, "-c",
-             f"import naive\nfor n in range({events}): naive.tell.delay(f'C{{n:09d}}', 'CPU', 'is high')"],
-            cwd=stage.HERE, env={**stage.os.environ, **environment}, check=True,
-        )  # fmt: skip
-        with stage.started(
-            stage.program("celery"),
-            "-A",
-            "naive",
-            "worker",
-            "--without-gossip",
-            "--without-mingle",
-            **environment,
-        ) as process:
-            return _measured(end, process.pid, events)
+def measure_naive(events: int, latency_ms: float) -> Throughput:
+    """Measure a Celery task per event."""
+    with environment.redis_server() as redis_url, environment.slack_stub(latency_ms=latency_ms) as slack:
+        variables = {"BENCH_REDIS": redis_url, "BENCH_SLACK": slack.url}
+        send = f"for n in range({events}): naive_celery.post_event.delay(f'C{{n:09d}}', 'CPU', 'is high')"
+        with environment.process(sys.executable, "-c", f"import naive_celery\n{send}", **variables) as sender:
+            assert sender.wait() == 0
+        options = ("-A", "naive_celery", "worker", "--without-gossip", "--without-mingle")
+        with environment.process(environment.program("celery"), *options, **variables) as process:
+            return measure_process(slack, process.pid, events)
 
 
-def ours(events: int, latency_ms: float) -> Figure:
-    """Everything waits in lanes, a channel each; then the worker starts."""
+def measure_ours(events: int, latency_ms: float) -> Throughput:
+    """Measure the worker, which starts when every event is pending in a lane of its own."""
     with (
-        stage.server() as redis,
-        stage.far_end(latency_ms=latency_ms, channels=events) as end,
+        environment.redis_server() as redis_url,
+        environment.slack_stub(latency_ms=latency_ms, channels=events) as slack,
         tempfile.TemporaryDirectory() as folder,
     ):
-        environment = stage.settings(redis, end.base, folder)
-        asyncio.run(_prepare(environment, events))
-        with stage.worker(environment) as process:
-            return _measured(end, process.pid, events)
+        settings = environment.settings(redis_url, slack.url, folder)
+        asyncio.run(fill_lanes(settings, events))
+        with environment.worker(settings) as process:
+            return measure_process(slack, process.pid, events)
 
 
-async def _prepare(environment: dict[str, str], events: int) -> None:
-    """A lane per event, filled."""
-    stage.os.environ.update(environment)
-    from config.settings import Settings
-
-    settings = Settings.load()
-    async with services(settings, celery=make_celery(settings)) as made:
-        integration = await add_integration(made.integrations, made.gateway, "bench", Secret("xoxb-bench"))
-        await made.resolver.read_directory(integration, Secret("xoxb-bench"))
-        from worker.domain.subscription import Filters
-
-        await made.subscriptions.change(
-            save=[
-                Subscription(f"s{n}", integration.id, f"#c{n}", Filters(labels=(f"node=node-{n}",)))
-                for n in range(events)
-            ]
-        )
+async def fill_lanes(settings: dict[str, str], events: int) -> None:
+    """Create a lane with a pending delivery for each event."""
+    async with environment.open_app(settings, with_celery=True) as app:
+        token = Secret("xoxb-bench")
+        integration = await add_integration(app.integrations, app.gateway, "bench", token)
+        await app.directory_refresher.read(integration, token)
+        await workload.subscribe_nodes(app, integration.id, events)
+        await app.stream.create_group()
         for number in range(events):
-            await publish(made.server.redis, event(number))
-        await made.stream.join()
-        while entries := await made.stream.read(most=100, wait_ms=10):
-            await made.ingest.accept(entries)
+            await workload.publish(app, [encode(workload.alert(number))])
+        await workload.ingest(app)
 
 
-def _measured(end: stage.FarEnd, pid: int, events: int) -> Figure:
-    """From a tenth of the posts to nine tenths: starting and ending are not what is measured."""
-    low = end.wait_for(events // 10)
-    before = stage.processor_s(pid)
-    high = end.wait_for(events * 9 // 10)
-    after = stage.processor_s(pid)
-    end.wait_for(events)
+def measure_process(slack: environment.SlackStub, pid: int, events: int) -> Throughput:
+    """Measure a process from a tenth of the posts to nine tenths, without its start and end."""
+    low = slack.wait_for(events // 10)
+    before_s = environment.processor_s(pid)
+    high = slack.wait_for(events * 9 // 10)
+    after_s = environment.processor_s(pid)
+    slack.wait_for(events)
     posts = high["posts"] - low["posts"]
-    return Figure(posts / (high["last"] - low["last"]), (after - before) * 1000 / posts)
+    return Throughput(posts / (high["last"] - low["last"]), (after_s - before_s) * 1000 / posts)
 
 
 def main() -> None:
@@ -131,21 +91,20 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--latency-ms", type=float, nargs="*", default=[0, 50])
-    given = parser.parse_args()
-    print(f"{given.events} posts, nothing to fold, median of {given.rounds} rounds")
-    print(
-        f"{'latency':>8} {'what':>6} {'posts/s':>9} {'ms of processor each':>21} {'× naive':>8} {'× bare':>7}"
-    )
-    for latency_ms in given.latency_ms:
-        figures = {"bare": [], "naive": [], "ours": []}  # type: dict[str, list[Figure]]
-        for _ in range(given.rounds):
-            for name, measure in (("bare", bare), ("naive", naive), ("ours", ours)):
-                figures[name].append(measure(given.events, latency_ms))
-        rate = {name: statistics.median(one.per_s for one in found) for name, found in figures.items()}
-        for name, found in figures.items():
-            each = statistics.median(one.ms_each for one in found)
-            ratios = f"{rate[name] / rate['naive']:>8.2f} {rate[name] / rate['bare']:>7.2f}"
-            print(f"{latency_ms:>5g} ms {name:>6} {rate[name]:>9.0f} {each:>21.2f} {ratios}", flush=True)
+    options = parser.parse_args()
+    print(f"{options.events} posts, nothing to merge, median of {options.rounds} rounds")
+    print(f"{'latency':>8} {'':>6} {'posts/s':>9} {'processor ms per post':>21} {'× naive':>8} {'× bare':>7}")
+    measures = {"bare": measure_bare, "naive": measure_naive, "ours": measure_ours}
+    for latency_ms in options.latency_ms:
+        results: dict[str, list[Throughput]] = {name: [] for name in measures}
+        for _ in range(options.rounds):
+            for name, measure in measures.items():
+                results[name].append(measure(options.events, latency_ms))
+        rates = {name: statistics.median(result.posts_per_s for result in rounds) for name, rounds in results.items()}
+        for name, rounds in results.items():
+            processor_ms = statistics.median(result.processor_ms for result in rounds)
+            ratios = f"{rates[name] / rates['naive']:>8.2f} {rates[name] / rates['bare']:>7.2f}"
+            print(f"{latency_ms:>5g} ms {name:>6} {rates[name]:>9.0f} {processor_ms:>21.2f} {ratios}", flush=True)
 
 
 if __name__ == "__main__":

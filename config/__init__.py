@@ -1,4 +1,1 @@
-"""What may be configured: settings from the environment, and what Celery, Flower and logging make of them.
-
-Never imports `worker`.
-"""
+"""Settings from the environment, and the configuration of Celery, Flower and logging. Never imports `worker`."""

@@ -1,10 +1,11 @@
-"""What Flower runs when it starts (`--conf`): each name that is one of its options is set."""
+"""The file that Flower executes at start (`--conf`): every name that is one of Flower's options sets it."""
 
-from config.flower import flower_options, keep_to_ourselves, list_all_queues, log_as_we_do
-from config.settings import Settings
+from config.flower_options import flower_options, prepare_process
+from config.settings import Settings, SettingsError
 
-settings = Settings.load()
-globals().update(flower_options(settings))
-log_as_we_do(settings)
-keep_to_ourselves()
-list_all_queues()
+try:
+    settings = Settings.load()
+    globals().update(flower_options(settings))
+    prepare_process(settings)
+except SettingsError as error:
+    raise SystemExit(f"Error: {error}") from None

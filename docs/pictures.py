@@ -1,4 +1,4 @@
-"""The README's pictures of messages, drawn anew from the demo's story: `make pictures`.
+"""The README's pictures of messages, drawn again from the demo's story: `make pictures`.
 
 Needs Chromium. The story's moment and the reader's zone are fixed: a picture changes when a message does.
 """
@@ -6,81 +6,88 @@ Needs Chromium. The story's moment and the reader's zone are fixed: a picture ch
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
-from typing import Any
 
 from worker import sources
-from worker.cli.camera import photograph
-from worker.cli.demo_story import STORY_LENGTH, Writer, story
+from worker.demo.scenario import STORY_LENGTH, EventFactory, story
 from worker.domain.event import Event
-from worker.domain.folding import Told
 from worker.domain.message import Message
-from worker.pipeline.fold import fold
-from worker.pipeline.render import message_of, reply
-from worker.sandbox.page import picture
-from worker.sandbox.state import Post
+from worker.domain.message_plan import PendingDelivery
+from worker.message_preview.html import ShownMessage, render_messages
+from worker.message_preview.screenshot import take_screenshot
+from worker.pipeline.delivery.planner import merge_events
+from worker.rendering.message_builder import message_of
+from worker.rendering.single import reply
 from worker.slack.blocks import arguments
 
 HERE = Path(__file__).parent
-BASE = "https://infrakitchen.acme.example"
+BASE = "https://infrakitchen.example.com"
 BEGAN = datetime(2026, 5, 4, 9, 38, tzinfo=UTC)
 STORM = 60
-SHARPNESS = 1.25  # a README of small files
+SCALE = 1.25  # keeps the README's files small
+SECONDS = count(10)
 
 
 def main() -> None:
-    """A workflow's card with its thread, an alert's likewise, and a digest."""
+    """Draw a workflow's card with its thread, an alert's card with its thread, and a digest."""
     os.environ["TZ"] = "UTC"
     time.tzset()
-    events = happened()
+    events = story_events()
     failed = events["checkout-api-failed-4"]
     firing, resolved = events["alert-0-firing"], events["alert-0-resolved"]
-    at_once = [
-        one for one in events.values() if one.project in ("shop", "payments") and one.status != "resolved"
+    pending = [
+        PendingDelivery(event.id, event)
+        for event in events.values()
+        if event.project in ("shop", "payments") and event.status != "resolved"
     ]
-    draw("messages", (card(failed), told(failed), card(events["search-cluster-completed-5"])))
-    draw("alert", (card(firing, "<!here>"), card(resolved), told(resolved)))
-    draw("digest", (message_of(fold([Told(event.id, event) for event in at_once]), BASE),))
+    draw(
+        "messages", post(card(failed), replies=[thread_reply(failed)]), post(card(events["search-cluster-completed-5"]))
+    )
+    draw("alert", post(card(firing, "<!here>")), post(card(resolved), replies=[thread_reply(resolved)]))
+    draw("digest", post(message_of(merge_events(pending), BASE)))
 
 
-def happened() -> dict[str, Event]:
-    """The demo's events by what their ids begin with."""
-    scenes = story(Writer("7dc9", BEGAN.timestamp()), STORY_LENGTH + STORM)
+def story_events() -> dict[str, Event]:
+    """Return the events of the demo's story by their ids without the suffix of the run."""
+    scenes = story(EventFactory("7dc9", BEGAN.timestamp()), STORY_LENGTH + STORM)
     samples = [sample for scene in scenes for sample in scene.samples if isinstance(sample, Mapping)]
-    read = [_read(sample, place) for place, sample in enumerate(samples)]
-    return {event.id.removesuffix("-7dc9"): event for event in read}
+    began_ms = int(BEGAN.timestamp() * 1000)
+    events = [sources.parse(json.dumps(sample).encode(), f"{began_ms + n}-0") for n, sample in enumerate(samples)]
+    return {event.id.removesuffix("-7dc9"): event for event in events}
 
 
 def card(event: Event, mention: str = "") -> Message:
-    """What is posted of an event alone."""
-    return message_of(fold([Told(event.id, event, mention)]), BASE)
+    """Return the message of one event."""
+    content = merge_events([PendingDelivery(event.id, event)])
+    return message_of(replace(content, mentions=(mention,) if mention else ()), BASE)
 
 
-def told(event: Event) -> tuple[Message]:
-    """What the thread of the message before it tells."""
-    return (reply(fold([Told(event.id, event)])),)
+def thread_reply(event: Event) -> Message:
+    """Return the reply in the thread of an event's card."""
+    return reply(merge_events([PendingDelivery(event.id, event)]))
 
 
-def draw(name: str, messages: tuple[Message | tuple[Message], ...]) -> None:
-    """Messages one below the other, a tuple in the thread of the one before it."""
-    posts: list[Post] = []
-    parent = ""
-    for place, one in enumerate(messages):
-        ts = f"{BEGAN.timestamp() + 10 + place:.6f}"
-        if isinstance(one, Message):
-            parent = ts
-            posts.append(Post("", ts, arguments(one)))
-        else:
-            posts.append(Post("", ts, {**arguments(one[0]), "thread_ts": parent}))
+def post(message: Message, replies: Sequence[Message] = ()) -> list[ShownMessage]:
+    """Return a message and its replies, posted one second after the other."""
+    parent_ts = next_ts()
+    shown = [ShownMessage(parent_ts, arguments(message))]
+    return shown + [ShownMessage(next_ts(), {**arguments(each), "thread_ts": parent_ts}) for each in replies]
+
+
+def next_ts() -> str:
+    """Return the timestamp of the next post."""
+    return f"{BEGAN.timestamp() + next(SECONDS):.6f}"
+
+
+def draw(name: str, *posts: list[ShownMessage]) -> None:
+    """Draw posts one below the other into a file beside this one."""
     out = HERE / f"{name}.png"
-    photograph(picture(posts, BEGAN), out, SHARPNESS)
+    take_screenshot(render_messages([message for shown in posts for message in shown], BEGAN), out, SCALE)
     print(f"{out.relative_to(HERE.parent)}: {out.stat().st_size // 1000} kB")
-
-
-def _read(sample: Mapping[str, Any], place: int) -> Event:
-    return sources.read(json.dumps(sample).encode(), f"{int(BEGAN.timestamp() * 1000) + place}-0")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tells people in Slack what happens in InfraKitchen.
+"""Posts InfraKitchen's events to Slack.
 
-stream → ingest → route → lanes → resolve → pace → fold → render → post → record (see `worker/pipeline`).
+stream → ingest → route → lanes → resolve → slot → take → plan → render → send → record (see `worker/pipeline`).
 """

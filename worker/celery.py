@@ -1,5 +1,5 @@
-"""The door: `celery -A worker …` finds the app here."""
+"""The Celery app for `celery -A worker …`."""
 
-from worker.bootstrap.door import open_door
+from worker.bootstrap.celery_app import create_worker_app
 
-app = open_door()
+app = create_worker_app()

@@ -1,4 +1,4 @@
-"""What a producer of events imports: one `XADD`, on a sync or an asyncio Redis client.
+"""The module that producers of events import: one `XADD`, with a sync or an asyncio Redis client.
 
     from redis import Redis
     from worker.publish import publish
@@ -11,34 +11,35 @@
         "data": {"workflow_id": "17", "name": "deploy-prod", "error_message": "no quota"},
     })
 
-With `redis.asyncio.Redis` the same call is awaited. Choose an `id` that is the same when you publish the same
-event again: it is then told once. Not for programs that do not run Python (`XADD infrakitchen:events * event
-'<json>'` is all there is to it), nor where Redis is out of reach (`POST /api/v1/events`).
+With `redis.asyncio.Redis`, await the same call. Give an event the same `id` when you publish it again: it is then
+delivered once. Do not use this module where Redis cannot be reached (`POST /api/v1/events` instead); a program in
+another language runs `XADD infrakitchen:events * event '<json>'`.
 """
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Awaitable, Mapping
 from typing import Any, NoReturn, Protocol, overload
 
-from worker.domain.event import MAX_EVENT_BYTES
+from worker.domain.event import MAX_EVENT_BYTES, EventTooLarge
 
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
-_SPACE = re.compile(r"\s*")
+_EVENT_START = re.compile(r"[^\s\ufeff]")  # a byte order mark may begin each of the files that were joined
 STREAM = "infrakitchen:events"
 
 EntryId = bytes | str
 
 
 class Client(Protocol):
-    """What is needed of `redis.Redis`."""
+    """The part of `redis.Redis` that is used."""
 
     def xadd(self, name: str, fields: dict[Any, Any], /) -> EntryId:
         """Append an entry to a stream."""
 
 
 class AsyncClient(Protocol):
-    """What is needed of `redis.asyncio.Redis`."""
+    """The part of `redis.asyncio.Redis` that is used."""
 
     def xadd(self, name: str, fields: dict[Any, Any], /) -> Awaitable[EntryId]:
         """Append an entry to a stream."""
@@ -55,78 +56,63 @@ def publish(
 ) -> EntryId | Awaitable[EntryId]:
     """Append one event to the stream and return its entry id (an awaitable of it from an asyncio client).
 
-    Raises ValueError when the event is no JSON object or larger than 256 KiB. Whether its fields are right
-    is found out by whoever reads the stream: what is not becomes a dead letter that says why.
+    Raises ValueError when the event is not a JSON object, EventTooLarge above 256 KiB. The fields are not checked:
+    the worker keeps an event that it cannot read as a dead letter, with the reason.
     """
     return redis.xadd(stream, {"event": encode(event)})
 
 
 def encode(event: Mapping[str, object] | str | bytes) -> bytes:
-    """The bytes that go into the stream; raises ValueError when they are no event."""
-    raw = _raw(event)
-    if len(raw) > MAX_EVENT_BYTES:
-        raise ValueError(f"the event has {len(raw)} bytes; at most {MAX_EVENT_BYTES} are read")
-    return raw
-
-
-def read_events(text: str) -> list[dict[str, object]]:
-    """The events of a file: a JSON object, an array of them, or one after the other as in JSON lines.
-
-    Raises ValueError naming the line that is wrong.
-    """
-    text = text.removeprefix("\ufeff")
-    decoder = json.JSONDecoder(parse_constant=_refuse)
-    found: list[dict[str, object]] = []
-    at = _next(text, 0)
-    while at < len(text):
-        try:
-            value, end = decoder.raw_decode(text, at)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"line {error.lineno} column {error.colno}: {error.msg}") from None
-        except RecursionError:
-            raise ValueError(f"{_line(text, at)}: nested too deep") from None
-        except ValueError as error:
-            raise ValueError(f"{_line(text, at)}: {error}") from None
-        for place, event in enumerate(value if isinstance(value, list) else [value], 1):
-            if not isinstance(event, dict):
-                where = _line(text, at) + (f", element {place}" if isinstance(value, list) else "")
-                reason = f"{where}: an event is a JSON object, not {json.dumps(event)[:40]}"
-                raise ValueError(reason)  # noqa: TRY004  # the text is at fault
-            found.append(event)
-        at = _next(text, end)
-    return found
-
-
-def _line(text: str, at: int) -> str:
-    """Where a place is, for people."""
-    return f"line {text.count(chr(10), 0, at) + 1}"
-
-
-def _next(text: str, at: int) -> int:
-    """Where the next value starts."""
-    match = _SPACE.match(text, at)
-    return match.end() if match else at
-
-
-def _raw(event: Mapping[str, object] | str | bytes) -> bytes:
-    """A mapping's JSON; a text or bytes as they are, once they are known to be an object."""
+    """Return the bytes of an event; raise ValueError when it is not a JSON object, EventTooLarge above 256 KiB."""
     try:
         if isinstance(event, Mapping):
-            return _utf8(json.dumps(dict(event), ensure_ascii=False, allow_nan=False))
-        raw = _utf8(event) if isinstance(event, str) else event
-        found = json.loads(raw.decode(), parse_constant=_refuse)
+            value: object = dict(event)
+            raw = _utf8(json.dumps(value, ensure_ascii=False, allow_nan=False))
+        else:
+            raw = (_utf8(event) if isinstance(event, str) else event).removeprefix(BOM_UTF8)
+            value = json.loads(raw.decode(), parse_constant=_reject_constant)
     except RecursionError:
         raise ValueError("the event is nested too deep") from None
     except (TypeError, ValueError) as error:
         raise ValueError(f"the event is not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise ValueError("the event is not a JSON object")  # noqa: TRY004  # its text is at fault
+    if not isinstance(value, dict):
+        raise ValueError("the event is not a JSON object")  # noqa: TRY004  # the JSON is wrong
+    if len(raw) > MAX_EVENT_BYTES:
+        raise EventTooLarge(len(raw))
     return raw
+
+
+def read_events(text: str) -> list[dict[str, object]]:
+    """Parse the events in a file's text: a JSON object, an array of objects, or JSON lines.
+
+    Raises ValueError that names the wrong line.
+    """
+    decoder = json.JSONDecoder(parse_constant=_reject_constant)
+    events: list[dict[str, object]] = []
+    line, counted, end = 1, 0, 0
+    while match := _EVENT_START.search(text, end):
+        start = match.start()
+        line, counted = line + text.count("\n", counted, start), start
+        try:
+            value, end = decoder.raw_decode(text, start)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"line {error.lineno} column {error.colno}: {error.msg}") from None
+        except RecursionError:
+            raise ValueError(f"line {line}: nested too deep") from None
+        except ValueError as error:
+            raise ValueError(f"line {line}: {error}") from None
+        for index, event in enumerate(value if isinstance(value, list) else [value], 1):
+            if not isinstance(event, dict):
+                element = f", element {index}" if isinstance(value, list) else ""
+                reason = f"line {line}{element}: an event is a JSON object, not {json.dumps(event)[:40]}"
+                raise ValueError(reason)  # noqa: TRY004  # the JSON is wrong
+            events.append(event)
+    return events
 
 
 def _utf8(text: str) -> bytes:
     return _SURROGATES.sub("\ufffd", text).encode()
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON value")
+def _reject_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a JSON value")

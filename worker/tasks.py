@@ -1,77 +1,80 @@
-"""The Celery tasks: unpack names, call the pipeline, nothing else. A message is only a wake-up call."""
+"""The Celery tasks: they unpack their arguments and call the pipeline. A message is only a wake-up call."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any, TypeVar, cast
 
 from celery import Task, current_app, shared_task
 from celery.exceptions import Reject
 
-from worker.bootstrap import Services
-from worker.bootstrap.calls import shown, summary, waits
-from worker.domain.errors import NotYet, Refusal
-from worker.pipeline.connection import connected
-from worker.pipeline.drain import Drained, drain
-from worker.pipeline.replay import replay
+from worker.bootstrap.celery_app import DRAIN_TIMEOUT_S, LoopThread
+from worker.bootstrap.context import AppContext
+from worker.bootstrap.dispatch import format_drain_summary, format_lanes, format_wait
+from worker.domain.errors import RetryLater, SlackError
+from worker.pipeline.delivery.resolver import require_connection
+from worker.pipeline.delivery.session import DrainResult, drain
+from worker.services.dead_letters import replay_one
 
-LONGEST_COUNTDOWN_S = 20.0  # a call that waits is in a worker's memory only; longer waits are in the store
-READING_MOST_S = 3600.0  # a directory of 20,000 channels, at Slack's pace, several times over
+COUNTDOWN_MAX_S = 20.0  # a call that waits is in a worker's memory only; longer waits are in the store
+REFRESH_TIMEOUT_S = 3600.0  # a directory of 20,000 channels, at Slack's pace, several times over
+
+Result = TypeVar("Result")
 
 
 class LaneWaits(Exception):
-    """A lane waits out a failure; shown in Flower with the reason."""
+    """A lane is snoozed after a failure; Flower shows the reason."""
 
 
 @shared_task(name="slack.drain", bind=True, max_retries=None)
 def drain_lanes(self: Task, lanes: list[str]) -> str:
-    """Tell what waits in these lanes; ends as RETRY while one of them waits out a failure."""
+    """Send the pending deliveries of these lanes; end as RETRY while a failure snoozes one of them."""
 
-    async def work(made: Services) -> list[Drained]:
-        done = await asyncio.gather(*(drain(lane, made.drain) for lane in lanes))
-        awake = [one.lane for one in done if one.wake]
-        if awake:
-            await made.sweep.wake(awake)
-        return done
+    async def work(app: AppContext) -> list[DrainResult]:
+        results = await asyncio.gather(*(drain(lane, app.delivery) for lane in lanes))
+        if unfinished := [result.lane for result in results if result.wake]:
+            await app.wake(unfinished)
+        return results
 
-    done = current_app.runtime.run(work)
-    waiting = [one for one in done if one.retry_s]
-    if waiting:
-        again = [one.lane for one in waiting]
-        soonest_s = min(one.retry_s for one in waiting)
-        why, countdown = LaneWaits(waits(waiting, datetime.now(UTC))), min(soonest_s, LONGEST_COUNTDOWN_S)
-        with suppress(Reject):  # the broker is away; when the lanes are due is in the store
-            raise self.retry(args=(again,), exc=why, countdown=countdown, argsrepr=shown(again))
-    return summary(done)
+    results = _run(work)
+    if waiting := [result for result in results if result.retry_s]:
+        retried = [result.lane for result in waiting]
+        countdown = min(COUNTDOWN_MAX_S, *(result.retry_s for result in waiting))
+        reason = LaneWaits(format_wait(waiting, datetime.now(UTC)))
+        with suppress(Reject):  # the broker is away; the store has the time when the lanes are due
+            raise self.retry(args=(retried,), exc=reason, countdown=countdown, argsrepr=format_lanes(retried))
+    return format_drain_summary(results)
 
 
 @shared_task(name="slack.refresh_directory")
 def refresh_directory(integration_id: str) -> str:
-    """Read an integration's channels anew, if they are still too old when its turn comes."""
+    """Refresh an integration's directory, unless another worker refreshed it while this task was queued."""
 
-    async def work(made: Services) -> str:
-        connection = (await made.integrations.connections()).get(integration_id)
+    async def work(app: AppContext) -> str:
+        connection = (await app.integrations.get_connections()).get(integration_id)
         try:
-            integration, token = connected(connection, integration_id)
-            age_s = made.settings.directory_ttl_s
-            pages = await made.reader.read(integration, token, unless_younger_s=age_s)
-        except (Refusal, NotYet) as error:
+            integration, token = require_connection(connection, integration_id)
+            max_age_s = app.settings.directory_ttl_s
+            pages = await app.directory_refresher.refresh(integration, token, unless_younger_s=max_age_s)
+        except (SlackError, RetryLater) as error:
             return f"not read: {error.reason}"
         return f"{pages} pages read" if pages else "not read: another worker has just done so"
 
-    return str(current_app.runtime.run(work, most_s=READING_MOST_S))
+    return _run(work, timeout_s=REFRESH_TIMEOUT_S)
 
 
 @shared_task(name="slack.replay")
 def replay_dead_letter(delivery_id: str) -> str:
-    """Try a dead letter again."""
-    return str(
-        current_app.runtime.run(
-            lambda made: replay(made.dead_letters, made.stream.stream, made.sweep.wake, delivery_id)
-        )
-    )
+    """Replay a dead letter."""
+    return _run(lambda app: replay_one(app, delivery_id, "Flower or Celery")).text
 
 
 @shared_task(name="slack.dead_letter")
-def dead_letter(**about: str) -> str:
-    """Only to be looked at: its queue has no consumer. Run all the same, it changes nothing."""
-    return f"a dead letter is replayed with slack.replay({about.get('delivery_id', '')!r})"
+def dead_letter(**details: str) -> str:
+    """Show a dead letter in Flower. Its queue has no consumer; running the task changes nothing."""
+    return f"a dead letter is replayed with slack.replay({details.get('delivery_id', '')!r})"
+
+
+def _run(work: Callable[[AppContext], Coroutine[Any, Any, Result]], *, timeout_s: float = DRAIN_TIMEOUT_S) -> Result:
+    return cast("LoopThread", current_app.loop_thread).run(work, timeout_s=timeout_s)

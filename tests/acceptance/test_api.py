@@ -4,16 +4,17 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientError, ClientSession
-from installation import Installation, alert, until
+from support.events import numbered_alert
+from support.installation import Installation, until
 
-from worker.sandbox.machine import free_port
+from worker.local_machine import free_port
 
 
 class Api:
     """Asks the web process with a named token."""
 
     def __init__(self, port: int, token: str) -> None:
-        self._base = f"http://127.0.0.1:{port}"
+        self._base, self.token = f"http://127.0.0.1:{port}", token
         self._headers = {"authorization": f"Bearer {token}"}
 
     async def __call__(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
@@ -47,56 +48,52 @@ class Api:
             page = await self.get(f"{path}{sign}limit=2&after={after}")
 
 
-async def started(one: Installation) -> Api:
-    added = await one.cli("api-tokens", "add", "tests")
+async def started(installation: Installation) -> Api:
+    added = await installation.cli("api-tokens", "add", "tests")
     assert added.code == 0, added
     port = free_port()
-    one.start("web", ("ik-slack", "web"), WEB_PORT=str(port))
+    installation.start("web", ("ik-slack", "web"), WEB_PORT=str(port))
     api = Api(port, added.out.strip())
     await until(api.lives, "the web process lives")
     return api
 
 
-async def storied(one: Installation, api: Api) -> None:
+async def storied(installation: Installation, api: Api) -> None:
     """Told, parked, dead, unreadable, and for nobody; all published over HTTP but what it would refuse."""
-    one.workspace.add_channel("ops")
-    one.workspace.add_channel("closed", member=False)
-    await one.connect("#ops", "#closed")
-    await one.running(one.ingest(), one.worker())
-    assert (await api("POST", "/api/v1/events", alert(1)))[0] == 202
-    await one.settled(1)
-    one.sandbox.fault("invalid_blocks", times=2)
-    assert (await api("POST", "/api/v1/events", alert(2)))[0] == 202
+    installation.workspace.add_channel("ops")
+    installation.workspace.add_channel("closed", member=False)
+    await installation.connect("#ops", "#closed")
+    await installation.running(installation.ingest(), installation.worker())
+    assert (await api("POST", "/api/v1/events", numbered_alert(1)))[0] == 202
+    await installation.settled(1)
+    installation.sandbox.fault("invalid_blocks", times=2)
+    assert (await api("POST", "/api/v1/events", numbered_alert(2)))[0] == 202
 
     async def dead() -> bool:
-        return (await one.balance()).dead == 1
+        return (await installation.balance()).dead == 1
 
     await until(dead, "one is dead")
-    several = [alert(3, "closed"), alert(4, "closed"), alert(5, "nobody"), alert(1)]
+    several = [numbered_alert(3, "closed"), numbered_alert(4, "closed"), numbered_alert(5, "nobody"), numbered_alert(1)]
     status, body = await api("POST", "/api/v1/events", several)
     assert (status, body["ids"]) == (202, ["evt-3", "evt-4", "evt-5", "evt-1"])
-    await one.publish(b"{")
+    await installation.publish(b"{")
 
     async def all_there() -> bool:
-        now = await one.balance()
+        now = await installation.balance()
         return (now.parked, now.rejected, now.suppressed, now.repeats_ignored) == (2, 1, 1, 1)
 
     await until(all_there, "two are parked, one is unreadable, one is for nobody, one is a repeat")
 
 
 @pytest.mark.slow
-async def test_every_noun_answers_as_its_command_does(fast: Installation) -> None:
+async def test_every_list_of_the_api_equals_the_json_of_its_command(fast: Installation) -> None:
     api = await started(fast)
     await storied(fast, api)
     assert await api.get("ledger") == await fast.asked("ledger")
     for noun in ("deliveries", "dead-letters", "parked"):
         assert await api.rows(noun) == await fast.asked(noun, "list"), noun
-    assert await api.rows("deliveries?state=parked") == await fast.asked(
-        "deliveries", "list", "--state", "parked"
-    )
-    assert await api.rows("deliveries?event=evt-1") == await fast.asked(
-        "deliveries", "list", "--event", "evt-1"
-    )
+    assert await api.rows("deliveries?state=parked") == await fast.asked("deliveries", "list", "--state", "parked")
+    assert await api.rows("deliveries?event=evt-1") == await fast.asked("deliveries", "list", "--event", "evt-1")
     for noun in ("subscriptions", "integrations"):
         assert (await api.get(noun))["rows"] == await fast.asked(noun, "list"), noun
     for noun, key in (
@@ -117,7 +114,7 @@ async def test_every_noun_answers_as_its_command_does(fast: Installation) -> Non
 
 
 @pytest.mark.slow
-async def test_what_a_person_decides_over_http_is_done(fast: Installation) -> None:
+async def test_dead_letters_are_replayed_and_lanes_resumed_over_http(fast: Installation) -> None:
     api = await started(fast)
     await storied(fast, api)
     letters = await api.rows("dead-letters")
@@ -126,7 +123,7 @@ async def test_what_a_person_decides_over_http_is_done(fast: Installation) -> No
     )
     status, replayed = await api("POST", "/api/v1/dead-letters/replay", {"ids": [delivery, "nothing"]})
     assert status == 200
-    assert [one["ending"] for one in replayed["results"]] == ["done", "unknown"]
+    assert [one["outcome"] for one in replayed["results"]] == ["done", "unknown"]
     status, gone = await api("POST", "/api/v1/dead-letters/discard", {"reason": "unreadable"})
     assert [one["id"] for one in gone["results"]] == [entry]
 
@@ -137,7 +134,7 @@ async def test_what_a_person_decides_over_http_is_done(fast: Installation) -> No
     assert (balance.dead, balance.parked) == (0, 0)
     assert await api.rows("dead-letters") == []
     web = next(one for one in fast.programs if one.name == "web")
-    changes = [(line["by"], line["did"]) for line in web.lines("changed over HTTP")]
+    changes = [(line["who"], line["what"]) for line in web.lines("change audited")]
     assert ("tests", "POST /api/v1/dead-letters/replay") in changes
     assert ("tests", "POST /api/v1/parked/resume") in changes
-    assert "iks_" not in web.log
+    assert api.token not in web.log

@@ -3,64 +3,67 @@
 import random
 from dataclasses import asdict
 
-from installation import Installation, alert, evts, own_body, until
+from support.events import marks, numbered_alert, own_notification
+from support.installation import Installation, until
 
 
-async def test_both_forms_arrive_in_the_right_channels_once(fast: Installation):
+async def test_events_of_both_forms_are_posted_once_in_the_right_channels(fast: Installation):
     for name in ("ops", "shop", "flows"):
         fast.workspace.add_channel(name)
     await fast.connect("#ops", "#shop", rules=[{"destination": "#flows", "kind": "workflow"}])
     fast.worker(), fast.ingest()
     for number in range(10):
-        await fast.publish(alert(number, "ops"), alert(100 + number, "shop"), own_body(200 + number))
+        await fast.publish(
+            numbered_alert(number, "ops"), numbered_alert(100 + number, "shop"), own_notification(200 + number)
+        )
     balance = await fast.settled(30)
-    assert sorted(fast.marks("#ops")) == evts(*range(10))
-    assert sorted(fast.marks("#shop")) == evts(*range(100, 110))
-    assert sorted(fast.marks("#flows")) == evts(*range(200, 210))
+    assert sorted(fast.marks("#ops")) == marks(*range(10))
+    assert sorted(fast.marks("#shop")) == marks(*range(100, 110))
+    assert sorted(fast.marks("#flows")) == marks(*range(200, 210))
     assert (balance.accepted, balance.suppressed, balance.rejected) == (30, 0, 0)
     assert balance.repeated == 0
     assert await fast.asked("ledger") == asdict(balance)
 
 
-async def test_an_event_nobody_subscribed_to_is_suppressed_and_said_so(fast: Installation):
+async def test_an_event_without_a_matching_subscription_is_suppressed_with_a_reason(fast: Installation):
     fast.workspace.add_channel("ops")
     await fast.connect("#ops")
     fast.ingest()
-    await fast.publish(alert(1, "nobody's"))
+    await fast.publish(numbered_alert(1, "nobody's"))
     await until(lambda: _accepted(fast), "the event is accepted")
-    (record,) = await fast.made.events.find("evt-1")
+    (record,) = await fast.app.events.find("evt-1")
     assert record.suppressed == "no subscription matches"
     balance = await fast.balance()
     assert (balance.suppressed, balance.created, balance.unaccounted) == (1, 0, 0)
 
 
-async def _accepted(one: Installation) -> bool:
-    return (await one.balance()).accepted == 1
+async def _accepted(installation: Installation) -> bool:
+    return (await installation.balance()).accepted == 1
 
 
-async def test_events_published_before_the_first_start_are_told(fast: Installation):
+async def test_events_published_before_the_first_start_are_posted(fast: Installation):
     fast.workspace.add_channel("ops")
-    await fast.publish(*(alert(number) for number in range(20)))
+    await fast.publish(*(numbered_alert(number) for number in range(20)))
     await fast.connect("#ops")
     fast.ingest(), fast.worker()
     await fast.settled(20)
-    assert fast.marks("#ops") == evts(*range(20))
+    assert fast.marks("#ops") == marks(*range(20))
 
 
-async def test_the_same_id_from_the_same_source_is_told_once(fast: Installation):
+async def test_the_same_id_from_the_same_source_is_posted_once(fast: Installation):
     fast.workspace.add_channel("ops")
     await fast.connect("#ops")
     fast.ingest(), fast.worker()
-    elsewhere = {**alert(1, name="evt-9", fingerprint="f9"), "source": "/elsewhere"}
-    await fast.publish(alert(1), alert(1), elsewhere)
+    elsewhere = {**numbered_alert(1, name="evt-9", fingerprint="f9"), "source": "/elsewhere"}
+    await fast.publish(numbered_alert(1), numbered_alert(1), elsewhere)
     await fast.settled(2)
-    await fast.publish(alert(1), alert(2))
+    await fast.publish(numbered_alert(1), numbered_alert(2))
     balance = await fast.settled(3)
-    assert sorted(fast.marks("#ops")) == evts(1, 2, 9)
+    assert sorted(fast.marks("#ops")) == marks(1, 2, 9)
     assert balance.repeats_ignored == 2
 
 
-async def test_unreadable_entries_are_kept_as_they_came_and_stop_nobody(fast: Installation):
+async def test_unreadable_entries_are_kept_unchanged_and_stop_no_other_event(fast: Installation):
     fast.workspace.add_channel("ops")
     await fast.connect("#ops")
     chance = random.Random(500)
@@ -70,20 +73,18 @@ async def test_unreadable_entries_are_kept_as_they_came_and_stop_nobody(fast: In
         (entry,) = await fast.publish(raw)
         entries[entry] = raw
         if number % 10 == 0:
-            await fast.publish(alert(number))
+            await fast.publish(numbered_alert(number))
     fast.ingest(), fast.worker()
     balance = await fast.settled(50)
     assert (balance.accepted, balance.rejected) == (50, 500)
-    letters = await fast.made.dead_letters.all(reason="unreadable")
-    assert {letter.id: letter.raw for letter in letters} == {
-        entry: {b"event": raw} for entry, raw in entries.items()
-    }
+    letters = await fast.app.dead_letters.list_all(reason="unreadable")
+    assert {letter.id: letter.raw for letter in letters} == {entry: {b"event": raw} for entry, raw in entries.items()}
     assert all(letter.detail for letter in letters)
     listed = await fast.asked("dead-letters", "list", "--reason", "unreadable")
     assert {one["id"]: one["detail"] for one in listed} == {one.id: one.detail for one in letters}
 
 
-async def test_a_destination_with_strange_events_gets_all_of_them(fast: Installation):
+async def test_a_destination_gets_every_event_of_unusual_content(fast: Installation):
     fast.workspace.add_channel("ops")
     await fast.connect("#ops")
     fast.ingest(), fast.worker()
@@ -94,9 +95,9 @@ async def test_a_destination_with_strange_events_gets_all_of_them(fast: Installa
         "`*_~evt-4",
     )
     for number, name in enumerate(strange, 1):
-        await fast.publish(alert(number, name=name, summary=name, description="<!here> " * 500))
+        await fast.publish(numbered_alert(number, name=name, summary=name, description="<!here> " * 500))
     await fast.settled(4)
-    assert sorted(fast.marks("#ops")) == evts(1, 2, 3, 4)
+    assert sorted(fast.marks("#ops")) == marks(1, 2, 3, 4)
     shown = str(fast.messages("#ops"))
     assert "<!channel" not in shown
     assert "<!here" not in shown

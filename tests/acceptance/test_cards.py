@@ -1,22 +1,21 @@
 """One living message about each run and alert, from the stream to the channel."""
 
 import asyncio
+import json
 import time
 from random import Random
 from typing import Any
 
 import pytest
-from installation import Installation, alert
+from support.events import numbered_alert
+from support.installation import Installation
 
 STEPS = 12
 
 
 def run(status: str, done: int, what: str = "step_completed", error: str = "") -> dict[str, Any]:
     """A workflow's event after so many of its steps."""
-    steps = [
-        {"name": f"step-{n}", "position": n, "status": "done" if n < done else "pending"}
-        for n in range(STEPS)
-    ]
+    steps = [{"name": f"step-{n}", "position": n, "status": "done" if n < done else "pending"} for n in range(STEPS)]
     if error:
         steps[done] |= {"status": "error", "error_message": error}
     data = {"workflow_id": "w1", "name": "deploy checkout", "action": "create", "status": status}
@@ -30,16 +29,16 @@ def run(status: str, done: int, what: str = "step_completed", error: str = "") -
     }
 
 
-def top(one: Installation) -> list[dict[str, Any]]:
+def top(installation: Installation) -> list[dict[str, Any]]:
     return [
         message
-        for message in one.messages("#ops")
+        for message in installation.messages("#ops")
         if "thread_ts" not in message and not message.get("deleted")
     ]
 
 
-def thread(one: Installation) -> list[dict[str, Any]]:
-    return [message for message in one.messages("#ops") if "thread_ts" in message]
+def thread(installation: Installation) -> list[dict[str, Any]]:
+    return [message for message in installation.messages("#ops") if "thread_ts" in message]
 
 
 @pytest.mark.slow
@@ -69,7 +68,7 @@ async def test_a_workflow_of_twelve_steps_is_one_message_and_its_failure_a_reply
 
 
 @pytest.mark.slow
-async def test_a_failure_is_told_in_the_channel_too_where_a_subscription_asks(fast: Installation):
+async def test_the_reply_of_a_failure_is_broadcast_where_a_subscription_has_the_option(fast: Installation):
     fast.workspace.add_channel("ops")
     await fast.connect(rules=[{"destination": "#ops", "broadcast": True}])
     fast.ingest(), fast.worker()
@@ -82,7 +81,7 @@ async def test_a_failure_is_told_in_the_channel_too_where_a_subscription_asks(fa
 
 
 @pytest.mark.slow
-async def test_states_out_of_order_end_with_the_newest_and_a_deleted_card_is_posted_anew(fast: Installation):
+async def test_states_out_of_order_end_with_the_newest_and_a_deleted_card_is_posted_again(fast: Installation):
     fast.workspace.add_channel("ops")
     await fast.connect("#ops")
     fast.ingest(), fast.worker()
@@ -92,7 +91,7 @@ async def test_states_out_of_order_end_with_the_newest_and_a_deleted_card_is_pos
         await fast.settled(count)
     (card,) = top(fast)
     assert f"11 of {STEPS} steps done" in str(card)
-    fast.workspace.channel("#ops").posts[card["ts"]].deleted = True
+    fast.workspace.get_channel("#ops").posts[card["ts"]].deleted = True
     await fast.publish(run("done", STEPS, "completed"))
     await fast.settled(len(order) + 1)
     assert [message["ts"] > card["ts"] for message in top(fast)] == [True]
@@ -105,7 +104,7 @@ async def test_of_thirty_states_in_any_order_the_newest_is_shown(fast: Installat
     fast.ingest(), fast.worker()
     chance = Random(30)
     states = [
-        {**alert(1, summary=f"state {n}."), "id": f"state-{n}", "time": f"2026-01-01T00:00:{n:02}Z"}
+        {**numbered_alert(1, summary=f"state {n}."), "id": f"state-{n}", "time": f"2026-01-01T00:00:{n:02}Z"}
         for n in range(30)
     ]
     chance.shuffle(states)
@@ -123,13 +122,13 @@ async def test_of_thirty_states_in_any_order_the_newest_is_shown(fast: Installat
 
 
 @pytest.mark.slow
-async def test_an_alert_that_resolves_is_the_same_message(fast: Installation):
+async def test_a_resolved_alert_edits_its_card(fast: Installation):
     fast.workspace.add_channel("ops")
     await fast.connect("#ops")
     fast.ingest(), fast.worker()
-    await fast.publish(alert(1))
+    await fast.publish(numbered_alert(1))
     await fast.settled(1)
-    resolved = {**alert(1), "id": "resolved", "type": "io.infrakitchen.alert.resolved"}
+    resolved = {**numbered_alert(1), "id": "resolved", "type": "io.infrakitchen.alert.resolved"}
     await fast.publish(resolved)
     await fast.settled(2)
     (card,), (reply,) = top(fast), thread(fast)
@@ -138,20 +137,24 @@ async def test_an_alert_that_resolves_is_the_same_message(fast: Installation):
 
 
 @pytest.mark.slow
-async def test_ten_thousand_alerts_are_a_few_messages_and_the_worst_have_cards(one: Installation):
-    one.workspace.add_channel("ops")
-    one.environment["LANE_MAX_LENGTH"] = "20000"
-    await one.connect("#ops")
-    await one.running(one.ingest(), one.worker())
+async def test_ten_thousand_alerts_are_a_few_messages_and_the_most_urgent_have_cards(installation: Installation):
+    installation.workspace.add_channel("ops")
+    installation.environment["LANE_MAX_LENGTH"] = "20000"
+    await installation.connect("#ops")
+    await installation.running(installation.ingest(), installation.worker())
     worst = range(9_000, 9_010)
     severity = dict.fromkeys(worst, "critical")
-    events = [alert(number, severity=severity.get(number, "warning")) for number in range(10_000)]
+    events = [numbered_alert(number, severity=severity.get(number, "warning")) for number in range(10_000)]
     began = time.monotonic()
     for start in range(0, len(events), 500):
-        await one.publish(*events[start : start + 500])
+        await installation.publish(*events[start : start + 500])
         await asyncio.sleep(max(began + start / 1000 - time.monotonic(), 0))
-    await one.settled(10_000, most_s=60)
-    assert len(one.messages("#ops")) < 60
-    assert one.sandbox.violations.total() == 0
-    alone = {message["text"] for message in one.messages("#ops") if "updates" not in message["text"]}
+    await installation.settled(10_000, most_s=60)
+    assert len(installation.messages("#ops")) < 60
+    assert installation.sandbox.violations.total() == 0
+    alone = {message["text"] for message in installation.messages("#ops") if "updates" not in message["text"]}
     assert all(any(f"evt-{number}" in text for text in alone) for number in worst)
+    digests = json.dumps([message for message in installation.messages("#ops") if "updates" in message["text"]])
+    assert not [number for number in worst if f"evt-{number}" in digests], (
+        "what has a message of its own is in no digest"
+    )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from installation import program
+from support.installation import program
 
 WRONG = {"REDIS_URL": "redis://127.0.0.1:1/0", "SLACK_API_URL": "http://127.0.0.1:1/", "LOG_LEVEL": "LOUD"}
 """Settings of this machine that the demo must not touch."""
@@ -45,7 +45,7 @@ def left_running(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_all_of_the_story_is_accounted_for(tmp_path: Path) -> None:
+def test_every_event_of_the_demo_is_accounted_for(tmp_path: Path) -> None:
     running = demo(tmp_path, "--once", **WRONG)
     out, err = running.communicate(timeout=170)
     assert (running.returncode, err) == (0, "")
@@ -58,7 +58,7 @@ def test_all_of_the_story_is_accounted_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_storm_is_told_in_few_messages(tmp_path: Path) -> None:
+def test_a_storm_is_posted_in_few_messages(tmp_path: Path) -> None:
     running = demo(tmp_path, "--once", "--events", "3000")
     out, err = running.communicate(timeout=200)
     assert (running.returncode, err) == (0, "")
@@ -68,18 +68,18 @@ def test_a_storm_is_told_in_few_messages(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_stopped_before_the_end_it_says_so_and_leaves_nothing_running(tmp_path: Path) -> None:
+def test_a_stopped_demo_has_an_error_and_leaves_no_process_running(tmp_path: Path) -> None:
     running = demo(tmp_path, "--once")
     until(lambda: len(left_running(tmp_path)) >= 4)
     running.send_signal(signal.SIGTERM)
     out, err = running.communicate(timeout=60)
-    assert (running.returncode, out, err) == (1, "", "Error: Stopped before all was told.\n")
+    assert (running.returncode, out, err) == (1, "", "Error: Stopped before every event was delivered.\n")
     assert left_running(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
-def test_it_tells_its_story_until_ctrl_c_and_other_terminals_can_look(tmp_path: Path) -> None:
+def test_the_demo_runs_until_ctrl_c_and_other_terminals_can_read_its_data(tmp_path: Path) -> None:
     running = demo(tmp_path, "--events", "30", **WRONG)
     files = tmp_path / "var" / "demo"
     try:

@@ -5,10 +5,11 @@ import json
 
 import pytest
 from aiohttp import ClientError, ClientSession
-from installation import Installation, Program, alert, own_body, until
 from prometheus_client.parser import text_string_to_metric_families
+from support.events import numbered_alert, own_notification
+from support.installation import Installation, Program, until
 
-from worker.sandbox.machine import free_port
+from worker.local_machine import free_port
 
 POST = "chat.postMessage"
 
@@ -32,9 +33,9 @@ async def metrics(port: int) -> dict[str, float]:
     }
 
 
-async def served(one: Installation) -> tuple[Program, int]:
+async def served(installation: Installation) -> tuple[Program, int]:
     port = free_port()
-    web = one.start("web", ("ik-slack", "web"), WEB_PORT=str(port))
+    web = installation.start("web", ("ik-slack", "web"), WEB_PORT=str(port))
     await until(lambda: _lives(port), "the web process lives")
     return web, port
 
@@ -43,12 +44,12 @@ async def _lives(port: int) -> bool:
     return await get(port, "/healthz") == (200, '{"status":"ok"}')
 
 
-async def _parked(one: Installation) -> bool:
-    return await one.made.integrations.parked_code("acme") == "token_revoked"
+async def _parked(installation: Installation) -> bool:
+    return await installation.app.integrations.get_parked_code("acme") == "token_revoked"
 
 
 @pytest.mark.slow
-async def test_events_told_a_call_throttled_and_an_integration_parked_are_what_metrics_say(
+async def test_metrics_count_deliveries_throttled_calls_and_parked_integrations(
     fast: Installation,
 ):
     web, port = await served(fast)
@@ -59,21 +60,22 @@ async def test_events_told_a_call_throttled_and_an_integration_parked_are_what_m
     await fast.running(ingest, worker)
     assert await get(port, "/readyz") == (200, '{"ready":true,"missing":{}}')
 
-    await fast.publish(alert(1))
+    await fast.publish(numbered_alert(1))
     await fast.settled(1)
     fast.sandbox.fault("ratelimited", retry_after=1)
-    await fast.publish(alert(2))
+    await fast.publish(numbered_alert(2))
     await fast.settled(2)
-    await fast.publish(own_body(3), b"{", alert(4, "elsewhere"), alert(1))
+    await fast.publish(own_notification(3), b"{", numbered_alert(4, "elsewhere"), numbered_alert(1))
     await fast.settled(3)
     fast.workspace.revoke(fast.workspace.token)
-    await fast.publish(alert(5))
+    await fast.publish(numbered_alert(5))
     await until(lambda: _parked(fast), "the integration parks")
     await worker.stop()  # what it counted is written down, and nothing changes any more
 
     expected = {
         "events_accepted_total alert": 4, "events_accepted_total workflow": 1,
-        "events_rejected_total unreadable": 1, "deliveries_total delivered": 3,
+        "events_rejected_total unreadable": 1,
+        "events_lost_total": 0, "deliveries_total delivered": 3,
         f"attempts_total {POST} ok": 3, f"attempts_total {POST} ratelimited": 1,
         f"attempts_total {POST} token_revoked": 1, f"throttled_total {POST}": 1,
         "parkings_total integration token_revoked": 1,
@@ -95,11 +97,13 @@ async def test_events_told_a_call_throttled_and_an_integration_parked_are_what_m
         assert secret not in body
     assert (await get(port, "/readyz"))[0] == 503
     assert await web.stop(most_s=10) == 0
-    assert [json.loads(line)["message"] for line in web.log.splitlines()] == ["web listens"]
+    link, *lines = web.log.splitlines()
+    assert "/login?key=" in link
+    assert [json.loads(line)["message"] for line in lines] == ["web server listening"]
 
 
 @pytest.mark.slow
-async def test_while_redis_is_away_the_process_lives_and_says_what_is_missing(fast: Installation):
+async def test_while_redis_is_away_the_web_process_is_alive_and_not_ready(fast: Installation):
     web, port = await served(fast)
     ingest, worker = fast.ingest(), fast.worker()
     await fast.running(ingest, worker)

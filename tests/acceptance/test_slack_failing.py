@@ -3,73 +3,76 @@
 import time
 
 import pytest
-from installation import Installation, alert, evts, until
+from support.events import marks, numbered_alert
+from support.installation import Installation, until
 
 
-def posted_between(one: Installation, channel_id: str, since_s: float, until_s: float) -> int:
+def posted_between(installation: Installation, channel_id: str, since_s: float, until_s: float) -> int:
     """Posts to a channel that Slack met in a stretch of its clock."""
     return sum(
         since_s < met.at_s < until_s and met.method == "chat.postMessage" and met.channel == channel_id
-        for met in one.sandbox.call_log
+        for met in installation.sandbox.call_log
     )
 
 
 @pytest.mark.slow
-async def test_after_a_429_nobody_posts_to_that_channel_until_slack_said(fast: Installation):
+async def test_after_a_429_no_worker_posts_to_the_channel_before_retry_after(fast: Installation):
     ops = fast.workspace.add_channel("ops")
     fast.workspace.add_channel("shop")
     by_id = {"destination": ops.id, "project": "by-id"}  # another lane to the same conversation
     await fast.connect("#ops", "#shop", rules=[by_id])
     fast.ingest(), fast.worker(), fast.worker()
-    await fast.publish(alert(0), alert(100, "shop"))
+    await fast.publish(numbered_alert(0), numbered_alert(100, "shop"))
     await fast.settled(2)
     fast.sandbox.fault("ratelimited", channel="#ops", retry_after=4)
-    await fast.publish(alert(1))
+    await fast.publish(numbered_alert(1))
     closed_at = await until(lambda: _met(fast, "ratelimited"), "Slack said 429")
     for number in range(2, 20):
-        await fast.publish(alert(number), alert(200 + number, "by-id"), alert(100 + number, "shop"))
+        await fast.publish(
+            numbered_alert(number), numbered_alert(200 + number, "by-id"), numbered_alert(100 + number, "shop")
+        )
     await until(lambda: len(set(fast.marks("#shop"))) == 19, "the other channel goes on")
     assert time.monotonic() < closed_at + 4
     balance = await fast.settled(2 + 1 + 18 * 3)
     assert posted_between(fast, ops.id, closed_at, closed_at + 3.9) == 0
     assert (balance.repeated, balance.dead) == (0, 0)
     assert {one.attempts for one in await fast.deliveries()} == {1}, "Slack asking to wait is not an attempt"
-    assert sorted(fast.marks("#ops")) == sorted(evts(*range(20), *range(202, 220)))
+    assert sorted(fast.marks("#ops")) == sorted(marks(*range(20), *range(202, 220)))
 
 
-def _met(one: Installation, outcome: str) -> float:
+def _met(installation: Installation, outcome: str) -> float:
     """When a post met this outcome, by the sandbox's clock."""
-    return next((met.at_s for met in one.sandbox.call_log if met.outcome == outcome), 0.0)
+    return next((met.at_s for met in installation.sandbox.call_log if met.outcome == outcome), 0.0)
 
 
 @pytest.mark.parametrize(
     "fault", ["http_500", "http_502_html", "internal_error", "reset_after", "bad_json", "close_before"]
 )
 @pytest.mark.slow
-async def test_what_may_have_been_posted_is_told_again_counted_and_marked(fast: Installation, fault: str):
+async def test_a_post_of_unknown_outcome_is_repeated_counted_and_marked(fast: Installation, fault: str):
     fast.workspace.add_channel("ops")
     await fast.connect("#ops")
     fast.ingest(), fast.worker()
     fast.sandbox.fault(fault)
-    await fast.publish(alert(1))
+    await fast.publish(numbered_alert(1))
     await until(lambda: _met(fast, fault), f"Slack answered {fault}")
-    await fast.publish(alert(2))
+    await fast.publish(numbered_alert(2))
     balance = await fast.settled(2)
     stored = fault in {"reset_after", "bad_json"}
     assert len(fast.messages("#ops")) == (2 if stored else 1)
-    assert sorted(set(fast.marks("#ops"))) == evts(1, 2)
+    assert sorted(set(fast.marks("#ops"))) == marks(1, 2)
     assert "may repeat" in str(fast.messages("#ops")[-1])
     assert balance.repeated == 1
     first, second = await fast.deliveries()
     assert (first.repeated, second.repeated) == (True, False)
-    assert [one.outcome.value for one in await fast.made.deliveries.attempts(first)] == [
+    assert [one.outcome.value for one in await fast.app.deliveries.list_attempts(first)] == [
         "unknown",
         "delivered",
     ]
 
 
 @pytest.mark.slow
-async def test_while_slack_refuses_connections_everything_waits_and_is_then_told_once(fast: Installation):
+async def test_deliveries_wait_while_slack_refuses_connections_and_are_then_posted_once(fast: Installation):
     channels = [f"c{number}" for number in range(5)]
     for name in channels:
         fast.workspace.add_channel(name)
@@ -79,51 +82,49 @@ async def test_while_slack_refuses_connections_everything_waits_and_is_then_told
     await fast.running(worker)
     await fast.slack_down()
     for number in range(50):
-        await fast.publish(alert(number, channels[number % 5]))
-    await until(
-        lambda: len(worker.lines("no attempt") + worker.lines("attempt")) >= 5, "every lane has failed"
-    )
+        await fast.publish(numbered_alert(number, channels[number % 5]))
+    await until(lambda: len(worker.lines("no attempt") + worker.lines("attempt")) >= 5, "every lane has failed")
     assert (await fast.balance()).delivered == 0
     await fast.slack_up()
     balance = await fast.settled(50)
     assert (balance.repeated, balance.dead) == (0, 0)
-    assert sorted(mark for name in channels for mark in fast.marks(name)) == sorted(evts(*range(50)))
+    assert sorted(mark for name in channels for mark in fast.marks(name)) == sorted(marks(*range(50)))
 
 
 @pytest.mark.slow
-async def test_a_post_that_hangs_ends_by_our_own_time_out_and_holds_nobody_else_up(fast: Installation):
+async def test_a_hanging_post_ends_by_its_timeout_and_delays_no_other_channel(fast: Installation):
     fast.workspace.add_channel("ops")
     fast.workspace.add_channel("shop")
     await fast.connect("#ops", "#shop")
     fast.ingest(), fast.worker()
     fast.sandbox.fault("hang", channel="#ops")
-    await fast.publish(alert(1))
+    await fast.publish(numbered_alert(1))
     await until(lambda: _met(fast, "hang"), "the post hangs")
-    await fast.publish(alert(101, "shop"))
+    await fast.publish(numbered_alert(101, "shop"))
     await until(lambda: fast.messages("#shop"), "the other channel is told", most_s=5)
     balance = await fast.settled(2)
-    assert fast.marks("#ops") == evts(1)
+    assert fast.marks("#ops") == marks(1)
     assert balance.repeated == 1
 
 
 @pytest.mark.slow
-async def test_a_refused_message_is_posted_as_plain_text_and_only_then_a_dead_letter(fast: Installation):
+async def test_a_rejected_message_is_posted_as_plain_text_before_it_becomes_a_dead_letter(fast: Installation):
     fast.workspace.add_channel("ops")
     await fast.connect("#ops")
     fast.ingest(), fast.worker()
     fast.sandbox.fault("invalid_blocks")
-    await fast.publish(alert(1))
+    await fast.publish(numbered_alert(1))
     await fast.settled(1)
     assert "evt-1" in fast.messages("#ops")[0]["text"]
     fast.sandbox.fault("invalid_blocks", times=2)
-    await fast.publish(alert(2))
+    await fast.publish(numbered_alert(2))
 
     async def dead() -> bool:
         return (await fast.balance()).dead == 1
 
     await until(dead, "the event is a dead letter")
-    await fast.publish(alert(3))
-    await until(lambda: fast.marks("#ops")[-1:] == evts(3), "the lane goes on")
-    (letter,) = await fast.made.dead_letters.all()
+    await fast.publish(numbered_alert(3))
+    await until(lambda: fast.marks("#ops")[-1:] == marks(3), "the lane goes on")
+    (letter,) = await fast.app.dead_letters.list_all()
     assert letter.reason == "invalid_blocks"
     assert (await fast.balance()).unaccounted == 0

@@ -3,23 +3,24 @@
 import time
 
 import pytest
-from installation import Installation, alert, evts, until
+from support.events import marks, numbered_alert
+from support.installation import Installation, until
 
 CHANNELS = [f"c{number}" for number in range(8)]
 
 
 @pytest.mark.slow
-async def test_posts_in_flight_are_finished_recorded_and_their_lanes_given_back(fast: Installation):
+async def test_posts_under_way_are_finished_and_recorded_and_their_lanes_released(fast: Installation):
     for name in CHANNELS:
         fast.workspace.add_channel(name)
     await fast.connect(*(f"#{name}" for name in CHANNELS))
     ingest, worker = fast.ingest(), fast.worker()
     await fast.running(ingest, worker)
     fast.sandbox.latency_s = 1.5
-    await fast.publish(*(alert(number, name) for number, name in enumerate(CHANNELS)))
+    await fast.publish(*(numbered_alert(number, name) for number, name in enumerate(CHANNELS)))
     await until(lambda: fast.sandbox.calls["chat.postMessage"] == 8, "eight posts are under way")
     assert (await fast.balance()).delivered == 0
-    await fast.publish(*(alert(100 + number, name) for number, name in enumerate(CHANNELS)))
+    await fast.publish(*(numbered_alert(100 + number, name) for number, name in enumerate(CHANNELS)))
     await until(lambda: _created(fast, 16), "more waits in each lane")
 
     assert await worker.stop(most_s=20) == 0
@@ -35,20 +36,20 @@ async def test_posts_in_flight_are_finished_recorded_and_their_lanes_given_back(
     assert time.monotonic() - began < 10, "nobody waited for a lease"
     assert (balance.repeated, balance.merged) == (0, 0)
     for number, name in enumerate(CHANNELS):
-        assert fast.marks(name) == evts(number, 100 + number)
+        assert fast.marks(name) == marks(number, 100 + number)
     assert await ingest.stop() == 0
     assert "Traceback" not in worker.log + ingest.log
 
 
-async def _created(one: Installation, count: int) -> bool:
-    return (await one.balance()).created == count
+async def _created(installation: Installation, count: int) -> bool:
+    return (await installation.balance()).created == count
 
 
 @pytest.mark.slow
-async def test_programs_with_nothing_to_do_end_at_once(fast: Installation):
+async def test_idle_programs_stop_immediately(fast: Installation):
     programs = [fast.ingest(), fast.worker()]
     await fast.running(*programs)
     for one in programs:
         assert await one.stop(most_s=10) == 0
-    assert await fast.made.upkeep.alive("worker") == []
-    assert await fast.made.upkeep.alive("ingest") == []
+    assert await fast.app.processes.list_alive("worker") == []
+    assert await fast.app.processes.list_alive("ingest") == []

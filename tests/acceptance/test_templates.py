@@ -1,11 +1,12 @@
-"""A template from a file to the channel, and what people are told when it fails, by the command line."""
+"""A template from its file to the channel, and the reports of its failure, by the command line."""
 
 import json
 from typing import Any
 
 import pytest
-from asking import red_lines, told
-from installation import Installation, alert, until
+from support.commands import get_failed_findings, run_command
+from support.events import numbered_alert
+from support.installation import Installation, until
 
 CARD = """\
 *{{ title }}* at step {{ steps|length }} <!here>
@@ -36,12 +37,12 @@ def run(what: str, number: int, *steps: dict[str, object]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def tops(one: Installation) -> list[dict[str, Any]]:
-    return [message for message in one.messages("#ops") if "thread_ts" not in message]
+def tops(installation: Installation) -> list[dict[str, Any]]:
+    return [message for message in installation.messages("#ops") if "thread_ts" not in message]
 
 
 @pytest.mark.slow
-async def test_a_template_makes_the_card_and_edits_it_and_an_event_mentions_nobody(fast: Installation):
+async def test_a_card_is_posted_and_edited_with_its_template_and_its_values_mention_no_one(fast: Installation):
     fast.workspace.add_channel("ops")
     await fast.connect()
     (fast.directory / "card.j2").write_text(CARD)
@@ -49,13 +50,13 @@ async def test_a_template_makes_the_card_and_edits_it_and_an_event_mentions_nobo
     refused = await fast.cli("subscriptions", "add", "--to", "#ops", "--template", "wrong.j2")
     assert refused.code == 2
     assert "line 2: there is no variable 'titel'" in " ".join(refused.err.split())
-    added = await told(
+    added = await run_command(
         fast, "subscriptions", "add", "--to", "#ops", "--kind", "workflow", "--template", "card.j2"
     )
     assert added.code == 0
-    exported = (await told(fast, "subscriptions", "export")).out
-    again = await told(fast, "subscriptions", "apply", "-", given=exported)
-    assert again.out == "Nothing to change, 1 as before.\n"
+    exported = (await run_command(fast, "subscriptions", "export")).out
+    again = await run_command(fast, "subscriptions", "apply", "-", given=exported)
+    assert again.out == "Nothing to change, 1 unchanged.\n"
     fast.ingest(), fast.worker()
     await fast.publish(run("started", 1, {"name": "plan", "status": "in_progress"}))
     await fast.settled(1)
@@ -71,18 +72,18 @@ async def test_a_template_makes_the_card_and_edits_it_and_an_event_mentions_nobo
 
 
 @pytest.mark.slow
-async def test_a_template_that_fails_for_an_event_loses_nothing_and_is_said_where_people_look(
+async def test_a_failed_template_loses_no_delivery_and_is_reported_everywhere(
     fast: Installation,
 ):
     fast.workspace.add_channel("ops")
     rule = {"destination": "#ops", "kind": "alert"}
     refused = await _connected(fast, {**rule, "template": BLOCKS})
-    assert "line 5: list object has no element 0 (tried on an alert event)" in refused
+    assert "line 5: list object has no element 0 (tested on an alert event)" in refused
     odd = BLOCKS.replace('severity == "critical"', "labels.odd")
     assert await _connected(fast, {**rule, "template": odd}) == ""
     (rule_id,) = [one["id"] for one in await fast.asked("subscriptions", "list")]
     await fast.running(fast.ingest(), fast.worker())
-    await fast.publish(alert(1, labels={"team": EVIL}))
+    await fast.publish(numbered_alert(1, labels={"team": EVIL}))
     await fast.settled(1)
     (first,) = tops(fast)
     assert first["blocks"][0] == {"type": "header", "text": {"type": "plain_text", "text": "evt-1"}} | {
@@ -90,26 +91,26 @@ async def test_a_template_that_fails_for_an_event_loses_nothing_and_is_said_wher
     }
     assert "&lt;!channel&gt;: all well" in str(first["attachments"])
 
-    await fast.publish(alert(2, labels={"odd": "yes"}))
+    await fast.publish(numbered_alert(2, labels={"odd": "yes"}))
     await fast.settled(2)
     default = tops(fast)[1]
     assert "*evt-2*" in str(default["blocks"])
     assert f"The template of subscription {rule_id} failed: list object has no element" in str(default)
     explained = await fast.asked("explain", "evt-2")
     assert explained["matched"][0]["delivery"]["template_fault"].endswith(", line 5")
-    assert list(await red_lines(fast)) == [f"{rule_id}: template"]
-    await fast.publish(alert(3))
+    assert list(await get_failed_findings(fast)) == [f"{rule_id}: template"]
+    await fast.publish(numbered_alert(3))
     await fast.settled(3)
     await until(lambda: _is_well(fast), "doctor is content again")
 
 
-async def _connected(one: Installation, rule: dict[str, object]) -> str:
+async def _connected(installation: Installation, rule: dict[str, object]) -> str:
     """What `subscriptions apply` has against a rule."""
-    if not await one.asked("integrations", "list"):
-        await one.connect()
-    said = await told(one, "subscriptions", "apply", "-", given=json.dumps([rule]))
+    if not await installation.asked("integrations", "list"):
+        await installation.connect()
+    said = await run_command(installation, "subscriptions", "apply", "-", given=json.dumps([rule]))
     return said.err
 
 
-async def _is_well(one: Installation) -> bool:
-    return not await red_lines(one)
+async def _is_well(installation: Installation) -> bool:
+    return not await get_failed_findings(installation)

@@ -1,29 +1,26 @@
 """An installation under load: forty channels, pace raised so that a run is short."""
 
 import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from accounts import CHANNELS, REPORT
-from installation import Installation, installed
+from support.installation import Installation, run_installation
+from support.ledger_checks import CHANNELS, REPORT
 
 
 @pytest.fixture
-async def one(tmp_path: Path) -> AsyncIterator[Installation]:
+async def installation(tmp_path: Path) -> AsyncIterator[Installation]:
     """Subscribed and empty; nothing runs yet."""
     pace = {"POST_RATE_PER_WORKSPACE": "60000", "UPDATE_RATE_PER_WORKSPACE": "60000"}
-    async with installed(tmp_path, POST_RATE_PER_CHANNEL="20", **pace) as made:
-        made.sandbox.set_rate(0)
-        made.sandbox.tiers = False
-        made.sandbox.latency_s = 0.05
+    async with run_installation(tmp_path, POST_RATE_PER_CHANNEL="20", **pace) as app:
+        app.sandbox.set_rate(0)
+        app.sandbox.tiers = False
+        app.sandbox.latency_s = 0.05
         for name in CHANNELS:
-            made.workspace.add_channel(name)
-        await made.connect(*(f"#{name}" for name in CHANNELS))
-        yield made
+            app.workspace.add_channel(name)
+        await app.connect(*(f"#{name}" for name in CHANNELS))
+        yield app
 
 
 @pytest.fixture

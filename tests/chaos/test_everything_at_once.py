@@ -4,15 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
-from accounts import REPORT
-from chaos_run import chaos
+from support.chaos import run_chaos
+from support.ledger_checks import REPORT
 
 
-async def test_everything_at_once_at_random_loses_nothing(
-    tmp_path: Path, seed: int, capsys: pytest.CaptureFixture[str]
-):
+async def test_all_faults_at_random_lose_no_delivery(tmp_path: Path, seed: int, capsys: pytest.CaptureFixture[str]):
     def say(line: str) -> None:
         with capsys.disabled():
             print(f"  {line}", flush=True)
 
-    REPORT.append(await chaos(tmp_path, seed, float(os.environ.get("MINUTES") or 10) * 60, say=say))
+    REPORT.append(await run_chaos(tmp_path, seed, float(os.environ.get("MINUTES") or 10) * 60, report=say))

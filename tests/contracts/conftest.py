@@ -1,26 +1,26 @@
-"""The store's suite runs on fakeredis and on a real server, with the same client options where it matters."""
+"""The contract suite of the store, on fakeredis and on a real server."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
-from store_world import World
+from support.store import World
 
-from worker.sandbox.redis import EmbeddedRedis
-from worker.store.connection import Client, connect
+from worker.sandbox.embedded_redis import EmbeddedRedis
+from worker.store.redis_client import Client, connect
 
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of our own."""
+    """Start a Redis server for the tests and return its URL."""
     with EmbeddedRedis(Path(tmp_path_factory.mktemp("redis"))) as url:
         yield url
 
 
 @pytest.fixture(params=["fake", "real"])
 async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
-    """An empty server's client."""
+    """Return a client of an empty server: fakeredis or a real one."""
     if request.param == "fake":
         client: Client = FakeAsyncRedis(server=FakeServer(), protocol=2, encoding_errors="replace")
     else:
@@ -32,7 +32,7 @@ async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def real(redis_url: str) -> AsyncIterator[Client]:
-    """An empty real server's client, for what fakeredis does not do."""
+    """Return a client of an empty real server, for what fakeredis cannot do."""
     client = connect(redis_url)
     await client.flushdb()
     yield client
@@ -41,7 +41,7 @@ async def real(redis_url: str) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def world(redis: Client) -> AsyncIterator[World]:
-    """Every store on that server. Whatever a test did, the balance holds at its end."""
+    """Return every store on that server, and check at the end that the ledger balances."""
     world = World(redis)
     yield world
     await world.check()

@@ -1,16 +1,17 @@
-"""Deliveries: found, listed, and with every call to Slack that told them."""
+"""Deliveries: found and listed, with their attempts."""
 
-from store_world import LANE, RECEIPT, World
+from support.store import LANE, RECEIPT, World
 
 from worker.domain.delivery import Attempt, Outcome, State
-from worker.store.held import Entry
+from worker.domain.hints import Hint
+from worker.store.lanes import NewDelivery
 
 
-async def test_a_delivery_nobody_made_is_none(world: World):
+async def test_an_unknown_delivery_is_none(world: World):
     assert await world.deliveries.find("x") is None
 
 
-async def test_a_pending_delivery_says_what_it_is(world: World):
+async def test_a_pending_delivery_is_read_with_its_fields(world: World):
     await world.append("a")
     found = await world.deliveries.find("a")
     assert (found.id, found.event_ref, found.subscription_id, found.lane) == ("a", "a.src", "s1", LANE)
@@ -19,55 +20,55 @@ async def test_a_pending_delivery_says_what_it_is(world: World):
     assert found.finished_at_ms == 0
 
 
-async def test_all_are_listed_newest_first_page_by_page(world: World):
+async def test_deliveries_are_listed_newest_first_page_by_page(world: World):
     ids = [f"d{n}" for n in range(4_001)]
-    await world.lanes.append(LANE, [Entry(id_, "e.src", "s1", 7) for id_ in ids])
-    assert [one.id async for one in world.deliveries.newest()] == ids[::-1]
+    await world.lanes.append(LANE, [NewDelivery(id_, "e.src", "s1", 7) for id_ in ids])
+    assert [one.id for one in await world.newest()] == ids[::-1]
     await world.redis.delete("t:delivery:d7")
-    assert len([one async for one in world.deliveries.newest()]) == 4_000
+    assert len(await world.newest()) == 4_000
     await world.redis.flushdb()
 
 
-async def test_exactly_a_page_is_listed_too(world: World):
-    await world.lanes.append(LANE, [Entry(f"d{n}", "e.src", "s1", 7) for n in range(2_000)])
-    assert len([one async for one in world.deliveries.newest()]) == 2_000
+async def test_exactly_one_page_of_deliveries_is_listed(world: World):
+    await world.lanes.append(LANE, [NewDelivery(f"d{n}", "e.src", "s1", 7) for n in range(2_000)])
+    assert len(await world.newest()) == 2_000
     await world.redis.flushdb()
 
 
-async def test_those_that_are_finished_are_listed_too(world: World):
+async def test_finished_deliveries_are_listed(world: World):
     await world.append("a", "b")
-    await world.tell()
-    assert [one.state async for one in world.deliveries.newest()] == [State.MERGED, State.DELIVERED]
+    await world.deliver()
+    assert [one.state for one in await world.newest()] == [State.MERGED, State.DELIVERED]
 
 
-async def test_those_that_are_asked_for_are_listed_in_that_order(world: World):
+async def test_deliveries_are_read_in_the_requested_order(world: World):
     await world.append("a", "b", "c")
-    assert [one.id for one in await world.deliveries.some(["c", "x", "a"])] == ["c", "a"]
-    assert await world.deliveries.some([]) == []
-    assert await world.deliveries.kept(["c", "x", "a"]) == ["c", "a"]
-    assert await world.deliveries.kept([]) == []
+    assert [one.id for one in await world.deliveries.find_many(["c", "x", "a"])] == ["c", "a"]
+    assert await world.deliveries.find_many([]) == []
+    assert await world.deliveries.filter_existing(["c", "x", "a"]) == ["c", "a"]
+    assert await world.deliveries.filter_existing([]) == []
 
 
 async def test_deliveries_of_parked_lanes_are_parked(world: World):
     await world.append("a", lane="ops/#parked")
     await world.append("b", lane="dev/#held")
     await world.append("c", lane="ops/#running")
-    await world.lanes.park(await world.hold("ops/#parked"), "x", "y", "z", probe_s=9, called=False)
-    await world.integrations.park("dev", "x", "y", "z", probe_s=9)
-    states = {one.id: one.state async for one in world.deliveries.newest()}
+    await world.lanes.park(await world.hold("ops/#parked"), "x", "y", Hint.of("z"), probe_s=9, called=False)
+    await world.integrations.park("dev", "x", "y", Hint.of("z"), probe_s=9)
+    states = {one.id: one.state for one in await world.newest()}
     assert states == {"a": State.PARKED, "b": State.PARKED, "c": State.PENDING}
 
 
-async def test_what_waits_is_listed_in_order_what_is_being_posted_first(world: World):
+async def test_pending_deliveries_are_listed_in_order_after_those_being_posted(world: World):
     await world.append(*"abcd")
-    assert await world.deliveries.waiting(LANE, most=9) == list("abcd")
+    assert await world.deliveries.list_pending_ids(LANE, limit=9) == list("abcd")
     await world.take(await world.hold(), 2)
-    assert await world.deliveries.waiting(LANE, most=9) == list("abcd")
-    assert await world.deliveries.waiting(LANE, most=3) == list("abc")
-    assert await world.deliveries.waiting("ops/#other", most=3) == []
+    assert await world.deliveries.list_pending_ids(LANE, limit=9) == list("abcd")
+    assert await world.deliveries.list_pending_ids(LANE, limit=3) == list("abc")
+    assert await world.deliveries.list_pending_ids("ops/#other", limit=3) == []
 
 
-async def test_every_call_that_told_it_is_listed_and_no_other(world: World):
+async def test_a_delivery_lists_its_own_attempts_only(world: World):
     await world.append("a", "b")
     held = await world.hold()
     await world.take(held, 1)
@@ -77,52 +78,52 @@ async def test_every_call_that_told_it_is_listed_and_no_other(world: World):
     await world.take(held)
     await world.lanes.settle(held, RECEIPT, "b")
     first, second = [await world.deliveries.find(id_) for id_ in "ab"]
-    attempts = await world.deliveries.attempts(first)
+    attempts = await world.deliveries.list_attempts(first)
     assert attempts == [
         Attempt(attempts[0].at_ms, "chat.postMessage", Outcome.TRANSIENT, "connect", 1.25),
         Attempt(attempts[1].at_ms, "chat.update", Outcome.DELIVERED),
     ]
-    assert [one.outcome for one in await world.deliveries.attempts(second)] == [Outcome.DELIVERED]
+    assert [one.outcome for one in await world.deliveries.list_attempts(second)] == [Outcome.DELIVERED]
     assert (first.attempts, second.attempts) == (2, 1)
 
 
 async def test_a_replayed_delivery_keeps_its_history(world: World):
     await world.dead("a")
     await world.append("b")
-    await world.lanes.replay(LANE, {"a": "t:event:a"}, 100)
-    await world.tell(most=1)
-    await world.tell(most=1)
+    await world.lanes.replay(LANE, "a", 100)
+    await world.deliver(most=1)
+    await world.deliver(most=1)
     found = await world.deliveries.find("a")
-    assert [one.outcome for one in await world.deliveries.attempts(found)] == [
+    assert [one.outcome for one in await world.deliveries.list_attempts(found)] == [
         Outcome.REFUSED,
         Outcome.DELIVERED,
     ]
 
 
-async def test_calls_made_after_it_was_finished_did_not_tell_it(world: World):
-    """A delivery between others leaves the line; the message that tells its neighbours does not tell it."""
+async def test_attempts_made_after_a_delivery_was_discarded_are_not_its_own(world: World):
+    """A delivery discarded from the middle of a lane is not in the message of its neighbours."""
     await world.append("a")
     await world.append("gone", subscription="removed")
     await world.append("b")
-    await world.lanes.forget(LANE, "removed")
+    await world.lanes.discard_of_subscription(LANE, "removed")
     await world.redis.hset("t:delivery:gone", "finished", await world.server.now_ms() - 1)
-    await world.tell()
-    assert await world.deliveries.attempts(await world.deliveries.find("gone")) == []
+    await world.deliver()
+    assert await world.deliveries.list_attempts(await world.deliveries.find("gone")) == []
 
 
-async def test_an_entry_published_with_an_id_of_the_future_shows_its_calls(world: World):
+async def test_a_delivery_of_an_entry_with_a_future_id_lists_its_attempts(world: World):
     await world.append("a")
     await world.redis.hset("t:delivery:a", "accepted", await world.server.now_ms() + 10**9)
-    await world.tell()
-    assert len(await world.deliveries.attempts(await world.deliveries.find("a"))) == 1
+    await world.deliver()
+    assert len(await world.deliveries.list_attempts(await world.deliveries.find("a"))) == 1
 
 
-async def test_calls_made_after_a_delivery_was_told_are_not_read(world: World):
+async def test_attempts_made_after_a_delivery_was_delivered_are_not_read(world: World):
     await world.append("a")
     held = await world.hold()
     await world.take(held)
     await world.lanes.settle(held, RECEIPT, "a")
-    told = await world.deliveries.find("a")
-    late = told.finished_at_ms + 5_000
+    posted = await world.deliveries.find("a")
+    late = posted.finished_at_ms + 5_000
     await world.redis.xadd(f"t:lane:{LANE}:attempts", {"not": "an attempt"}, id=f"{late}-0")
-    assert [one.outcome for one in await world.deliveries.attempts(told)] == [Outcome.DELIVERED]
+    assert [one.outcome for one in await world.deliveries.list_attempts(posted)] == [Outcome.DELIVERED]

@@ -1,4 +1,4 @@
-"""A small world in which anything may happen in any order, beside a model of what must come of it."""
+"""A property test that runs the steps of lanes in any order and compares the store with a model."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -16,14 +16,16 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from store_world import OPEN, RECEIPT, World
+from support.store import OPEN_SCOPES, RECEIPT, World
 
 from worker.domain.card import Card
 from worker.domain.delivery import Outcome
-from worker.domain.errors import Fenced
-from worker.domain.folding import Already
-from worker.store.held import Held, NotHeld, Taken
-from worker.store.server import texts
+from worker.domain.errors import LeaseLost
+from worker.domain.event import Severity
+from worker.domain.hints import Hint
+from worker.domain.message_plan import CoveredDeliveries
+from worker.store.lanes import Denial, Lease, LeaseDenied
+from worker.store.redis_client import texts
 
 Answer = TypeVar("Answer")
 LANES = ("ops/#a", "ops/#b")
@@ -34,7 +36,7 @@ CARD = Card("C1", "C1", "1.0", "another", "", None, (1.0, 1000, 0), (1.0, 1000, 
 
 @dataclass
 class Line:
-    """What a lane should be."""
+    """The expected state of a lane."""
 
     pending: list[str] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
@@ -53,17 +55,21 @@ class Line:
 
     @property
     def quiet_is_over(self) -> bool:
-        """For the first of what is held."""
+        """Return whether the quiet hours of the first held delivery have ended."""
         return bool(self.quiet) and self.quiet[0][0] == 1
 
-    def oldest(self, seqs: dict[str, int]) -> str:
-        """Taken out: the first of what waits and is not being posted."""
-        if self.quiet and (not self.pending or self.quiet[0][1] < seqs[self.pending[0]]):
-            return self.quiet.pop(0)[2]
-        return self.pending.pop(0)
+    def remove_least_needed(self, seqs: dict[str, int], critical: set[str]) -> str:
+        """Remove and return the first pending or held delivery that is not critical, else the first."""
+        held = [id_ for _, _, id_ in self.quiet]
+        less_urgent = [[id_ for id_ in ids if id_ not in critical] for ids in (self.pending, held)]
+        firsts = [ids[0] for ids in (less_urgent if any(less_urgent) else (self.pending, held)) if ids]
+        least = min(firsts, key=lambda id_: seqs[id_])
+        self.pending = [id_ for id_ in self.pending if id_ != least]
+        self.quiet = [member for member in self.quiet if member[2] != least]
+        return least
 
     def let_out(self, seqs: dict[str, int]) -> None:
-        """Once its quiet hours are over."""
+        """Release the held deliveries whose quiet hours have ended."""
         out = [id_ for until_ms, _, id_ in self.quiet if until_ms == 1]
         self.quiet = [one for one in self.quiet if one[0] != 1]
         if out and self.pending and seqs[self.pending[0]] < max(seqs[id_] for id_ in out):
@@ -75,7 +81,7 @@ class Line:
 
 
 class SmallWorld(RuleBasedStateMachine):
-    """Two lanes of one integration, each with two holders of whom any may be stale."""
+    """Two lanes of one integration, each with two holders, any of which may be stale."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,10 +89,11 @@ class SmallWorld(RuleBasedStateMachine):
         self.redis = FakeAsyncRedis(server=FakeServer(), protocol=2)
         self.world = World(self.redis, longest=LONGEST)
         self.lines = {lane: Line() for lane in LANES}
-        self.hands: dict[tuple[str, str], Held] = {}
+        self.hands: dict[tuple[str, str], Lease] = {}
         self.states: dict[str, str] = {}
         self.home: dict[str, str] = {}
         self.seqs: dict[str, int] = {}
+        self.critical: set[str] = set()
         self.integration_is_parked = False
         self.repeated = self.tokens = 0
         self.settlements: dict[str, int] = {}
@@ -105,7 +112,7 @@ class SmallWorld(RuleBasedStateMachine):
         self.seqs[id_] = self.lines[lane].seq
 
     def close_unknown(self, lane: str) -> None:
-        """What happens to a call nobody closed."""
+        """Count the deliveries of an open call as possibly repeated."""
         line = self.lines[lane]
         if line.open:
             line.doubt |= set() if line.edits else set(line.taken)
@@ -125,10 +132,10 @@ class SmallWorld(RuleBasedStateMachine):
             line.is_parked, line.is_snoozed = line.is_parked and bool(line.quiet), False
 
     def step(self, lane: str, hand: str, step: Coroutine[Any, Any, Any]) -> Any:
-        """A holder's step: refused when it is stale, and then nothing else happens."""
+        """Run a step of a holder; the step of a stale holder is refused and changes nothing."""
         if self.lines[lane].holder == self.hands[lane, hand].token:
             return self.run(step)
-        with pytest.raises(Fenced):
+        with pytest.raises(LeaseLost):
             self.run(step)
         return None
 
@@ -137,7 +144,7 @@ class SmallWorld(RuleBasedStateMachine):
 
     @property
     def some_hand(self) -> st.SearchStrategy[tuple[str, str]]:
-        """Mostly one that holds its lane."""
+        """Return a holder, mostly one with the lease of its lane."""
         holding = [key for key, held in self.hands.items() if self.lines[key[0]].holder == held.token]
         return st.sampled_from(sorted(self.hands) + 3 * sorted(holding))
 
@@ -146,10 +153,12 @@ class SmallWorld(RuleBasedStateMachine):
         count=st.integers(1, 3),
         sub=st.sampled_from(("s0", "s1")),
         hours=st.sampled_from((0, 0, 1, 2)),
+        severity=st.sampled_from((Severity.ERROR, Severity.CRITICAL)),
     )
-    def append(self, lane: str, count: int, sub: str, hours: int) -> None:
+    def append(self, lane: str, count: int, sub: str, hours: int, severity: Severity) -> None:
         ids = [f"d{len(self.states) + n}" for n in range(count)]
         line = self.lines[lane]
+        self.critical |= set(ids) if severity is Severity.CRITICAL else set()
         for id_ in ids:
             self.states[id_], self.home[id_] = "pending", lane
             self.number(lane, id_)
@@ -159,22 +168,23 @@ class SmallWorld(RuleBasedStateMachine):
         else:
             line.pending += ids
         over = self.overflow(lane)
-        created, overflowed, wake = self.run(
-            self.world.append(*ids, lane=lane, subscription=sub, until_ms=until_ms)
-        )
-        assert (created, overflowed) == (count, len(over))
-        assert not (wake and (line.holder or line.is_parked))
+        added = self.run(self.world.append(*ids, lane=lane, subscription=sub, until_ms=until_ms, severity=severity))
+        assert (added.created, added.overflowed) == (count, len(over))
+        assert not (added.wake and (line.holder or line.is_parked))
 
     @precondition(lambda self: self.states)
     @rule(data=st.data())
     def append_again(self, data: st.DataObject) -> None:
         id_ = data.draw(st.sampled_from(sorted(self.states)))
         over = self.overflow(self.home[id_])  # what was taken went back meanwhile
-        assert self.run(self.world.append(id_, lane=self.home[id_]))[:2] == (0, len(over))
+        assert self.run(self.world.append(id_, lane=self.home[id_])).overflowed == len(over)
 
     def overflow(self, lane: str) -> list[str]:
         line = self.lines[lane]
-        over = [line.oldest(self.seqs) for _ in range(len(line.pending) + len(line.quiet) - LONGEST)]
+        over = [
+            line.remove_least_needed(self.seqs, self.critical)
+            for _ in range(len(line.pending) + len(line.quiet) - LONGEST)
+        ]
         self.end(over, "dead")
         return over
 
@@ -190,20 +200,20 @@ class SmallWorld(RuleBasedStateMachine):
         lying = line.is_snoozed and self.run(self.is_due_later(lane))
         answer = self.run(self.world.lanes.acquire(lane, token))
         if line.holder and line.holder != token:
-            assert answer == NotHeld("held")
+            assert answer == LeaseDenied(Denial.LEASED)
             return
         line.holder = ""
         if line.is_parked or self.integration_is_parked:
-            assert answer == NotHeld("parked")
+            assert answer == LeaseDenied(Denial.PARKED)
         elif not line.waiting and not line.quiet_is_over:
-            assert answer == NotHeld("empty")
+            assert answer == LeaseDenied(Denial.EMPTY)
         elif lying:
-            assert isinstance(answer, NotHeld)
-            assert answer.why == "snoozed"
+            assert isinstance(answer, LeaseDenied)
+            assert answer.denial == "snoozed"
         else:
             self.recover(lane)
             line.let_out(self.seqs)
-            assert isinstance(answer, Held)
+            assert isinstance(answer, Lease)
             line.holder, line.is_snoozed, self.hands[lane, hand] = token, False, answer
 
     async def is_due_later(self, lane: str) -> bool:
@@ -223,7 +233,7 @@ class SmallWorld(RuleBasedStateMachine):
 
     def _take(self, lane: str, hand: str, most: int) -> None:
         line = self.lines[lane]
-        answer = self.step(lane, hand, self.world.lanes.take(self.hands[lane, hand], OPEN, most=most))
+        answer = self.step(lane, hand, self.world.lanes.take(self.hands[lane, hand], OPEN_SCOPES, limit=most))
         if answer is None:
             return
         if not line.taken:
@@ -231,7 +241,7 @@ class SmallWorld(RuleBasedStateMachine):
             line.taken, line.pending = line.pending[:most], line.pending[most:]
         line.open, line.edits = bool(line.taken), False
         assert [one.doubt for one in answer] == [id_ in line.doubt for id_ in line.taken]
-        assert [one.owed for one in answer] == [id_ in self.owed for id_ in line.taken]
+        assert [one.card_pending for one in answer] == [id_ in self.owed for id_ in line.taken]
         assert [one.delivery_id for one in answer] == line.taken
         assert [one.seq for one in answer] == [self.seqs[id_] for id_ in line.taken]
 
@@ -241,29 +251,24 @@ class SmallWorld(RuleBasedStateMachine):
         lane, hand = data.draw(self.some_hand)
         line, held = self.lines[lane], self.hands[lane, hand]
         stay = data.draw(st.lists(st.sampled_from(line.taken), unique=True)) if line.taken else []
-        known = [self.taken(id_) for id_ in line.taken]
-        step = self.world.lanes.keep(held, known, stay, method=method)
-        self.step(lane, hand, step)
+        self.step(lane, hand, self.world.lanes.select(held, stay, method=method))
         if line.holder == held.token:
             line.pending = [id_ for id_ in line.taken if id_ not in stay] + line.pending
             line.taken = [id_ for id_ in line.taken if id_ in stay]
             line.open, line.edits = bool(line.taken and method), method == "chat.update"
-
-    def taken(self, id_: str) -> Taken:
-        return Taken(id_, "", "", self.seqs[id_], 0)
 
     @precondition(lambda self: self.hands)
     @rule(data=st.data(), gone=st.booleans(), outcome=st.sampled_from((Outcome.DELIVERED, Outcome.REFUSED)))
     def change_card(self, data: st.DataObject, gone: bool, outcome: Outcome) -> None:
         lane, hand = data.draw(self.some_hand)
         line, held = self.lines[lane], self.hands[lane, hand]
-        step = self.world.lanes.change_card(held, "it", None if gone else CARD, outcome)
+        step = self.world.lanes.update_card(held, "it", None if gone else CARD, outcome)
         left = self.step(lane, hand, step)
         if left is not None:
             line.give_back()
             self.cards[lane] = not gone
-            assert (left.waiting, left.held) == (len(line.pending), True)
-        kept = self.run(self.world.lanes.cards(lane, ["it", "other"]))
+            assert (left.pending, left.holds_lease) == (len(line.pending), True)
+        kept = self.run(self.world.lanes.get_cards(lane, ["it", "other"]))
         assert kept == ({"it": CARD} if self.cards.get(lane) else {})
 
     @precondition(lambda self: self.hands)
@@ -272,25 +277,23 @@ class SmallWorld(RuleBasedStateMachine):
         lane, hand = data.draw(self.some_hand)
         line, held = self.lines[lane], self.hands[lane, hand]
         lead = data.draw(st.sampled_from(line.taken)) if line.taken and not foreign else "another"
-        owed = data.draw(st.lists(st.sampled_from(line.taken), unique=True)) if line.taken else []
-        owed = [id_ for id_ in owed if id_ != lead]
+        owed = data.draw(st.lists(st.sampled_from(line.pending), unique=True)) if line.pending else []
         named = ("it", CARD) if card else None
-        step = self.world.lanes.settle(held, RECEIPT, lead, leave=leave, card=named, owed=owed)
+        step = self.world.lanes.settle(held, RECEIPT, lead, release=leave, card=named, card_pending=owed)
         left = self.step(lane, hand, step)
         if left is None:
             return
-        done = [id_ for id_ in line.taken if id_ not in owed]
+        done = line.taken
         for id_ in done:
             self.settlements[id_] = self.settlements.get(id_, 0) + 1
-        self.repeated += bool(line.doubt & set(done))
+        self.repeated += len(line.doubt & set(done))
         self.end([id_ for id_ in done if id_ == lead], "delivered")
         self.end([id_ for id_ in done if id_ != lead], "merged")
-        line.pending = [id_ for id_ in line.taken if id_ in owed] + line.pending
         self.owed |= set(owed)
         self.cards[lane] = card or self.cards.get(lane, False)
         line.taken, line.open = [], False
-        assert (left.waiting, left.held) == (len(line.pending), bool(line.pending) and not leave)
-        if not left.held:
+        assert (left.pending, left.holds_lease) == (len(line.pending), bool(line.pending) and not leave)
+        if not left.holds_lease:
             line.holder = ""
         if twice:
             self.step(lane, hand, self.world.lanes.settle(held, RECEIPT, lead))
@@ -302,17 +305,17 @@ class SmallWorld(RuleBasedStateMachine):
         line, held = self.lines[lane], self.hands[lane, hand]
         some = data.draw(st.lists(st.sampled_from(line.taken), unique=True)) if line.taken else []
         left = self.step(
-            lane, hand, self.world.lanes.merge(held, [Already("it", tuple(some), CARD)], leave=leave)
+            lane, hand, self.world.lanes.merge(held, [CoveredDeliveries("it", tuple(some), CARD)], release=leave)
         )
         if left is None:
             return
         done = [id_ for id_ in line.taken if id_ in some]
-        self.repeated += bool(line.doubt & set(done))
+        self.repeated += len(line.doubt & set(done))
         self.end(done, "merged")
         line.taken = [id_ for id_ in line.taken if id_ not in some]
         line.give_back()
-        assert (left.waiting, left.held) == (len(line.pending), bool(line.pending) and not leave)
-        if not left.held:
+        assert (left.pending, left.holds_lease) == (len(line.pending), bool(line.pending) and not leave)
+        if not left.holds_lease:
             line.holder = ""
 
     @precondition(lambda self: self.hands)
@@ -334,7 +337,7 @@ class SmallWorld(RuleBasedStateMachine):
             self.close_unknown(lane)
         line.give_back()
         line.holder, line.is_snoozed = "", line.is_snoozed or wait_s > 0
-        assert (left.waiting, left.held) == (len(line.pending), False)
+        assert (left.pending, left.holds_lease) == (len(line.pending), False)
         assert not left.wake or (line.pending and not wait_s and not self.integration_is_parked)
 
     @precondition(lambda self: self.hands)
@@ -354,11 +357,11 @@ class SmallWorld(RuleBasedStateMachine):
     def bury(self, data: st.DataObject) -> None:
         lane, hand = data.draw(self.some_hand)
         line = self.lines[lane]
-        left = self.step(lane, hand, self.world.lanes.bury(self.hands[lane, hand], "invalid_blocks", "no"))
+        left = self.step(lane, hand, self.world.lanes.dead_letter(self.hands[lane, hand], "invalid_blocks", "no"))
         if left is not None:
             self.end(line.taken, "dead")
             line.taken, line.open = [], False
-            assert (left.waiting, left.held) == (len(line.pending), True)
+            assert (left.pending, left.holds_lease) == (len(line.pending), True)
 
     @precondition(lambda self: self.hands)
     @rule(data=st.data())
@@ -373,7 +376,7 @@ class SmallWorld(RuleBasedStateMachine):
         lane, hand = data.draw(self.some_hand)
         line, held = self.lines[lane], self.hands[lane, hand]
         is_ours = line.holder == held.token
-        self.step(lane, hand, self.world.lanes.park(held, "x", "why", "how", probe_s=60, called=called))
+        self.step(lane, hand, self.world.lanes.park(held, "x", "why", Hint.of("how"), probe_s=60, called=called))
         if is_ours:
             line.give_back()
             line.holder, line.is_parked = "", True
@@ -396,7 +399,8 @@ class SmallWorld(RuleBasedStateMachine):
     @rule(lane=lanes, certain=st.booleans())
     def resume(self, lane: str, certain: bool) -> None:
         line = self.lines[lane]
-        was, wake = self.run(self.world.lanes.resume(lane, certain=certain))
+        resumed = self.run(self.world.lanes.resume(lane, permanently=certain))
+        was, wake = resumed.was_parked, resumed.wake
         assert was == line.is_parked
         assert not wake or (line.waiting and not line.holder and not self.integration_is_parked)
         line.is_parked = False
@@ -404,7 +408,7 @@ class SmallWorld(RuleBasedStateMachine):
 
     @rule()
     def park_integration(self) -> None:
-        was_running = self.run(self.world.integrations.park("ops", "x", "why", "how", probe_s=60))
+        was_running = self.run(self.world.integrations.park("ops", "x", "why", Hint.of("how"), probe_s=60))
         assert was_running is not self.integration_is_parked
         self.integration_is_parked = True
 
@@ -419,7 +423,7 @@ class SmallWorld(RuleBasedStateMachine):
     def expire(self, lane: str, most: int, running: bool) -> None:
         line = self.lines[lane]
         later = self.run(self.world.server.now_ms()) + FAR_MS
-        count = self.run(self.world.lanes.expire(lane, later, "old", running=running, most=most))
+        count = self.run(self.world.lanes.expire(lane, later, "old", running=running, limit=most))
         if not line.holder:
             self.recover(lane)
             line.let_out(self.seqs)
@@ -439,7 +443,7 @@ class SmallWorld(RuleBasedStateMachine):
         gone = [id_ for id_ in line.pending + held if subs[id_] == sub]
         line.quiet = [one for one in line.quiet if one[2] not in gone]
         line.pending = [id_ for id_ in line.pending if id_ not in gone]
-        assert self.run(self.world.lanes.forget(lane, sub)) == len(gone)
+        assert self.run(self.world.lanes.discard_of_subscription(lane, sub)) == len(gone)
         self.end(gone, "discarded")
         self.rest_if_empty(lane)
 
@@ -448,7 +452,7 @@ class SmallWorld(RuleBasedStateMachine):
     def replay(self, data: st.DataObject) -> None:
         id_ = data.draw(st.sampled_from(sorted(self.states)))
         lane = self.home[id_]
-        was_dead, _ = self.run(self.world.lanes.replay(lane, {id_: f"t:event:{id_}"}, 1_000))
+        was_dead = self.run(self.world.lanes.replay(lane, id_, 1_000)).replayed
         assert was_dead == (self.states[id_] == "dead")
         if was_dead:
             self.states[id_] = "pending"
@@ -466,9 +470,9 @@ class SmallWorld(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        found = self.run(self.world.upkeep.due_lanes(most=10, horizon_ms=3_700_000))
+        found = self.run(self.world.schedule.claim_due_lanes(limit=10, horizon_ms=3_700_000))
         assert not any(self.lines[lane].holder or self.lines[lane].is_parked for lane in found)
-        assert self.run(self.world.upkeep.due_lanes(most=10, horizon_ms=3_700_000)) == []
+        assert self.run(self.world.schedule.claim_due_lanes(limit=10, horizon_ms=3_700_000)) == []
 
     @invariant()
     def is_as_the_model_says(self) -> None:
@@ -481,7 +485,7 @@ class SmallWorld(RuleBasedStateMachine):
             assert await self.world.listed(lane, "pending") == line.pending
             assert await self.world.quiet(lane) == [id_ for _, _, id_ in line.quiet]
             assert bool(await self.redis.exists(f"t:lane:{lane}:lease")) == bool(line.holder)
-        states = await self.world.server.each([("HGET", f"t:delivery:{id_}", "state") for id_ in self.states])
+        states = await self.world.server.pipeline([("HGET", f"t:delivery:{id_}", "state") for id_ in self.states])
         assert texts(states) == list(self.states.values())
         balance = await self.world.balance()
         assert balance.repeated == self.repeated
@@ -490,7 +494,7 @@ class SmallWorld(RuleBasedStateMachine):
 
 
 @pytest.mark.no_cover  # it takes thrice as long with it, and the tests beside it reach every branch
-def test_whatever_happens_order_balance_and_single_settlement_hold():
+def test_any_steps_keep_the_order_the_balance_and_single_settlement():
     run_state_machine_as_test(
         SmallWorld,
         settings=settings(

@@ -1,20 +1,20 @@
-"""What a waiting delivery costs in Redis."""
+"""The memory of a pending delivery in Redis."""
 
 import json
 
-from store_world import STREAM, World
+from support.store import STREAM, World
 
 from worker.domain.delivery import delivery_id, event_ref
 from worker.domain.event import Entity, Event, Kind, Severity
-from worker.store.events import Accepted
-from worker.store.held import Entry
+from worker.store.events import AcceptedEvent
+from worker.store.lanes import NewDelivery
 
 MANY = 5_000
 MOST_BYTES = 2_048
 
 
 def body(n: int) -> bytes:
-    """A typical event, about 700 bytes."""
+    """Return a typical event of about 700 bytes."""
     return json.dumps(
         {
             "specversion": "1.0",
@@ -45,27 +45,27 @@ async def pending(world: World, count: int) -> None:
             )
             for n in range(start, start + 100)
         ]  # fmt: skip
-        await world.events.remember(events)
+        await world.events.save_bodies(events)
         refs = [event_ref(event.source, event.id) for event, _ in events]
         await world.lanes.append(
             "production/#infrastructure-alerts",
             [
-                Entry(delivery_id(event.source, event.id, "s1"), ref, "subscription-1", 1_700_000_000_000)
+                NewDelivery(delivery_id(event.source, event.id, "s1"), ref, "subscription-1", 1_700_000_000_000)
                 for (event, _), ref in zip(events, refs, strict=True)
             ],
         )
         await world.events.accept(
-            STREAM, "ik-slack", [Accepted(ref, "1-1", Kind.ALERT, is_repeat=False) for ref in refs]
+            STREAM, "ik-slack", [AcceptedEvent(ref, "1-1", Kind.ALERT, is_repeat=False) for ref in refs]
         )
 
 
 async def test_a_pending_delivery_takes_less_than_two_kilobytes(real):
     world = World(real)
     await pending(world, 100)  # what is there once: scripts, indexes
-    before = int((await world.upkeep.info("memory"))["used_memory"])
+    before = int((await world.redis.info("memory"))["used_memory"])
     await real.flushdb()
     await pending(world, MANY)
-    after = int((await world.upkeep.info("memory"))["used_memory"])
+    after = int((await world.redis.info("memory"))["used_memory"])
     each = (after - before) / (MANY - 100)
     print(f"{each:.0f} bytes of Redis per pending delivery; its event has {len(body(1234))} bytes")
     assert 650 <= len(body(1234)) <= 850

@@ -1,9 +1,10 @@
-"""What is held in quiet hours: it stands in nobody's way, and is told together when they end."""
+"""Deliveries held in quiet hours: they block no others, and are posted together afterwards."""
 
-from store_world import LANE, OPEN, RECEIPT, World
+from support.store import LANE, OPEN_SCOPES, RECEIPT, World
 
 from worker.domain.delivery import State
-from worker.store.held import Entry, Left, NotHeld
+from worker.domain.hints import Hint
+from worker.store.lanes import AppendResult, Denial, LaneRemainder, LeaseDenied, NewDelivery, ResumeResult
 
 HOUR_MS = 3_600_000
 HORIZON_MS = 3_700_000
@@ -19,41 +20,41 @@ async def due_in_ms(world: World) -> float:
     return at_ms - await world.server.now_ms()
 
 
-async def test_what_is_held_wakes_nobody_and_is_pending(world: World):
-    assert await world.append("a", "b", until_ms=await later(world)) == (2, 0, False)
-    assert await world.lanes.acquire(LANE, "h1") == NotHeld("empty")
+async def test_a_held_delivery_is_pending_and_sends_no_wake_up_call(world: World):
+    assert await world.append("a", "b", until_ms=await later(world)) == AppendResult(2, 0, False)
+    assert await world.lanes.acquire(LANE, "h1") == LeaseDenied(Denial.EMPTY)
     assert (await world.balance()).pending == 2
-    assert await world.deliveries.waiting(LANE, most=10) == ["a", "b"]
+    assert await world.deliveries.list_pending_ids(LANE, limit=10) == ["a", "b"]
     assert await world.state("a") == State.PENDING
 
 
-async def test_a_time_that_is_over_holds_nothing(world: World):
-    assert await world.append("a", until_ms=await later(world, -1)) == (1, 0, True)
+async def test_a_past_time_holds_no_delivery(world: World):
+    assert await world.append("a", until_ms=await later(world, -1)) == AppendResult(1, 0, True)
     assert await world.quiet() == []
 
 
-async def test_until_when_a_delivery_is_held_is_known(world: World):
+async def test_the_end_of_quiet_hours_is_known_for_a_held_delivery(world: World):
     until_ms = await later(world)
     await world.append("a", until_ms=until_ms)
     await world.append("b")
     found = [await world.deliveries.find(id_) for id_ in "ab"]
-    assert [await world.deliveries.held_until_ms(one) for one in found if one] == [until_ms, 0]
+    assert [await world.deliveries.get_held_until_ms(one) for one in found if one] == [until_ms, 0]
 
 
-async def test_others_of_the_lane_are_told_meanwhile(world: World):
+async def test_other_deliveries_of_the_lane_are_posted_during_quiet_hours(world: World):
     await world.append("a", until_ms=await later(world))
-    assert await world.append("b", subscription="s2") == (1, 0, True)
-    assert await world.tell() == ["b"]
+    assert await world.append("b", subscription="s2") == AppendResult(1, 0, True)
+    assert await world.deliver() == ["b"]
     assert await world.state("a") == State.PENDING
     await world.append("c", subscription="s2")
-    assert await world.tell(token="h2") == ["c"]
+    assert await world.deliver(token="h2") == ["c"]
 
 
-async def test_what_is_held_is_nothing_newer_for_which_a_post_would_not_be_tried_again(world: World):
+async def test_a_held_delivery_does_not_stop_the_retry_of_a_post(world: World):
     await world.append("a")
     await world.append("held", until_ms=await later(world))
     held = await world.hold()
-    (taken,) = await world.lanes.take(held, OPEN)
+    (taken,) = await world.lanes.take(held, OPEN_SCOPES)
     assert await world.lanes.open_attempt(held, newest_seq=taken.seq)
     await world.append("held too", until_ms=await later(world))
     assert await world.lanes.open_attempt(held, newest_seq=taken.seq)
@@ -61,39 +62,39 @@ async def test_what_is_held_is_nothing_newer_for_which_a_post_would_not_be_tried
     assert not await world.lanes.open_attempt(held, newest_seq=taken.seq)
 
 
-async def test_a_lane_in_which_all_is_held_is_looked_at_when_the_first_of_it_is_to_be_told(world: World):
+async def test_a_lane_with_only_held_deliveries_is_due_when_the_first_quiet_hours_end(world: World):
     await world.append("a", until_ms=await later(world, 0.5))
     await world.append("b", until_ms=await later(world, 0.25))
     assert 0.2 * HOUR_MS < await due_in_ms(world) <= 0.25 * HOUR_MS
     held = await world.lanes.acquire(LANE, "h1")
-    assert held == NotHeld("empty")
+    assert held == LeaseDenied(Denial.EMPTY)
     assert 0.2 * HOUR_MS < await due_in_ms(world) <= 0.25 * HOUR_MS
 
 
-async def test_a_long_night_is_not_taken_for_a_clock_that_jumped(world: World):
+async def test_long_quiet_hours_are_not_mistaken_for_a_clock_jump(world: World):
     await world.append("a", until_ms=await later(world, 9))
     assert 0 < await due_in_ms(world) < HORIZON_MS
-    assert await world.upkeep.due_lanes(most=10, horizon_ms=HORIZON_MS) == []
+    assert await world.schedule.claim_due_lanes(limit=10, horizon_ms=HORIZON_MS) == []
 
 
-async def test_when_they_end_all_is_told_in_the_order_it_came(world: World):
+async def test_deliveries_are_posted_in_their_order_when_quiet_hours_end(world: World):
     await world.append("a", until_ms=await later(world, 2))
     await world.append("b", until_ms=await later(world, 1))
     await world.append("c", until_ms=await later(world, 3))
     await world.hours_end()
     await world.append("d")
-    assert await world.tell() == ["a", "b", "c", "d"]
+    assert await world.deliver() == ["a", "b", "c", "d"]
 
 
-async def test_only_what_is_over_is_let_out(world: World):
+async def test_only_deliveries_whose_quiet_hours_ended_are_released(world: World):
     await world.append("a", until_ms=await later(world))
     await world.hours_end()
     await world.append("b", until_ms=await later(world))
-    assert await world.tell() == ["a"]
+    assert await world.deliver() == ["a"]
     assert await world.quiet() == ["b"]
 
 
-async def test_what_came_before_and_still_waits_stays_before_it(world: World):
+async def test_older_pending_deliveries_stay_before_a_released_delivery(world: World):
     await world.append("a")
     await world.append("b", until_ms=await later(world))
     await world.append("c")
@@ -104,10 +105,10 @@ async def test_what_came_before_and_still_waits_stays_before_it(world: World):
     for id_ in "abc":
         delivery = await world.deliveries.find(id_)
         assert delivery
-        assert len(await world.deliveries.attempts(delivery)) == 1
+        assert len(await world.deliveries.list_attempts(delivery)) == 1
 
 
-async def test_whoever_holds_the_lane_lets_it_out_too(world: World):
+async def test_the_holder_of_the_lease_also_releases_held_deliveries(world: World):
     await world.append("a", until_ms=await later(world))
     await world.append("b")
     held = await world.hold()
@@ -115,37 +116,37 @@ async def test_whoever_holds_the_lane_lets_it_out_too(world: World):
     assert await world.take(held) == ["a", "b"]
 
 
-async def test_a_lane_that_lies_down_is_not_woken_by_it(world: World):
+async def test_a_snoozed_lane_is_not_woken_when_quiet_hours_end(world: World):
     await world.append("a")
     held = await world.hold()
     await world.take(held)
     await world.lanes.release(held, wait_s=600, failed=True, reason="why")
-    assert await world.append("b", until_ms=await later(world)) == (1, 0, False)
-    assert await world.append("c") == (1, 0, False)
+    assert await world.append("b", until_ms=await later(world)) == AppendResult(1, 0, False)
+    assert await world.append("c") == AppendResult(1, 0, False)
     answer = await world.lanes.acquire(LANE, "h2")
-    assert isinstance(answer, NotHeld)
-    assert answer.why == "snoozed"
+    assert isinstance(answer, LeaseDenied)
+    assert answer.denial == "snoozed"
 
 
-async def test_giving_back_a_lane_in_which_all_is_held_wakes_nobody(world: World):
+async def test_releasing_a_lane_with_only_held_deliveries_sends_no_wake_up_call(world: World):
     await world.append("a", until_ms=await later(world))
     await world.append("b")
     held = await world.hold()
     await world.take(held)
-    await world.lanes.bury(held, "invalid_blocks", "no")
-    assert await world.lanes.release(held) == Left(0, held=False)
+    await world.lanes.dead_letter(held, "invalid_blocks", "no")
+    assert await world.lanes.release(held) == LaneRemainder(0, holds_lease=False)
     assert await due_in_ms(world) > 0
 
 
-async def test_a_lane_that_must_lie_down_when_they_end_does(world: World):
+async def test_a_lane_released_with_a_wait_stays_snoozed_when_quiet_hours_end(world: World):
     await world.append("a", until_ms=await later(world))
     await world.hours_end()
     held = await world.hold()
-    assert await world.lanes.release(held, wait_s=600, reason="why") == Left(1, held=False)
+    assert await world.lanes.release(held, wait_s=600, reason="why") == LaneRemainder(1, holds_lease=False)
     assert await due_in_ms(world) > 500_000
 
 
-async def test_a_worker_killed_after_they_ended_loses_nothing(world: World):
+async def test_a_worker_killed_after_quiet_hours_ended_loses_no_delivery(world: World):
     await world.append("a", "b", until_ms=await later(world))
     await world.hours_end()
     await world.take(await world.hold(), 1)
@@ -153,37 +154,37 @@ async def test_a_worker_killed_after_they_ended_loses_nothing(world: World):
     assert await world.take(await world.hold(token="h2")) == ["a", "b"]
 
 
-async def test_in_a_lane_that_waits_for_a_person_it_is_parked(world: World):
+async def test_a_held_delivery_of_a_parked_lane_is_parked(world: World):
     await world.append("a", until_ms=await later(world))
     await world.append("b")
     held = await world.hold()
-    await world.lanes.park(held, "not_in_channel", "why", "how", probe_s=60, called=False)
+    await world.lanes.park(held, "not_in_channel", "why", Hint.of("how"), probe_s=60, called=False)
     assert ((await world.balance()).parked, (await world.balance()).pending) == (2, 0)
-    await world.lanes.forget(LANE, "nobody")
-    assert await world.lanes.resume(LANE, certain=True) == (True, True)
-    assert await world.tell() == ["b"]
+    await world.lanes.discard_of_subscription(LANE, "unknown")
+    assert await world.lanes.resume(LANE, permanently=True) == ResumeResult(True, True)
+    assert await world.deliver() == ["b"]
 
 
-async def test_resuming_a_lane_in_which_all_is_held_wakes_nobody(world: World):
+async def test_resuming_a_lane_with_only_held_deliveries_sends_no_wake_up_call(world: World):
     await world.append("a", until_ms=await later(world))
     await world.append("b", subscription="s2")
     held = await world.hold()
-    await world.lanes.park(held, "not_in_channel", "why", "how", probe_s=60, called=False)
-    await world.lanes.forget(LANE, "s2")
-    assert await world.lanes.resume(LANE, certain=True) == (True, False)
-    assert await world.lanes.acquire(LANE, "h1") == NotHeld("empty")
+    await world.lanes.park(held, "not_in_channel", "why", Hint.of("how"), probe_s=60, called=False)
+    await world.lanes.discard_of_subscription(LANE, "s2")
+    assert await world.lanes.resume(LANE, permanently=True) == ResumeResult(True, False)
+    assert await world.lanes.acquire(LANE, "h1") == LeaseDenied(Denial.EMPTY)
 
 
-async def test_with_its_integration_it_waits_and_goes_on(world: World):
+async def test_a_held_delivery_parks_and_resumes_with_its_integration(world: World):
     await world.append("a", until_ms=await later(world))
-    await world.integrations.park("ops", "token_revoked", "why", "how", probe_s=60)
-    assert await world.lanes.acquire(LANE, "h1") == NotHeld("parked")
+    await world.integrations.park("ops", "token_revoked", "why", Hint.of("how"), probe_s=60)
+    assert await world.lanes.acquire(LANE, "h1") == LeaseDenied(Denial.PARKED)
     await world.integrations.resume("ops")
     await world.hours_end()
-    assert await world.tell() == ["a"]
+    assert await world.deliver() == ["a"]
 
 
-async def test_it_grows_old_only_once_they_ended(world: World):
+async def test_a_held_delivery_ages_only_after_quiet_hours_ended(world: World):
     until_ms = await later(world, 1)
     await world.append("a", until_ms=until_ms)
     assert await world.lanes.expire(LANE, until_ms + HOUR_MS, "old", running=True) == 0
@@ -197,14 +198,14 @@ async def test_it_grows_old_only_once_they_ended(world: World):
     assert await world.state("a") == State.DEAD
 
 
-async def test_the_oldest_of_all_that_waits_overflows(redis):  # type: ignore[no-untyped-def]
+async def test_the_oldest_pending_or_held_delivery_overflows(redis):  # type: ignore[no-untyped-def]
     world = World(redis, longest=2)
     until_ms = await later(world)
     await world.append("a", until_ms=until_ms)
     await world.append("b")
-    assert await world.append("c", until_ms=until_ms) == (1, 1, False)
+    assert await world.append("c", until_ms=until_ms) == AppendResult(1, 1, False)
     assert [await world.state(id_) for id_ in "ab"] == ["dead", "pending"]
-    assert await world.append("d", until_ms=until_ms) == (1, 1, False)
+    assert await world.append("d", until_ms=until_ms) == AppendResult(1, 1, False)
     assert {id_: await world.state(id_) for id_ in "abcd"} == {
         "a": "dead", "b": "dead", "c": "pending", "d": "pending",
     }  # fmt: skip
@@ -212,28 +213,28 @@ async def test_the_oldest_of_all_that_waits_overflows(redis):  # type: ignore[no
     await world.server.aclose()
 
 
-async def test_what_waits_for_a_removed_subscription_is_discarded(world: World):
+async def test_held_deliveries_of_a_removed_subscription_are_discarded(world: World):
     await world.append("a", until_ms=await later(world))
     await world.append("b", subscription="s2", until_ms=await later(world))
-    assert await world.lanes.forget(LANE, "s1") == 1
+    assert await world.lanes.discard_of_subscription(LANE, "s1") == 1
     assert (await world.balance()).discarded == 1
     assert await world.quiet() == ["b"]
-    assert await world.lanes.forget(LANE, "s2") == 1
+    assert await world.lanes.discard_of_subscription(LANE, "s2") == 1
     assert not await world.is_due()
 
 
-async def test_a_lane_that_lay_down_for_what_is_discarded_goes_by_what_is_held(world: World):
+async def test_a_snoozed_lane_whose_pending_deliveries_are_discarded_is_due_when_quiet_hours_end(world: World):
     await world.append("a")
     held = await world.hold()
     await world.lanes.release(held, wait_s=600, reason="why")
     await world.append("b", subscription="s2", until_ms=await later(world, 0.01))
-    await world.lanes.forget(LANE, "s1")
+    await world.lanes.discard_of_subscription(LANE, "s1")
     assert await due_in_ms(world) <= 0.01 * HOUR_MS
-    assert await world.lanes.acquire(LANE, "h2") == NotHeld("empty")
+    assert await world.lanes.acquire(LANE, "h2") == LeaseDenied(Denial.EMPTY)
 
 
-async def test_it_is_created_once_however_often_it_is_read(world: World):
-    entry = Entry("a", "a.src", "s1", 7, await later(world))
-    assert (await world.lanes.append(LANE, [entry, entry]))[0] == 1
-    assert (await world.lanes.append(LANE, [entry]))[0] == 0
+async def test_a_held_delivery_is_created_once_however_often_its_entry_is_read(world: World):
+    entry = NewDelivery("a", "a.src", "s1", 7, await later(world))
+    assert (await world.lanes.append(LANE, [entry, entry])).created == 1
+    assert (await world.lanes.append(LANE, [entry])).created == 0
     assert await world.quiet() == ["a"]

@@ -1,12 +1,12 @@
-"""Subscriptions: changed in one step, seen by everyone with the next look."""
+"""Subscriptions: changed in one step, and seen by every process at its next read."""
 
 import asyncio
 from dataclasses import replace
 
 import pytest
-from store_world import World
+from support.store import World
 
-from worker.domain.errors import Problem
+from worker.domain.errors import UserError
 from worker.domain.event import Kind, Severity
 from worker.domain.subscription import Filters, Subscription
 from worker.store.subscriptions import Subscriptions
@@ -24,48 +24,48 @@ FULL = Subscription(
 PLAIN = Subscription("s1", "ops", "#all", created_at_ms=3)
 
 
-async def test_subscriptions_come_back_as_they_were_saved_oldest_first(world: World):
-    await world.subscriptions.change(save=[PLAIN, FULL])
-    assert await world.subscriptions.all() == (FULL, PLAIN)
+async def test_saved_subscriptions_are_read_back_unchanged_oldest_first(world: World):
+    await world.subscriptions.save_and_remove(save=[PLAIN, FULL])
+    assert await world.subscriptions.list_all() == (FULL, PLAIN)
     assert await world.subscriptions.find("s1") == PLAIN
 
 
-async def test_one_nobody_made_is_a_problem(world: World):
-    with pytest.raises(Problem, match="no subscription 'x'"):
+async def test_an_unknown_subscription_is_an_error(world: World):
+    with pytest.raises(UserError, match="no subscription 'x'"):
         await world.subscriptions.find("x")
 
 
-async def test_a_change_is_seen_by_everyone_and_nothing_is_read_without_one(world: World):
+async def test_a_change_is_seen_by_every_process_and_read_only_once(world: World):
     other = Subscriptions(world.server)
-    assert await other.all() == ()
-    await world.subscriptions.change(save=[PLAIN, FULL])
-    known = await other.all()
-    assert await other.all() is known
-    await world.subscriptions.change(save=[replace(PLAIN, paused=True)], remove=["s2"])
-    assert await other.all() == (replace(PLAIN, paused=True),)
+    assert await other.list_all() == ()
+    await world.subscriptions.save_and_remove(save=[PLAIN, FULL])
+    known = await other.list_all()
+    assert await other.list_all() is known
+    await world.subscriptions.save_and_remove(save=[replace(PLAIN, paused=True)], remove=["s2"])
+    assert await other.list_all() == (replace(PLAIN, paused=True),)
 
 
-async def test_who_knows_the_version_need_not_ask_for_it(world: World):
-    await world.subscriptions.change(save=[PLAIN])
-    assert await world.subscriptions.all(1) == (PLAIN,)
-    await world.subscriptions.change(save=[FULL])
-    assert await world.subscriptions.all(1) == (PLAIN,)
-    assert await world.subscriptions.all(2) == (FULL, PLAIN)
+async def test_subscriptions_are_cached_under_a_known_version(world: World):
+    await world.subscriptions.save_and_remove(save=[PLAIN])
+    assert await world.subscriptions.list_all(1) == (PLAIN,)
+    await world.subscriptions.save_and_remove(save=[FULL])
+    assert await world.subscriptions.list_all(1) == (PLAIN,)
+    assert await world.subscriptions.list_all(2) == (FULL, PLAIN)
 
 
-async def test_each_is_at_hand_by_its_id_and_the_lanes_that_want_cards_or_no_repeats(world: World):
-    told_all = replace(FULL, id="s3", destination="#everything", style="plain", only_changes=False)
-    cards = replace(told_all, id="s4", destination="#cards", style="card")
-    await world.subscriptions.change(save=[PLAIN, FULL, told_all, cards])
-    await asyncio.gather(*(world.subscriptions.all() for _ in range(5)))
-    assert world.subscriptions.by_id == {PLAIN.id: PLAIN, "s2": FULL, "s3": told_all, "s4": cards}
+async def test_subscriptions_are_indexed_by_id_and_by_the_lanes_of_their_options(world: World):
+    unfiltered = replace(FULL, id="s3", destination="#everything", style="plain", only_changes=False)
+    cards = replace(unfiltered, id="s4", destination="#cards", style="card")
+    await world.subscriptions.save_and_remove(save=[PLAIN, FULL, unfiltered, cards])
+    await asyncio.gather(*(world.subscriptions.list_all() for _ in range(5)))
+    assert world.subscriptions.by_id == {PLAIN.id: PLAIN, "s2": FULL, "s3": unfiltered, "s4": cards}
     assert world.subscriptions.lanes_compared == {PLAIN.lane, FULL.lane, "ops/#cards"}
     assert world.subscriptions.lanes_of_inhibition == {FULL.lane, "ops/#everything", "ops/#cards"}
 
 
-async def test_all_that_may_have_deliveries_are_known_the_removed_ones_too(world: World):
+async def test_ids_of_all_subscriptions_that_may_have_deliveries_are_listed(world: World):
     one, other = (Subscription(id_, "ops", "#alerts", created_at_ms=1) for id_ in ("s1", "s2"))
-    await world.subscriptions.change(save=[one, other])
-    await world.subscriptions.change(remove=["s1"])
+    await world.subscriptions.save_and_remove(save=[one, other])
+    await world.subscriptions.save_and_remove(remove=["s1"])
     await world.append("a", lane="dev/#builds")
-    assert await world.subscriptions.ever() == ["operations:dev", "s1", "s2"]
+    assert await world.subscriptions.list_ids_ever_used() == ["operations:dev", "s1", "s2"]

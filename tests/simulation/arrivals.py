@@ -1,4 +1,4 @@
-"""What is published in a run, and who wants to be told: all of it drawn from the seed."""
+"""The events and subscriptions of a run, drawn from the seed."""
 
 import json
 from collections.abc import Iterator
@@ -41,20 +41,16 @@ def _subscription(id_: str, to: str, luck: Luck, *, all_: bool) -> Subscription:
 
 
 def arrivals(luck: Luck, start_s: float) -> list[tuple[float, bytes]]:
-    """What is published when: one, a burst, one again; some twice, and now and then what nobody can read."""
+    """Yield the entries with their times: single ones and bursts, some twice, and a few unreadable ones."""
     moments = sorted(luck.within(FAULTY_S - 2) for _ in range(luck.random.randint(3, 8)))
-    times = luck.random.choice(("none", "told", "told", "shuffled"))
+    times = luck.random.choice(("none", "given", "given", "shuffled"))
     stories = _stories(luck)
     found: list[tuple[float, bytes]] = []
     for moment in moments:
         for _ in range(luck.random.choice((1, 1, 1, 2, 4))):
             at_s = moment + luck.random.random() ** 2
-            happened_s = {"none": None, "told": at_s, "shuffled": at_s - luck.random.choice((0, 0, 3, 9))}[
-                times
-            ]
-            body = _body(
-                f"e{len(found)}", next(stories), None if happened_s is None else start_s + happened_s
-            )
+            happened_s = {"none": None, "given": at_s, "shuffled": at_s - luck.random.choice((0, 0, 3, 9))}[times]
+            body = _body(f"e{len(found)}", next(stories), None if happened_s is None else start_s + happened_s)
             found.append((at_s, body))
             if luck.random.random() < 0.1:
                 found.append((luck.within(), body))
@@ -67,12 +63,12 @@ def _stories(luck: Luck) -> Iterator[tuple[str, str, str]]:
     """Kind, name and what comes next of a few things, in turn."""
     things = [(kind, f"{kind}-{number}") for kind in STORIES for number in (1, 2)]
     chosen = luck.random.sample(things, luck.random.choice((1, 1, 2, 3)))
-    told = dict.fromkeys(chosen, 0)
+    counts = dict.fromkeys(chosen, 0)
     while True:
         thing = luck.random.choice(chosen)
         states = STORIES[thing[0]]
-        yield (*thing, states[told[thing] % len(states)])
-        told[thing] += 1
+        yield (*thing, states[counts[thing] % len(states)])
+        counts[thing] += 1
 
 
 def _body(id_: str, about: tuple[str, str, str], happened_s: float | None) -> bytes:

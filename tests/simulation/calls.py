@@ -1,14 +1,15 @@
-"""Wake-up calls: what Celery carries from who has something to tell to some worker; they may be lost."""
+"""Wake-up calls, as Celery carries them to a worker; they may be lost."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 
+from far_end import ObservedSession
 from luck import Luck
 from machine import Machine
 from virtual_loop import VirtualLoop
 
-from worker.pipeline.drain import drain
-from worker.tasks import LONGEST_COUNTDOWN_S
+from worker.pipeline.delivery.session import drain
+from worker.tasks import COUNTDOWN_MAX_S
 
 AGAIN_S = 0.5
 
@@ -21,7 +22,7 @@ class Calls:
         self.over = False
 
     async def wake(self, machine: Machine, lanes: Sequence[str]) -> None:
-        """As `wake_by` sends them."""
+        """Send a wake-up call as `wake_by` does."""
         machine.alive()
         self._send(lanes)
 
@@ -40,11 +41,11 @@ class Calls:
             self._loop.call_later(AGAIN_S, self._deliver, lanes)
 
     async def _drain(self, machine: Machine, lanes: Sequence[str]) -> None:
-        """What the task `slack.drain` does."""
-        done = await asyncio.gather(*(drain(lane, machine.made.drain) for lane in lanes))
+        """Do what the task `slack.drain` does."""
+        done = await asyncio.gather(*(drain(lane, machine.app.delivery, ObservedSession) for lane in lanes))
         if awake := [one.lane for one in done if one.wake]:
             await self.wake(machine, awake)
         if waiting := [one for one in done if one.retry_s]:
             machine.alive()
-            in_s = min([LONGEST_COUNTDOWN_S, *(one.retry_s for one in waiting)])
+            in_s = min([COUNTDOWN_MAX_S, *(one.retry_s for one in waiting)])
             self._send([one.lane for one in waiting], in_s)

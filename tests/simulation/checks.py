@@ -1,4 +1,4 @@
-"""What must be true when all is quiet: everything told once, in its newest state, and nothing left behind."""
+"""The checks at the end of a run: every delivery posted once, the newest states shown, nothing left in Redis."""
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -7,12 +7,12 @@ from arrivals import UNREADABLE
 from redis import Redis
 
 from worker import sources
-from worker.domain.card import has_card
+from worker.domain.card import can_have_card
 from worker.domain.delivery import delivery_id, event_ref
 from worker.domain.event import Event
-from worker.pipeline.route import index, route
-from worker.store.ledger import Balance, LaneCount, _balance, _in_fours
-from worker.store.server import fields, script_source, text
+from worker.pipeline.ingest import SubscriptionIndex
+from worker.store.ledger import Balance, parse_snapshot
+from worker.store.redis_client import fields, script_source, text
 
 if TYPE_CHECKING:
     from world import World
@@ -22,18 +22,15 @@ STREAM, GROUP = "infrakitchen:events", "ik-slack"
 
 def balance_of(redis: Redis) -> Balance:
     """The ledger, asked for beside everybody."""
-    counters, *flat = redis.eval(
-        script_source("census"), 2, "ik:lanes", "ik:ledger", "ik:lane:", "ik:integration:"
-    )
-    lanes = [LaneCount(text(a), int(b), text(c), text(d)) for a, b, c, d in _in_fours(flat)]
-    return _balance(fields(counters), lanes)
+    keys = ("ik:lanes", "ik:ledger", "ik:lane:", "ik:integration:", "ik:delivery:")
+    return parse_snapshot(redis.eval(script_source("ledger_snapshot"), 2, *keys)).balance
 
 
 def unrest(redis: Redis) -> str:
-    """What still waits, if anything."""
+    """Return what is still pending, empty if nothing is."""
     balance = balance_of(redis)
     found = {"pending": balance.pending, "parked": balance.parked}
-    for name in ("due", "parked", "probes", "warnings"):
+    for name in ("due", "parked", "probes", "warnings", "replaced"):
         found[f"ik:{name}"] = redis.zcard(f"ik:{name}")
     found["held"] = sum(redis.scard(key) for key in redis.keys("ik:held:*"))
     found["leases"] = len(redis.keys("ik:lane:*:lease"))
@@ -65,11 +62,13 @@ class Accounts:
             if body == UNREADABLE:
                 self.unreadable += 1
                 continue
-            event = sources.read(body, entry)
+            event = sources.parse(body, entry)
             self.repeats += event.id in self.first
             self.first.setdefault(event.id, event)
         self.wanted = [
-            (event, one) for event in self.first.values() for one in route(event, index(world.subscriptions))
+            (event, one)
+            for event in self.first.values()
+            for one in SubscriptionIndex.build(world.subscriptions).match(event, event.accepted_at_ms)
         ]
 
     def events(self) -> None:
@@ -104,9 +103,14 @@ class Accounts:
         return [one["state"] for one in kept if one["sub"].startswith("operations")]
 
     def deliveries(self) -> None:
-        """Each is told by a message Slack has, or is a dead letter; what was told twice says so."""
+        """Check that each delivery is in a stored message or is a dead letter, and that repeats are marked."""
         world, states = self.world, Counter(self.warnings())
-        posts = Counter(id_ for one in world.watch.told if one.call != "edit" for id_ in one.finished)
+        watch = world.watch
+        lost = {lane for lane in {call.lane for call in watch.slack_calls} if watch.has_lost_card(lane)}
+        # A reply in the thread of a message that is gone does not show its state in the channel.
+        calls = (call for call in watch.slack_calls if call.call != "edit")
+        shown = [call for call in calls if call.call == "post" or call.lane not in lost]
+        posts = Counter(id_ for call in shown for id_ in call.finished)
         for event, one in self.wanted:
             id_ = delivery_id(event.source, event.id, one.id)
             kept = fields(self.redis.hgetall(f"ik:delivery:{id_}"))
@@ -117,7 +121,7 @@ class Accounts:
                 if not 0 <= place < len(world.slack.posts):
                     self.wrong(f"{event.id} for {one.lane} names a message that is not there")
                 if posts[id_] > 1 and kept.get("repeated") != "1":
-                    self.wrong(f"{event.id} for {one.lane} was told {posts[id_]} times and does not say so")
+                    self.wrong(f"{event.id} for {one.lane} was posted {posts[id_]} times without a mark")
             elif state != "dead":
                 self.wrong(f"{event.id} for {one.lane} is {state}")
         balance = balance_of(self.redis)
@@ -126,20 +130,20 @@ class Accounts:
             self.wrong(f"the ledger says {counted}, the records {dict(states)}")
 
     def newest(self) -> None:
-        """What has a card is shown in its newest state at last."""
+        """Check that each card shows the newest state."""
         newest: dict[tuple[str, str], Any] = {}
         for event, one in self.wanted:
             id_ = delivery_id(event.source, event.id, one.id)
             state = text(self.redis.hget(f"ik:delivery:{id_}", "state"))
-            if state in ("delivered", "merged") and one.style != "plain" and has_card(event):
-                place = one.lane, event.about
+            if state in ("delivered", "merged") and one.style != "plain" and can_have_card(event):
+                place = one.lane, event.subject_key
                 newest[place] = max(newest.get(place, event.order), event.order)
         for place, order in newest.items():
             if self.world.watch.shown.get(place, (0.0, 0, 0)) < order:
                 self.wrong(f"{place[1]} in {place[0]} is not shown in its newest state")
 
     def left_behind(self) -> None:
-        """Nothing waits, nobody holds, and no lock lasts for ever."""
+        """Check that no delivery is pending, no lane is leased, and every lock expires."""
         if restless := unrest(self.redis):
             self.wrong(f"left behind: {restless}")
         for pattern in ("ik:lock:*", "ik:lane:*:lease", "ik:lane:*:wake", "ik:lane:*:taken"):

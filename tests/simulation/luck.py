@@ -1,10 +1,10 @@
-"""What a seed decides: which faults a run has and how often, and what happens when."""
+"""The random decisions of a run, all from its seed: which faults happen, how often and when."""
 
 from dataclasses import dataclass, field
 from random import Random
 
 FAULTY_S = 25.0
-"""How long things go wrong; after that everything is mended, and what waits must be told."""
+"""How long faults happen; after that everything works, and every pending delivery must be posted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +50,18 @@ class Luck:
         return self.random.choice((0.0, 0.0, 0.0, 0.0, some, some, much))
 
     def hits(self, rate: float) -> bool:
-        """Whether something goes wrong here."""
+        """Return whether a fault happens here."""
         return not self.calm and rate > 0 and self.random.random() < rate
 
     def crashes_here(self, weight: int) -> bool:
-        """Whether a machine ends at this call."""
+        """Return whether a machine crashes at this call."""
         if self.crashes and self.hits(self.rates.crash * weight):
             self.crashes -= 1
             return True
         return False
 
     def pause_s(self, weight: int) -> float:
-        """How long a machine stands still from this call on; longer than a lease, often."""
+        """Return how long a machine pauses at this call, often longer than a lease."""
         if self.pauses and self.hits(self.rates.pause * weight):
             self.pauses -= 1
             return self.random.uniform(5.0, 45.0)

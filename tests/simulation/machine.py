@@ -1,4 +1,4 @@
-"""A machine: one operating system's process of ours, which may end or stand still between any two calls."""
+"""A machine: one process, which may crash or pause between any two calls."""
 
 import asyncio
 import contextvars
@@ -8,7 +8,7 @@ from typing import Any
 from luck import Luck
 from virtual_loop import VirtualLoop
 
-from worker.bootstrap import Services, Stopping
+from worker.bootstrap.context import AppContext, ShutdownSignal
 
 WHERE: contextvars.ContextVar["Machine | None"] = contextvars.ContextVar("WHERE", default=None)
 """The machine the code that runs now belongs to."""
@@ -24,8 +24,8 @@ class Machine:
         self.troubles = 0
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self.sort = ""
-        self.stopping = Stopping()
-        self.made: Services | None = None
+        self.stopping = ShutdownSignal()
+        self.app: AppContext | None = None
         self.work: list[asyncio.Task[Any]] = []
         self.main: asyncio.Task[Any] | None = None
 
@@ -36,7 +36,7 @@ class Machine:
         return self.loop.create_task(work, context=context)
 
     def crash(self) -> None:
-        """End at once: its coroutines are abandoned, and whatever they still do reaches nobody."""
+        """Crash: abandon its coroutines, whose later calls reach no server."""
         if self.dead:
             return
         self.dead = True

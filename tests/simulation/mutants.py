@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from worker.pipeline import record
-from worker.store import server
-from worker.store.events import Events
-from worker.store.held import Held, Left
-from worker.store.lanes import Lanes
-from worker.store.pace import Pace
+from worker.pipeline.delivery import outcome_handler
+from worker.store import redis_client as server
+from worker.store.events import Events, SaveResult
+from worker.store.lanes import LaneRemainder, Lanes, Lease
+from worker.store.rate_limiter import RateLimiter
+from worker.store.schedule import Schedule
 from worker.store.stream import EventStream
-from worker.store.upkeep import Upkeep
 
 STREAM, GROUP = "infrakitchen:events", "ik-slack"
 
@@ -30,72 +29,70 @@ def _without(patch: pytest.MonkeyPatch, script: str, line: str, instead: str = "
         return source(name).replace(line, instead) if name.startswith(script) else source(name)
 
     patch.setattr(server, "script_source", changed)
-    patch.setattr(
-        server, "_sha", lambda name: sha1(changed(name).encode(), usedforsecurity=False).hexdigest()
-    )
+    patch.setattr(server, "script_sha", lambda name: sha1(changed(name).encode(), usedforsecurity=False).hexdigest())
 
 
 def settle_without_token_check(patch: pytest.MonkeyPatch) -> None:
-    """Whoever lost the lane still records."""
-    _without(patch, "lane_settle", "if not holds() then return {'fenced'} end\n")
+    """A worker that lost its lease still records."""
+    _without(patch, "lane_settle", "if not has_lease() then return {'fenced'} end\n")
 
 
 def ack_before_append(patch: pytest.MonkeyPatch) -> None:
     """An entry is acknowledged before its deliveries are in their lanes."""
-    remember = Events.remember
+    remember = Events.save_bodies
 
-    async def hasty(self: Events, events: Sequence[Any]) -> list[str]:
-        statuses = await remember(self, events)
+    async def hasty(self: Events, events: Sequence[Any], *more: Any) -> list[SaveResult]:
+        statuses = await remember(self, events, *more)
         for event, _ in events:
             await self._server.command("XACK", STREAM, GROUP, event.entry_id)
         return statuses
 
-    patch.setattr(Events, "remember", hasty)
+    patch.setattr(Events, "save_bodies", hasty)
 
 
 def release_in_two_steps(patch: pytest.MonkeyPatch) -> None:
     """The lane is found empty in one step and given back in the next."""
-    _without(patch, "lane_settle", "if left == 0 or leave then", "if leave then")
+    _without(patch, "lane_settle", "if left == 0 or release then", "if release then")
     settle = Lanes.settle
 
-    async def slowly(self: Lanes, held: Held, *about: Any, **more: Any) -> Left:
+    async def slowly(self: Lanes, held: Lease, *about: Any, **more: Any) -> LaneRemainder:
         left = await settle(self, held, *about, **more)
-        if left.waiting or not left.held:
+        if left.pending or not left.holds_lease:
             return left
         await self._server.command("DEL", self._keys.lane(held.lane, "lease"))
         await self._server.command("ZREM", self._keys.named("due"), held.lane)
-        return replace(left, held=False)
+        return replace(left, holds_lease=False)
 
     patch.setattr(Lanes, "settle", slowly)
 
 
 def no_sweep(patch: pytest.MonkeyPatch) -> None:
-    """Nobody looks after lanes whose wake-up call was lost."""
+    """No sweep wakes lanes whose wake-up call was lost."""
 
-    async def nothing(self: Upkeep, *, most: int, horizon_ms: int) -> list[str]:
+    async def nothing(self: Schedule, *, limit: int, horizon_ms: int) -> list[str]:
         return []
 
-    patch.setattr(Upkeep, "due_lanes", nothing)
+    patch.setattr(Schedule, "claim_due_lanes", nothing)
 
 
 def pace_not_shared(patch: pytest.MonkeyPatch) -> None:
     """Each worker keeps the pace for itself alone."""
-    make, numbers = Pace.__init__, count()
+    make, numbers = RateLimiter.__init__, count()
 
-    def alone(self: Pace, of: server.Server, **rates: Any) -> None:
+    def alone(self: RateLimiter, of: server.RedisClient, **rates: Any) -> None:
         make(self, of, **rates)
         self._keys = replace(self._keys, prefix=f"{self._keys.prefix}:{next(numbers)}")
 
-    patch.setattr(Pace, "__init__", alone)
+    patch.setattr(RateLimiter, "__init__", alone)
 
 
-def nobody_claims(patch: pytest.MonkeyPatch) -> None:
-    """What a dead ingest had read stays with it."""
+def no_claims(patch: pytest.MonkeyPatch) -> None:
+    """Entries that a dead ingest had read are never claimed."""
 
-    async def nothing(self: EventStream, *, idle_ms: int, most: int) -> list[Any]:
+    async def nothing(self: EventStream, *, idle_ms: int, limit: int) -> list[Any]:
         return []
 
-    patch.setattr(EventStream, "claim", nothing)
+    patch.setattr(EventStream, "claim_abandoned", nothing)
 
 
 def doubt_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -104,15 +101,15 @@ def doubt_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 
 def digest_forgotten(patch: pytest.MonkeyPatch) -> None:
-    """Nobody remembers what a digest told."""
-    patch.setattr(record, "_records", lambda *_: {})
+    """The states that a digest showed are not recorded."""
+    patch.setattr(outcome_handler, "records_after", lambda *_: {})
 
 
 MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     plant.__name__: plant
     for plant in (
         settle_without_token_check, ack_before_append, release_in_two_steps, no_sweep, pace_not_shared,
-        nobody_claims, doubt_forgotten, digest_forgotten,
+        no_claims, doubt_forgotten, digest_forgotten,
     )
 }  # fmt: skip
 

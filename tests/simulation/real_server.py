@@ -13,13 +13,13 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from worker.sandbox.redis import EmbeddedRedis
+from worker.sandbox.embedded_redis import EmbeddedRedis
 
 SOURCE = Path(__file__).with_name("clock.c")
 
 
 def compiler() -> str | None:
-    """What makes the clock's library, if this machine has it."""
+    """Return the C compiler for the clock's library, if this machine has one."""
     return shutil.which("cc")
 
 
@@ -35,7 +35,7 @@ class RealServer:
         self._clock[:8] = struct.pack("q", round(now_s * 1_000_000))
 
     def clear(self) -> None:
-        """As it was when it started, with a new client."""
+        """Empty the server and open a new client."""
         self.redis = Redis.from_url(self._url, protocol=2, encoding_errors="replace")
         self.redis.flushall()
         self.redis.script_flush()
@@ -50,7 +50,7 @@ class RealServer:
 
 @contextmanager
 def real_server(folder: Path) -> Iterator[RealServer]:
-    """A server of our own, for as long; its clock stands unless it is set."""
+    """Start a Redis server; its clock only moves when it is set."""
     library, file = folder / "clock.so", folder / "clock"
     made_by = compiler()
     assert made_by is not None

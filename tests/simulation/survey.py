@@ -27,7 +27,7 @@ AGAIN_EVERY = 50
 
 @dataclass
 class Report:
-    """What a survey found: failed seeds with what was wrong, and one hash of all that happened."""
+    """The result of a survey: failed seeds with their violations, and one hash of all steps."""
 
     ran: int = 0
     steps: int = 0
@@ -36,7 +36,7 @@ class Report:
     say: Callable[[str], object] = lambda _: None
 
     def add(self, found: dict[str, Any]) -> None:
-        """What was said of one seed."""
+        """Add the result of a seed."""
         self.ran += 1
         self.steps += found["steps"]
         self.traces[found["seed"]] = found["trace"]
@@ -46,7 +46,7 @@ class Report:
 
     @property
     def trace(self) -> str:
-        """The same for two surveys in which the same happened."""
+        """Return a hash that is equal for equal surveys."""
         return blake2b(repr(sorted(self.traces.items())).encode(), digest_size=8).hexdigest()
 
     def __str__(self) -> str:
@@ -56,9 +56,7 @@ class Report:
 
 def _failure(seed: int, wrongs: Sequence[str]) -> str:
     more = f" (and {len(wrongs) - 1} more)" if wrongs[1:] else ""
-    return (
-        f"seed {seed}: {wrongs[0]}{more}\n    again, step by step: make simulate SEEDS=1 START={seed} TRACE=1"
-    )
+    return f"seed {seed}: {wrongs[0]}{more}\n    again, step by step: make simulate SEEDS=1 START={seed} TRACE=1"
 
 
 def survey(
@@ -73,7 +71,7 @@ def survey(
 ) -> Report:
     """Run `seeds` seeds from `start` on, a share on each processor; with `first_only` until one fails.
 
-    With `real` each runs on a real server too, where the same must happen. `say` is told of each that fails.
+    With `real` each runs on a real server too, where the same must happen. `say` gets a line for each seed that fails.
     """
     shares = min(shares or os.cpu_count() or 1, seeds)
     report = Report(say=say)
@@ -90,7 +88,7 @@ def survey(
 
 
 def _share(start: int, seeds: int, step: int, mutant: str, real: bool) -> Iterator[dict[str, Any]]:
-    """What an interpreter of its own says of each seed; it ends when nobody listens any more."""
+    """Yield the results of a share of the seeds, run in a process of its own."""
     words = _words(start, seeds, step, mutant) + ["--real"] * real
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=_environment()) as child:
         assert child.stdout is not None
@@ -118,12 +116,8 @@ def main() -> int:
     asked.add_argument("--seeds", type=int, default=int(os.environ.get("SEEDS") or 10_000))
     asked.add_argument("--start", type=int, default=int(os.environ.get("START") or 1))
     asked.add_argument("--mutant", default="", help="a planted fault, by its name in mutants.py")
-    asked.add_argument(
-        "--trace", action="store_true", default=bool(os.environ.get("TRACE")), help="every step"
-    )
-    asked.add_argument(
-        "--real", action="store_true", default=bool(os.environ.get("REAL")), help="on a real server too"
-    )
+    asked.add_argument("--trace", action="store_true", default=bool(os.environ.get("TRACE")), help="every step")
+    asked.add_argument("--real", action="store_true", default=bool(os.environ.get("REAL")), help="on a real server too")
     asked.add_argument("--share", default="", help=argparse.SUPPRESS)
     given = asked.parse_args()
     if given.share:
@@ -166,9 +160,7 @@ def _print(line: str) -> None:
     print(line, flush=True)
 
 
-def _run_share(
-    start: int, seeds: int, step: int, mutant: str, real: "RealServer | None", *, show: bool
-) -> int:
+def _run_share(start: int, seeds: int, step: int, mutant: str, real: "RealServer | None", *, show: bool) -> int:
     """In an interpreter of its own: a line of JSON a seed."""
     from run import run
 
@@ -184,7 +176,7 @@ def _run_share(
             if real:
                 there = run(seed, mutant=mutant, real=real)
                 said["wrongs"] += [f"on a real server it is another: {there}"] * (not there.is_same(found))
-        except Exception as fault:  # noqa: BLE001  # told with its seed
+        except Exception as fault:  # noqa: BLE001  # reported with its seed
             said = {"seed": seed, "wrongs": [f"the run broke: {fault!r}"], "trace": "", "steps": 0}
             traceback.print_exc()
         failed |= bool(said["wrongs"])

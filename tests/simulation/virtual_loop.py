@@ -10,7 +10,7 @@ class Stuck(Exception):
 
 
 class _NoSelector:
-    """Stands where a loop waits for sockets; there are none."""
+    """A selector without sockets."""
 
     def __init__(self, loop: "VirtualLoop") -> None:
         self._loop = loop
@@ -39,4 +39,4 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """No socket, no events."""
 
     def _write_to_self(self) -> None:
-        """Nobody else's thread wakes this loop."""
+        """Do nothing: no other thread wakes this loop."""

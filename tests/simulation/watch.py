@@ -6,34 +6,36 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any
 
-from far_end import Telling
+from far_end import SlackCall
 from machine import Machine
 from redis import Redis
 
 from worker.domain.card import Order
-from worker.domain.folding import Call
-from worker.pipeline.telling import CALL_MOST_S
-from worker.store import server
+from worker.domain.message_plan import CallKind
+from worker.pipeline.delivery.session import CALL_LIMIT_S
+from worker.store import redis_client as server
 from worker.store.lanes import LEASE_MS
+from worker.store.redis_client import fields
 
 HELD = frozenset(
-    f"lane_{step}" for step in ("take", "keep", "retry", "settle", "card", "release", "bury", "split", "park")
+    f"lane_{step}"
+    for step in ("take", "select", "retry", "settle", "update_card", "release", "reject", "park", "put_off_edits")
 )
 """Steps only the holder of a lane may do."""
 
-TELLS = (Call.POST, Call.REPLY)
+POSTING_CALLS = (CallKind.POST, CallKind.REPLY)
 NEVER: Order = (0.0, 0, 0)
 
 
 class Watch:
-    """What happened, in order, and every wrong of it."""
+    """The steps of a run in order, and every violation."""
 
     def __init__(self, redis: Redis, now_s: Callable[[], float], server_ms: Callable[[], float]) -> None:
         self.redis, self._now_s, self._server_ms = redis, now_s, server_ms
         self.wrongs: list[str] = []
         self._lost = 0
         self._confirmed: dict[str, int] = {}
-        self.told: list[Telling] = []
+        self.slack_calls: list[SlackCall] = []
         self.recorded: dict[str, str] = {}
         self.shown: dict[tuple[str, str], Order] = {}
         self._shown_by: dict[tuple[str, str], str] = {}
@@ -42,13 +44,14 @@ class Watch:
         self._slots: dict[str, list[float]] = defaultdict(list)
         self._booked: dict[tuple[Machine, str], list[float]] = defaultdict(list)
         self._used: dict[tuple[Machine, str], int] = defaultdict(int)
-        folder = files("worker.store").joinpath("lua")
+        folder = files("worker.store").joinpath("scripts")
         scripts = sorted(path.name.removesuffix(".lua") for path in folder.iterdir())
-        self._scripts = {server._sha(name): name for name in scripts if name != "lane"}
+        assert set(scripts) >= HELD
+        self._scripts = {server.script_sha(name): name for name in scripts if name not in ("clock", "lane")}
 
     @property
     def trace(self) -> str:
-        """The same for two runs in which the same happened."""
+        """Return a hash that is equal for equal runs."""
         return self._trace.hexdigest()
 
     def wrong(self, what: str) -> None:
@@ -64,7 +67,7 @@ class Watch:
 
     def clock_jumped(self, by_s: float) -> None:
         """Slots of before and after cannot be compared, and leases end early: `_lost` says how often."""
-        self._lost += by_s > LEASE_MS / 1000 - CALL_MOST_S
+        self._lost += by_s > LEASE_MS / 1000 - CALL_LIMIT_S
         self._slots.clear()
 
     def step(self, machine: Machine, words: Sequence[Any], do: Callable[[], Any]) -> Any:
@@ -73,9 +76,7 @@ class Watch:
         if script is None:
             answer = do()
             secret = any("integrations" in str(word) for word in words[1:2])
-            self.note(
-                f"{machine.name} {' '.join(map(str, words[:3]))[:80]} {'' if secret else answer!r}"[:300]
-            )
+            self.note(f"{machine.name} {' '.join(map(str, words[:3]))[:80]} {'' if secret else answer!r}"[:300])
             return answer
         at = 3 + int(words[2])
         keys, arguments = words[3:at], words[at:]
@@ -93,21 +94,19 @@ class Watch:
             self._settled([one.decode() for one in taken], arguments)
         elif script == "lane_take" and answer[0] == b"ok":
             self._in_order(str(arguments[0]), keys[1], answer[1:])
-        elif script == "slot" and answer[0]:
+        elif script == "rate_slot" and answer[0]:
             self._slot(machine, keys, arguments, answer[1])
         return answer
 
     def _settled(self, taken: Sequence[str], arguments: Sequence[Any]) -> None:
-        lane, token, lead, owed = str(arguments[0]), str(arguments[3]), arguments[8], set(arguments[11:])
+        lane, token, lead = str(arguments[0]), str(arguments[3]), arguments[8]
         for id_ in taken:
-            if id_ in owed:
-                continue
             if id_ in self.recorded:
                 self.wrong(f"{id_} of {lane} was recorded twice")
             self.recorded[id_] = token
-            shown = any(id_ in one.ids for one in self.told if one.token == token)
+            shown = any(id_ in one.ids for one in self.slack_calls if one.token == token)
             if not shown and lead in taken:
-                self.wrong(f"{id_} of {lane} was recorded as told, and nobody told it")
+                self.wrong(f"{id_} of {lane} was recorded as delivered, but no call posted it")
 
     def _in_order(self, lane: str, pending: str, flat: Sequence[Any]) -> None:
         seqs = [int(seq) for seq in flat[3::10]]
@@ -127,57 +126,63 @@ class Watch:
             before = self._slots[scope]
             if len(before) >= burst and start_ms - before[-burst] < interval_ms - 1.5:
                 gap_ms = start_ms - before[-burst]
-                self.wrong(
-                    f"slots of {scope} lie {gap_ms:.0f} ms apart, {burst} at once, not {interval_ms:.0f}"
-                )
+                self.wrong(f"slots of {scope} lie {gap_ms:.0f} ms apart, {burst} at once, not {interval_ms:.0f}")
             before.append(start_ms)
         self._booked[machine, keys[0].split(":")[-1]].append(self._now_s() + wait_ms / 1000)
 
-    def taken(self, telling: Telling) -> None:
+    def taken(self, slack_call: SlackCall) -> None:
         """Slack has a message or an edit."""
-        ids = " ".join(telling.ids)
-        self.note(f"{telling.machine.name} {telling.call} {telling.lane} ts={telling.ts} {ids}")
-        self._paced(telling)
-        self._newest(telling)
-        for id_ in telling.finished if telling.call in TELLS else ():
-            self._not_again(id_, telling)
-        self.told.append(telling)
+        ids = " ".join(slack_call.ids)
+        self.note(f"{slack_call.machine.name} {slack_call.call} {slack_call.lane} ts={slack_call.ts} {ids}")
+        self._paced(slack_call)
+        self._newest(slack_call)
+        for id_ in slack_call.finished if slack_call.call in POSTING_CALLS else ():
+            self._not_again(id_, slack_call)
+        self.slack_calls.append(slack_call)
 
-    def _paced(self, telling: Telling) -> None:
-        place = telling.machine, telling.channel
+    def _paced(self, slack_call: SlackCall) -> None:
+        if slack_call.call is CallKind.EDIT:
+            return  # edits have a limit of their own
+        place = slack_call.machine, slack_call.channel
         self._used[place] += 1
         if self._used[place] > sum(at_s <= self._now_s() + 0.002 for at_s in self._booked[place]):
-            self.wrong(f"{telling.machine.name} told {telling.channel} without a slot")
+            self.wrong(f"{slack_call.machine.name} posted to {slack_call.channel} without a slot")
 
-    def _newest(self, telling: Telling) -> None:
-        """What has a card never goes back to an older state, whatever told the newer one.
+    def _newest(self, slack_call: SlackCall) -> None:
+        """Check that a card never goes back to an older state, whichever message showed the newer one.
 
-        Unless that is a dead letter by now: its call's outcome was unknown, and Slack refused the next. Or
-        still waits to be told again for the same reason, and Slack refused with a code that nobody knows:
-        which of them is at fault is open then, and each is told alone. And but for an edit that is on its way
-        while the server's clock jumps forward by more than a lease lasts after a call: the server has no
-        other clock by which to say whose a lane is, or how old a call is, and Slack takes an edit without
-        asking which state it replaces.
+        Exceptions: the newer state is a dead letter by now, because its call had an unknown outcome and Slack
+        rejected the next one; or it will be posted again for the same reason after Slack rejected a digest, whose
+        deliveries are then posted alone. An edit under way while the server's clock jumps forward by more than a
+        lease is also excused: the server has no other clock to decide who holds a lane, and Slack accepts an edit
+        without asking which state it replaces.
         """
-        excused = telling.call is Call.EDIT and self._confirmed[telling.token] < self._lost
-        alone = len(telling.ids) == 1
-        for line in telling.choice.folding.lines:
-            place = telling.lane, line.event.about
+        excused = slack_call.call is CallKind.EDIT and self._confirmed[slack_call.token] < self._lost
+        alone = len(slack_call.ids) == 1
+        for line in slack_call.plan.content.lines:
+            place = slack_call.lane, line.event.subject_key
             newest = self.shown.get(place, NEVER)
             if line.event.order >= newest:
                 self.shown[place], self._shown_by[place] = line.event.order, line.delivery_id
-            elif telling.choice.about and not excused and not self._comes_to_nothing(place, alone=alone):
-                self.wrong(f"{line.event.id} of {telling.lane} was shown after a newer state of {place[1]}")
+            elif slack_call.plan.subject_key and not excused and not self._comes_to_nothing(place, alone=alone):
+                self.wrong(f"{line.event.id} of {slack_call.lane} was shown after a newer state of {place[1]}")
 
     def _comes_to_nothing(self, place: tuple[str, str], *, alone: bool) -> bool:
-        """Whether what showed the newest state is a dead letter, or to be told anew after this one."""
+        """Return whether the delivery with the newest state is a dead letter, or will be posted again."""
         state = self.redis.hget(f"ik:delivery:{self._shown_by[place]}", "state")
         return bool(state == b"dead" or (alone and state not in (b"delivered", b"merged")))
 
-    def _not_again(self, id_: str, telling: Telling) -> None:
-        """Told before: then that call's outcome was unknown, or who made it was in trouble."""
-        for before in self.told:
-            if before.call not in TELLS or id_ not in before.finished:
+    def has_lost_card(self, lane: str) -> bool:
+        """Return whether Slack refused to edit a card of the lane, which is then posted anew."""
+        attempts = [fields(attempt) for _, attempt in self.redis.xrange(f"ik:lane:{lane}:attempts")]
+        return any((kept["method"], kept["outcome"]) == ("chat.update", "refused") for kept in attempts)
+
+    def _not_again(self, id_: str, slack_call: SlackCall) -> None:
+        """Check that a delivery is posted again only after a call of unknown outcome or by a machine in trouble."""
+        for before in self.slack_calls:
+            if before.call not in POSTING_CALLS or id_ not in before.finished:
                 continue
-            if not (before.in_trouble or telling.in_trouble):
-                self.wrong(f"{id_} of {telling.lane} was told again for no reason")
+            if before.call is CallKind.REPLY and self.has_lost_card(slack_call.lane):
+                continue  # the thread's message is gone: the channel does not show the state any more
+            if not (before.in_trouble or slack_call.in_trouble):
+                self.wrong(f"{id_} of {slack_call.lane} was posted again for no reason")

@@ -13,23 +13,23 @@ AT_STAKE = 10
 """How much more often a machine ends around long commands, which are those of lanes, than elsewhere."""
 
 Effect = Callable[[Machine, Words], Any]
-"""What a command does at the server, and its answer; an error is an answer too."""
+"""A command at the server, which returns its reply; an error is a reply too."""
 
 
 class News:
-    """Tells those who wait for a new entry of the stream."""
+    """Notifies the readers that wait for a new entry of the stream."""
 
     def __init__(self) -> None:
         self._waiting: list[asyncio.Future[None]] = []
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         for one in self._waiting:
             if not one.done():
                 one.set_result(None)
         self._waiting.clear()
 
     async def within(self, seconds: float) -> None:
-        """Until there is one, or so long."""
+        """Wait until there is an entry, at most this long."""
         one = asyncio.get_running_loop().create_future()
         self._waiting.append(one)
         await asyncio.wait({one}, timeout=seconds)
@@ -75,7 +75,7 @@ class ReadOnce:
 
 
 class Wire:
-    """What the store uses of a redis-py client, for one machine."""
+    """The part of a redis-py client that the store uses, for one machine."""
 
     def __init__(self, machine: Machine, effect: Effect, news: News) -> None:
         self.machine, self.effect, self.news = machine, effect, news

@@ -11,23 +11,23 @@ from typing import Any
 from arrivals import DEV, EMAIL, OPS, PERSON, arrivals, subscriptions
 from calls import Calls
 from checks import balance_of, unrest
-from fake_slack import FakeSlack
 from fakeredis import FakeRedis, FakeServer
 from far_end import FarEnd
 from luck import FAULTY_S, Luck
 from machine import Machine, tasks_of_machines
-from pipeline_house import START_S, settings
 from real_server import RealServer
+from support.fake_slack import FakeSlack
+from support.pipeline import START_S, settings
 from virtual_loop import VirtualLoop
 from watch import Watch
 from wire import News, Server, Wire
 
 from config.settings import Settings
-from worker.bootstrap import services
+from worker.bootstrap.context import open_context
 from worker.domain.integration import Person, Secret
-from worker.pipeline.connect import add_integration, rotate_token
-from worker.pipeline.replay import replay
-from worker.store.server import Unavailable
+from worker.pipeline.integration_setup import add_integration, rotate_token
+from worker.services.dead_letters import replay_one
+from worker.store.redis_errors import StoreUnavailable
 
 STREAM = "infrakitchen:events"
 QUIET_MOST_S = 400.0
@@ -63,9 +63,7 @@ class World:
         self.real = real
         if real:
             real.clear()
-        self.redis = (
-            real.redis if real else FakeRedis(server=FakeServer(), protocol=2, encoding_errors="replace")
-        )
+        self.redis = real.redis if real else FakeRedis(server=FakeServer(), protocol=2, encoding_errors="replace")
         self.watch = Watch(self.redis, self.loop.time, lambda: self.clock.time() * 1000)
         self.slack = FakeSlack()
         self.news = News()
@@ -90,7 +88,7 @@ class World:
         machine.sort = sort
         self.machines.append(machine)
         run = self._worker if sort == "worker" else self._ingest
-        machine.main = machine.start(self._told_if_it_fails(machine, run(machine)))
+        machine.main = machine.start(self._report_failure(machine, run(machine)))
         return machine
 
     def _died(self, sort: str, machine: Machine) -> None:
@@ -101,7 +99,7 @@ class World:
         if not self.ending:
             self.begin(sort)
 
-    async def _told_if_it_fails(self, machine: Machine, run: Any) -> None:
+    async def _report_failure(self, machine: Machine, run: Any) -> None:
         try:
             await run
         except Exception as fault:
@@ -109,32 +107,34 @@ class World:
             self.watch.wrong(f"{machine.name} ended: {fault!r}")
 
     def _services(self, machine: Machine) -> Any:
-        return services(
+        return open_context(
             self.settings,
             redis=Wire(machine, self._effect, self.news),
             gateway=FarEnd(self.slack, machine, self.watch.taken),
-            stopping=machine.stopping,
+            shutdown=machine.stopping,
             wake=partial(self.calls.wake, machine),
             clock=self.loop.time,
+            worker_id=machine.name,
         )
 
     async def _worker(self, machine: Machine) -> None:
-        async with self._services(machine) as made:
-            machine.made = made
-            sweep = asyncio.create_task(made.sweep.run())
+        async with self._services(machine) as app:
+            app.delivery.outcomes.now_s = self.clock.time
+            machine.app = app
+            sweep = asyncio.create_task(app.sweeper.run())
             await machine.stopping.wait()
             await asyncio.gather(*machine.work, return_exceptions=True)
             await sweep
-            with contextlib.suppress(Unavailable):
-                await made.sweep.leave()
+            with contextlib.suppress(StoreUnavailable):
+                await app.sweeper.stop()
 
     async def _ingest(self, machine: Machine) -> None:
-        async with self._services(machine) as made:
-            await made.ingest.run()
+        async with self._services(machine) as app:
+            await app.ingest.run()
 
     def _ready(self) -> Sequence[Machine]:
         """Workers that take calls."""
-        return [one for one in self.machines if one.made and not one.dead and not one.stopping()]
+        return [one for one in self.machines if one.app and not one.dead and not one.stopping.is_set()]
 
     def _effect(self, machine: Machine, words: Sequence[Any]) -> Any:
         self.steps += 1
@@ -143,7 +143,7 @@ class World:
     # The story.
 
     async def story(self) -> None:
-        """Set up, go wrong, mend, be quiet, end."""
+        """Run the phases: setup, faults, recovery, quiet, end."""
         person = Machine("person", self.loop, replace(Luck(0), calm=True), lambda _: None)
         await self._set_up(person)
         for sort in ("ingest", "worker", "ingest", "worker"):
@@ -154,7 +154,7 @@ class World:
         while self.loop.now_s < FAULTY_S:
             await asyncio.sleep(BALANCE_S)
             self._balance()
-        self._mend()
+        self._end_faults()
         await self._quiet()
         await self._stop()
 
@@ -162,17 +162,17 @@ class World:
         for id_, name in ((OPS, "ops"), (DEV, "dev"), ("C0000003", "sec")):
             self.slack.add_channel(id_, name)
         self.slack.people[EMAIL] = Person(PERSON)
-        async with self._services(person) as made:
-            await add_integration(made.integrations, made.gateway, "acme", Secret("xoxb-1"))
-            await made.subscriptions.change(save=self.subscriptions)
+        async with self._services(person) as app:
+            await add_integration(app.integrations, app.gateway, "acme", Secret("xoxb-1"))
+            await app.subscriptions.save_and_remove(save=self.subscriptions)
 
     def _publish(self, body: bytes) -> None:
         self.published.append((self.redis.xadd(STREAM, {"event": body}).decode(), body))
         self.watch.note(f"published {body[:60]!r}")
-        self.news.tell()
+        self.news.notify()
 
     def _plan(self, person: Machine) -> None:
-        """What people and clocks do while things go wrong."""
+        """Return the changes by people and clocks during the faults."""
         luck, at = self.luck, self.loop.call_later
         if luck.random.random() < 0.4:
             channel, how = luck.random.choice((OPS, DEV)), luck.random.choice(("is_member", "is_archived"))
@@ -202,14 +202,14 @@ class World:
         self.slack.faults = {"xoxb-1": fault} if fault else {}
 
     async def _rotate(self, person: Machine) -> None:
-        async with self._services(person) as made:
-            known = await made.integrations.find("acme")
-            await rotate_token(made.integrations, made.gateway, known, Secret("xoxb-2"), force=False)
+        async with self._services(person) as app:
+            known = await app.integrations.find("acme")
+            await rotate_token(app.integrations, app.gateway, known, Secret("xoxb-2"), force=False)
 
     async def _replay(self, person: Machine) -> None:
-        async with self._services(person) as made:
-            for letter in await made.dead_letters.all():
-                await replay(made.dead_letters, STREAM, made.sweep.wake, letter.id)
+        async with self._services(person) as app:
+            for letter in await app.dead_letters.list_all():
+                await replay_one(app, letter.id)
 
     def _moved(self) -> None:
         """A real server has this clock too."""
@@ -236,25 +236,25 @@ class World:
         if unaccounted := balance_of(self.redis).unaccounted:
             self.watch.wrong(f"the ledger does not balance: {unaccounted}")
 
-    def _mend(self) -> None:
-        self.watch.note("everything is mended")
+    def _end_faults(self) -> None:
+        self.watch.note("the faults have ended")
         self.luck.calm = True
         self.slack.faults = {}
         for id_ in (OPS, DEV):
             self.slack.change(id_, is_member=True, is_archived=False)
 
     async def _quiet(self) -> None:
-        """Until nothing waits; that must come by itself."""
+        """Wait until nothing is pending, without further events."""
         until_s = self.loop.now_s + QUIET_MOST_S
         while restless := unrest(self.redis) or self._asleep():
             if self.loop.now_s > until_s:
-                self.watch.wrong(f"not quiet {QUIET_MOST_S:g} s after all was mended: {restless}")
+                self.watch.wrong(f"not quiet {QUIET_MOST_S:g} s after the faults ended: {restless}")
                 return
             self._balance()
             await asyncio.sleep(LOOK_S)
 
     def _asleep(self) -> str:
-        """Who stands still, or did a moment ago: what it was in the midst of may be late news of a fault."""
+        """Return the machines that are paused or were a moment ago; their unfinished calls may fail late."""
         sleepers = (one for one in self.machines if not one.dead)
         return ", ".join(one.name for one in sleepers if one.paused_until_s + AWAKE_S > self.loop.now_s)
 

@@ -1,4 +1,4 @@
-"""`make soak`: see `soak.py`."""
+"""The program of `make soak`: see `soak.py`."""
 
 import sys
 from pathlib import Path
@@ -6,6 +6,6 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from soak import main  # noqa: E402  # its folder is known only now
+from soak import main  # noqa: E402  # importable only now
 
 raise SystemExit(main())

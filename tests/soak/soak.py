@@ -1,11 +1,10 @@
-"""A soak: steady load for a long time, and nothing grows that is not meant to.
+"""A soak: steady load for a long time, to find memory and keys that grow.
 
-`ik-slack up` with the Procfile's processes, a Redis of its own and a Slack that answers at once; 50 events a
-second over 40 channels. There is one worker, so that the memory of one gets to see all of the load. What is
-kept for a while is kept for minutes here, so that it levels off long before the end.
+It runs `ik-slack up` with the Procfile's processes, a Redis and a sandbox Slack: 50 events a second to 40 channels,
+one worker, so that one process has all of the load. Retention is minutes, so that keys level off long before the end.
 
-The first half, in which caches fill, is not judged; a run of less than half an hour says little of memory.
-Ends with exit code 1 when a promise did not hold.
+The first half, in which caches fill, is not judged; a run of less than half an hour says little about memory.
+Exits with code 1 when a check failed.
 """
 
 import argparse
@@ -20,18 +19,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-from installation import Installation, Program, installed, until
 from key_census import Census, take_key_census
-from processes import kept_by, resident_mb
 from redis.exceptions import RedisError
-from soak_load import CHANNELS, RULES, entry, told
-from soak_report import Soaked, report
+from soak_load import CHANNELS, RULES, count_deliveries, entry
+from soak_report import SoakResult, report
+from support.installation import Installation, Program, run_installation, until
+from support.processes import child_processes, resident_mb
 
-from worker.sandbox.machine import free_port
+from worker.local_machine import free_port
+from worker.store.redis_errors import StoreUnavailable
 
 BATCH_S, SAMPLE_S, PROGRESS_S = 0.2, 5.0, 30.0
-FLOWER_REMEMBERS = 1000
-POSTS_KEPT = 200  # of a channel: the sandbox would hold every message else
+FLOWER_MAX_TASKS = 1000
+MAX_POSTS = 200  # per channel: the sandbox would keep every message
 PACE = {
     "POST_RATE_PER_CHANNEL": "10",
     "POST_RATE_PER_WORKSPACE": "12000",
@@ -41,7 +41,7 @@ PACE = {
 
 @dataclass
 class Soak:
-    """One run."""
+    """A run of the soak."""
 
     one: Installation
     up: Program
@@ -62,18 +62,18 @@ class Soak:
 
     @property
     def warm_s(self) -> float:
-        """From then on it is judged: what is kept longest, events, has gone once, and caches are full."""
+        """When judging starts: the oldest events have expired, and caches are full."""
         return self.minutes * 30
 
-    async def run(self) -> Soaked:
-        """The load, the looks at it, and the end."""
+    async def run(self) -> SoakResult:
+        """Publish the load, measure, and return the result."""
         before = await take_key_census(self.one.redis)
-        tasks = [asyncio.create_task(work()) for work in (self._publish, self._sample, self._look_at_pages)]
+        tasks = [asyncio.create_task(work()) for work in (self._publish, self._sample, self._request_pages)]
         censuses = [await self._census_at(self.warm_s), await self._census_at(self.minutes * 60)]
         self.stopping.set()
         for failed in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(failed, BaseException):
-                self.faults.append(f"the soak itself failed: {failed!r}")
+                self.faults.append(f"a task of the soak failed: {failed!r}")
         return await self._ended([before, *censuses])
 
     async def _census_at(self, second: float) -> Census:
@@ -83,7 +83,7 @@ class Soak:
         return await take_key_census(self.one.redis)
 
     async def _publish(self) -> None:
-        """Evenly; a publisher that was late does not catch up in one go."""
+        """Publish evenly; a late publisher catches up by at most two seconds of load."""
         owed, last = 0.0, time.monotonic()
         while not self.stopping.is_set():
             owed, last = min(owed + (time.monotonic() - last) * self.per_s, 2 * self.per_s), time.monotonic()
@@ -93,9 +93,9 @@ class Soak:
             await asyncio.sleep(BATCH_S)
 
     async def _sample(self) -> None:
-        told_at = 0.0
+        printed_at = 0.0
         while not self.stopping.is_set():
-            pids = {self.up.pid: "up", **kept_by(self.up.pid)}
+            pids = {self.up.pid: "up", **child_processes(self.up.pid)}
             for pid, role in pids.items():
                 with suppress(OSError, StopIteration):
                     self.samples[role].append((self.now_s, resident_mb(pid)))
@@ -105,16 +105,16 @@ class Soak:
             self.samples["waiting"].append((self.now_s, balance.pending + balance.parked))
             self.unaccounted = max(self.unaccounted, balance.unaccounted)
             for channel in self.one.workspace.channels.values():
-                for ts in list(channel.posts)[:-POSTS_KEPT]:
+                for ts in list(channel.posts)[:-MAX_POSTS]:
                     del channel.posts[ts]
-            if self.now_s > told_at + PROGRESS_S:
-                told_at = self.now_s
+            if self.now_s > printed_at + PROGRESS_S:
+                printed_at = self.now_s
                 now = ", ".join(f"{role} {points[-1][1]:.0f}" for role, points in self.samples.items())
                 print(f"{self.now_s / 60:5.1f} min, {self.published} events; {now}", flush=True)
             await asyncio.sleep(SAMPLE_S)
 
-    async def _look_at_pages(self) -> None:
-        """As Prometheus and a load balancer would."""
+    async def _request_pages(self) -> None:
+        """Request pages as Prometheus and a load balancer do."""
         port = self.one.environment["WEB_PORT"]
         async with aiohttp.ClientSession() as session:
             while not self.stopping.is_set():
@@ -124,15 +124,15 @@ class Soak:
                             await answer.read()
                 await asyncio.sleep(SAMPLE_S)
 
-    async def _ended(self, censuses: list[Census]) -> Soaked:
-        expected = told(self.published)
+    async def _ended(self, censuses: list[Census]) -> SoakResult:
+        expected = count_deliveries(self.published)
 
-        async def all_told() -> bool:
+        async def all_delivered() -> bool:
             balance = await self.one.balance()
             return balance.delivered + balance.merged == balance.created == expected
 
         try:
-            await until(all_told, f"{expected} deliveries told", most_s=60, told=lambda: self.unaccounted)
+            await until(all_delivered, f"{expected} deliveries delivered", most_s=60, told=lambda: self.unaccounted)
         except AssertionError as late:
             self.faults.append(str(late))
         balance = await self.one.balance()
@@ -140,12 +140,10 @@ class Soak:
             self.faults.append(f"unaccounted was {max(balance.unaccounted, self.unaccounted)}")
         died = {role: pids for role, pids in self.pids.items() if len(pids) > 1 and role != "starting"}
         self.faults += [f"{role} was started {len(pids)} times" for role, pids in died.items()]
-        samples = {
-            role: points for role, points in self.samples.items() if role not in ("starting", "waiting")
-        }
+        samples = {role: points for role, points in self.samples.items() if role not in ("starting", "waiting")}
         waiting = [count for _, count in self.samples["waiting"]]
         lasted_s = self.now_s
-        return Soaked(
+        return SoakResult(
             lasted_s,
             self.warm_s,
             self.published,
@@ -158,60 +156,57 @@ class Soak:
 
 
 async def soak(minutes: float, per_s: float, kept_s: int) -> bool:
-    """Run it once, and say what came of it: whether every promise held."""
+    """Run the soak, print the report and return whether every check passed."""
     with tempfile.TemporaryDirectory() as folder:
         kept = {"RETENTION_S": kept_s, "DELIVERY_MAX_AGE_S": kept_s, "PARKED_MAX_AGE_S": kept_s}
         ports = {"WEB_PORT": free_port(), "FLOWER_PORT": free_port()}
         settings = {name: str(value) for name, value in (kept | ports).items()}
-        async with installed(Path(folder), **PACE, **settings) as one:
-            one.sandbox.set_rate(0)
-            one.sandbox.tiers, one.sandbox.latency_s = False, 0.05
+        async with run_installation(Path(folder), **PACE, **settings) as installation:
+            installation.sandbox.set_rate(0)
+            installation.sandbox.tiers, installation.sandbox.latency_s = False, 0.05
             for name in CHANNELS:
-                one.workspace.add_channel(name)
-            await one.connect(*(f"#{name}" for name in CHANNELS), rules=RULES)
-            (one.directory / "Procfile").write_text(_procfile())
-            up = one.start("up", ("ik-slack", "up"), LOG_LEVEL="WARNING")
-            await until(lambda: _runs(one, up), "everything runs")
-            run = Soak(one, up, minutes, per_s, kept_s)
+                installation.workspace.add_channel(name)
+            await installation.connect(*(f"#{name}" for name in CHANNELS), rules=RULES)
+            (installation.directory / "Procfile").write_text(_procfile())
+            up = installation.start("up", ("ik-slack", "up"), LOG_LEVEL="WARNING")
+            await until(lambda: _runs(installation, up), "everything runs")
+            run = Soak(installation, up, minutes, per_s, kept_s)
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, run.stopping.set)
             print(
                 f"soaking for {minutes:g} minutes; judged from minute {run.warm_s / 60:.1f}; Ctrl-C ends it",
                 flush=True,
             )
-            soaked = await run.run()
-            said = up.log
+            result = await run.run()
+            log = up.log
             await up.stop(most_s=60)
-            one.programs.clear()  # nothing of their logs is printed
+            installation.programs.clear()  # so that their logs are not printed
     if os.environ.get("SOAK_LOG"):
-        print(said)
-    return report(soaked)
+        print(log)
+    return report(result)
 
 
 def _procfile() -> str:
-    """The one we ship; also what Flower remembers is to be full after minutes, not after hours."""
+    """Return the shipped Procfile, with a Flower whose list of tasks is full after minutes."""
     shipped = (Path(__file__).parents[2] / "Procfile").read_text()
-    return shipped.replace(" flower ", f" flower --max-tasks={FLOWER_REMEMBERS} ")
+    return shipped.replace(" flower ", f" flower --max-tasks={FLOWER_MAX_TASKS} ")
 
 
-async def _runs(one: Installation, up: Program) -> bool:
-    with suppress(RedisError):
-        roles = set(kept_by(up.pid).values())
-        alive = await one.made.upkeep.alive("worker") and await one.made.upkeep.alive("ingest")
+async def _runs(installation: Installation, up: Program) -> bool:
+    with suppress(RedisError, StoreUnavailable):
+        roles = set(child_processes(up.pid).values())
+        processes = installation.app.processes
+        alive = await processes.list_alive("worker") and await processes.list_alive("ingest")
         return bool(alive) and {"web", "flower"} <= roles
     return False
 
 
 def main() -> int:
-    """Exit code 0 when every promise held, 1 when not."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--minutes", type=float, default=30.0, help="how long the load goes on (30)")
+    """Return the exit code: 0 when every check passed, else 1."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=30.0, help="duration of the load (30)")
     parser.add_argument("--per-second", type=float, default=50.0, help="events a second (50)")
-    parser.add_argument(
-        "--kept-s", type=int, default=0, help="RETENTION_S (two minutes, less in a short run)"
-    )
-    given = parser.parse_args()
-    kept_s = given.kept_s or max(int(min(120, given.minutes * 6)), 20)
-    return 0 if asyncio.run(soak(given.minutes, given.per_second, kept_s)) else 1
+    parser.add_argument("--kept-s", type=int, default=0, help="RETENTION_S (two minutes, less in a short run)")
+    options = parser.parse_args()
+    kept_s = options.kept_s or max(int(min(120, options.minutes * 6)), 20)
+    return 0 if asyncio.run(soak(options.minutes, options.per_second, kept_s)) else 1

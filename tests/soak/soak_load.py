@@ -1,48 +1,48 @@
-"""What a soak publishes: every kind of event, in both forms, with what everyday life brings along."""
+"""The events of a soak: every kind, in both formats, with unmatched and unreadable ones."""
 
 import json
 
-from installation import alert, own_body
+from support.events import numbered_alert, own_notification
 
 CHANNELS = [f"soak-{number:02}" for number in range(40)]
 RULES = [{"destination": f"#{CHANNELS[0]}", "kind": "other"}]
-"""InfraKitchen's own body knows no project: what is of that form here is all for one channel."""
+"""InfraKitchen's own notifications have no project, so all of them go to one channel."""
 
-BEGUN = 45
+STARTED = 45
 
 
 def entry(number: int) -> bytes:
-    """The entry with this number.
+    """Return the stream entry with this number.
 
-    Of a hundred, 45 begin something that 45 later ones end, 7 are of InfraKitchen's own form, 2 are for
-    nobody, 1 is unreadable.
+    Of a hundred, 45 start something that 45 later ones end, 7 are InfraKitchen's own notifications, 2 match no
+    subscription, 1 is unreadable.
     """
     place = number % 100
     if place == 99:
         return b'{"number": %d, ' % number
     if place >= 97:
-        return _written(alert(number, "nobody"))
-    if place >= 2 * BEGUN:
-        return _written(own_body(number, entity_type="executor", entity_id=f"e{number}"))
-    return _written(_begun(number) if place < BEGUN else _ended(number))
+        return _encode(numbered_alert(number, "unmatched"))
+    if place >= 2 * STARTED:
+        return _encode(own_notification(number, entity_type="executor", entity_id=f"e{number}"))
+    return _encode(_start(number) if place < STARTED else _end(number))
 
 
-def told(entries: int) -> int:
-    """How many deliveries so many entries make."""
+def count_deliveries(entries: int) -> int:
+    """Return the number of deliveries of the first `entries` entries."""
     return sum(number % 100 < 97 for number in range(entries))
 
 
-def _begun(number: int) -> dict[str, object]:
+def _start(number: int) -> dict[str, object]:
     if number % 3 == 0:
         return _workflow(number, number, "started", status="in_progress")
-    return alert(number, _channel(number))
+    return numbered_alert(number, _channel(number))
 
 
-def _ended(number: int) -> dict[str, object]:
-    first = number - BEGUN
+def _end(number: int) -> dict[str, object]:
+    first = number - STARTED
     if first % 3 == 0:
         return _workflow(first, number, "completed", status="done")
-    ended = alert(number, _channel(first), fingerprint=f"f{first}", name=f"evt-{first}")
+    ended = numbered_alert(number, _channel(first), fingerprint=f"f{first}", name=f"evt-{first}")
     return {**ended, "type": "io.infrakitchen.alert.resolved"}
 
 
@@ -61,5 +61,5 @@ def _channel(number: int) -> str:
     return CHANNELS[number % len(CHANNELS)]
 
 
-def _written(event: dict[str, object]) -> bytes:
+def _encode(event: dict[str, object]) -> bytes:
     return json.dumps(event).encode()

@@ -1,4 +1,4 @@
-"""Whether a figure that was measured again and again grows: its slope, and how far that may be chance."""
+"""The trend of a repeated measurement: its slope, and the standard error of the slope."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import sqrt
 
 BLOCKS = 12
-SURE = 2.2  # Student's t: with twelve blocks, 19 flat figures of 20 stay within it
+CONFIDENCE = 2.2  # Student's t: with twelve blocks, 95 % of flat series stay within it
 
 Points = Sequence[tuple[float, float]]
 
@@ -19,19 +19,19 @@ class Trend:
     noise: float
 
     def is_flat(self, allowed: float) -> bool:
-        """Whether it does not surely grow by more than this in an hour."""
-        return self.per_hour - SURE * self.noise <= allowed
+        """Return whether growth beyond `allowed` per hour is not certain."""
+        return self.per_hour - CONFIDENCE * self.noise <= allowed
 
 
 def trend(points: Points) -> Trend:
-    """Of (seconds, figure), in their order.
+    """Return the trend of (seconds, figure) pairs in order of time.
 
-    A figure measured every few seconds hardly differs from the one before it, so that hundreds of points
-    would pretend to know the slope better than they do: it is that of the means of twelve stretches of time.
+    Successive measurements are correlated, so hundreds of points would understate the error: the slope is that of
+    the means of twelve stretches of time.
     """
     means = _means(points)
     if len(means) < 3:
-        raise ValueError("three points at least are needed")
+        raise ValueError("at least three points are needed")
     at = sum(x for x, _ in means) / len(means)
     level = sum(y for _, y in means) / len(means)
     spread = sum((x - at) ** 2 for x, _ in means)
@@ -44,4 +44,4 @@ def _means(points: Points) -> list[tuple[float, float]]:
     count = min(BLOCKS, len(points))
     edges = [len(points) * number // count for number in range(count + 1)] if count else []
     blocks = [points[start:end] for start, end in pairwise(edges)]
-    return [(sum(x for x, _ in one) / len(one), sum(y for _, y in one) / len(one)) for one in blocks]
+    return [(sum(x for x, _ in block) / len(block), sum(y for _, y in block) / len(block)) for block in blocks]

@@ -1,42 +1,64 @@
-"""The command `ik-slack`, one module a noun; a command is found by its module only when it is asked for."""
+"""The command `ik-slack`: its sub-commands, each imported when it runs, and the exit codes of their errors."""
 
-import importlib
+import io
+import logging
+import os
+import pkgutil
 import sys
+import traceback
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 import click
 
-from worker.cli.failing import told_in_one_line
+from config.logging_config import redact
+from config.settings import SettingsError
+from worker.domain.errors import SlackError, UsageError, UserError
+from worker.store.redis_errors import StoreUnavailable
 
-MODULES = {
-    "demo": "demo", "up": "up", "ingest": "ingest", "web": "web", "sandbox": "sandbox", "doctor": "doctor",
-    "integrations": "integrations", "channels": "channels", "subscriptions": "subscriptions",
-    "publish": "publish", "preview": "preview", "explain": "explain", "ledger": "ledger",
-    "deliveries": "deliveries", "parked": "parked", "dead-letters": "dead_letters", "keys": "keys",
-    "manifest": "manifest", "api-tokens": "api_tokens",
+COMMANDS = {
+    "demo": "demo:command", "up": "up:up", "ingest": "up:ingest", "web": "up:web", "bridge": "bridge:command",
+    "sandbox": "sandbox:command", "status": "status:command", "alive": "alive:command",
+    "doctor": "doctor:command",
+    "integrations": "integrations:command", "channels": "channels:command", "subscriptions": "subscriptions:command",
+    "publish": "publish:command", "preview": "preview:command", "explain": "deliveries:explain",
+    "ledger": "ledger:command", "deliveries": "deliveries:command", "parked": "parked:command",
+    "dead-letters": "dead_letters:command", "keys": "keys:command", "manifest": "integrations:manifest",
+    "api-tokens": "api_tokens:command", "audit": "audit:command",
 }  # fmt: skip
+"""Each command's module of this package and its name there, in the order of the help."""
 
 
-class Commands(click.Group):
-    """Commands by name, each imported when it is needed."""
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """In the order people meet them."""
-        return list(MODULES)
+        """Return the names of all commands."""
+        return list(COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is meant; an unknown one is an error with the most similar names."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            similar = " or ".join(get_close_matches(args[0], COMMANDS, n=2))
+            hint = f" Did you mean {similar}?" if similar else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", error.ctx) from None
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """The command, or None when there is none of that name."""
-        if cmd_name not in MODULES:
+        """Return a command, or None when there is none of that name."""
+        if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"worker.cli.{MODULES[cmd_name]}")
-        command: click.Command = module.command
+        command: click.Command = pkgutil.resolve_name(f"worker.cli.{COMMANDS[cmd_name]}")
         return command
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="infrakitchen-slack")
 def cli() -> None:
-    """Tell people in Slack what happens in InfraKitchen.
+    """Post InfraKitchen's events to Slack.
 
     \b
     Try it:    ik-slack demo
@@ -46,5 +68,41 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; a person's mistake or an unreachable server is one line on stderr, never a traceback."""
-    sys.exit(told_in_one_line(cli, arguments))
+    """Run a command and exit."""
+    sys.exit(run_cli(cli, arguments))
+
+
+def run_cli(command: click.Command, arguments: Sequence[str] | None) -> int:
+    """Run a command and return its exit code: 0 done, 1 failed, 2 wrong use, 130 stopped by Ctrl-C.
+
+    The reason of a failure is one line on stderr, without any token; only an internal error has a traceback.
+    """
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    try:
+        command.main(args=arguments, prog_name="ik-slack", standalone_mode=False)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        message = io.StringIO()
+        error.show(message)
+        click.echo(redact(message.getvalue()), err=True, nl=False)  # it repeats what the user typed
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has closed it
+        return 0
+    except Exception as error:  # noqa: BLE001
+        match error:
+            case UserError() | SettingsError():
+                text = f"Error: {error}\n"
+            case SlackError():
+                text = f"Error: Slack rejected the call: {error.reason}\n"
+            case StoreUnavailable():
+                text = f"Error: {error.failure.reason} ({error}). {error.failure.fix}\n"
+            case _:
+                text = traceback.format_exc()  # an internal error: for a bug report
+        click.echo(redact(text), err=True, nl=False)
+        return 2 if isinstance(error, UsageError) else 1
+    return 0

@@ -1,87 +1,74 @@
-"""`ik-slack api-tokens`: named tokens of the HTTP API and the webhooks, each revoked by itself."""
-
-from typing import TYPE_CHECKING
+"""`ik-slack api-tokens`: named tokens for the HTTP API and the webhooks."""
 
 import click
 
-from worker.asking.rows import iso
-from worker.asking.wording import when
-from worker.cli.running import as_json, print_json, print_table, run
-from worker.cli.tokens import named
-from worker.domain.errors import Problem
-from worker.domain.integration import Secret
-from worker.store.api_tokens import ApiToken, ApiTokens
-
-if TYPE_CHECKING:
-    from worker.bootstrap import Services
+from worker.cli.context import check_name, run
+from worker.cli.output import as_json, print_json, print_table
+from worker.domain.errors import UserError
+from worker.services.formatting import format_json_time, format_time
+from worker.store.api_tokens import SCOPES, ApiTokens
 
 
 @click.group()
 def command() -> None:
-    """Give programs tokens of their own for the HTTP API and the webhooks.
+    """Manage tokens for the HTTP API and the webhooks.
 
-    From the first one on, every request needs a token.
+    As soon as one token exists, the start-up key ends, and the console needs ADMIN_PASSWORD.
 
     \b
-    ik-slack api-tokens add alertmanager
-    ik-slack api-tokens list
-    ik-slack api-tokens revoke alertmanager
+    ik-slack api-tokens add alertmanager --only webhooks
     """
 
 
 @command.command()
-@click.argument("name", callback=named)
+@click.argument("name", callback=check_name)
+@click.option(
+    "--only", type=click.Choice(SCOPES),
+    help="Limit the token: to webhooks, to publishing events, or to reading. Without it, it may do everything.",
+)  # fmt: skip
 @as_json
-def add(name: str, as_json: bool) -> None:
-    """Make a token and print it, this once: only its hash is kept.
+def add(name: str, only: str | None, as_json: bool) -> None:
+    """Create a token and print it once: only its hash is kept.
 
     \b
-    ik-slack api-tokens add alertmanager > /etc/alertmanager/ik-slack-token
+    ik-slack api-tokens add alertmanager --only webhooks > /etc/alertmanager/ik-slack-token
     """
-
-    async def work(made: "Services") -> Secret:
-        token = await ApiTokens(made.server).add(name)
-        if token is None:
-            raise Problem(
-                f"There is a token {name!r} already, and it cannot be shown again: revoke it with "
-                f"`ik-slack api-tokens revoke {name}`, or take another name."
-            )
-        return token
-
-    token = run(work).reveal()
+    token = run(lambda app: ApiTokens(app.redis).add(name, only or ""))
+    if token is None:
+        raise UserError(
+            f"A token {name!r} exists already, and it cannot be shown again: revoke it with "
+            f"`ik-slack api-tokens revoke {name}`, or choose another name."
+        )
     if as_json:
-        print_json({"name": name, "token": token})
+        print_json({"name": name, "token": token.reveal(), "only": only})
         return
-    click.echo(token)
+    click.echo(token.reveal())
     click.echo("Keep it: it is not shown again. Use it as `Authorization: Bearer TOKEN`.", err=True)
 
 
 @command.command("list")
 @as_json
 def list_(as_json: bool) -> None:
-    """All tokens by name, never the tokens themselves."""
-
-    async def work(made: "Services") -> list[ApiToken]:
-        return await ApiTokens(made.server).all()
-
-    found = run(work)
+    """List the names of all tokens, never the tokens themselves."""
+    tokens = run(lambda app: ApiTokens(app.redis).list_all())
     if as_json:
-        print_json([{"name": one.name, "created_at": iso(one.created_at_ms)} for one in found])
+        print_json(
+            [
+                {"name": token.name, "only": token.only or None, "created_at": format_json_time(token.created_at_ms)}
+                for token in tokens
+            ]
+        )
         return
-    rows = [(one.name, when(one.created_at_ms)) for one in found]
+    rows = [(token.name, token.only or "everything", format_time(token.created_at_ms)) for token in tokens]
     print_table(
-        ("Name", "Created"), rows, empty="No token yet: make one with `ik-slack api-tokens add NAME`."
+        ("Name", "Allows", "Created"), rows, empty="No token yet: create one with `ik-slack api-tokens add NAME`."
     )
 
 
 @command.command()
 @click.argument("name")
 def revoke(name: str) -> None:
-    """Let nobody in with it any more, from this moment."""
-
-    async def work(made: "Services") -> None:
-        if not await ApiTokens(made.server).revoke(name):
-            raise Problem(f"There is no token {name!r}: see `ik-slack api-tokens list`.")
-
-    run(work)
+    """Revoke a token: from now on requests with it are refused."""
+    if not run(lambda app: ApiTokens(app.redis).revoke(name)):
+        raise UserError(f"There is no token {name!r}: see `ik-slack api-tokens list`.")
     click.echo(f"Revoked {name}.")

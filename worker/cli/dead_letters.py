@@ -1,29 +1,27 @@
-"""`ik-slack dead-letters`: what nobody tries again unless a person says so."""
+"""`ik-slack dead-letters`: deliveries and entries that are not retried unless a user replays them."""
 
 import sys
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 from operator import itemgetter
-from typing import TYPE_CHECKING
 
 import click
 
-from worker.asking.letters import Choice, discard_one, do_to_each, put_back
-from worker.asking.listing import one_letter
-from worker.asking.plain import destination, letter_event_id, plain_examined, plain_letter
-from worker.asking.rows import event_ids, first, shown, visible
-from worker.asking.wording import count, when
-from worker.cli.explain import print_way
-from worker.cli.letters import tell
-from worker.cli.running import as_json, print_json, print_table, run
-from worker.cli.showing import print_facts
-from worker.domain.dead_letter import hint
+from worker.cli.context import AppContext, current_user, run
+from worker.cli.deliveries import limit_of, limit_option, print_delivery_trace
+from worker.cli.output import as_json, print_facts, print_json, print_prose, print_table, warn
+from worker.domain.delivery import lane_parts
+from worker.domain.errors import UserError
+from worker.domain.hints import dead_letter_hint
+from worker.services import dead_letters as service
+from worker.services.deliveries import find_event_ids
+from worker.services.formatting import format_time, pluralize, printable, printable_bytes
+from worker.services.schemas import DeadLetterDetailsSchema, DeadLetterSchema, event_id_of_letter
 from worker.store.dead_letters import DeadLetter
+from worker.store.pagination import take_rows
 
-if TYPE_CHECKING:
-    from worker.bootstrap import Services
-
-SHOWN_MOST = 50
-SHOWN_OF_A_FIELD = 4_000
+LISTED_MAX = 20  # more results are only counted
+FIELD_MAX = 4_000  # characters of an unreadable entry's field
 
 
 @click.group()
@@ -32,106 +30,137 @@ def command() -> None:
 
     \b
     ik-slack dead-letters list --reason expired
-    ik-slack dead-letters show 1754042401120-0
-    ik-slack dead-letters replay --reason invalid_blocks
-    ik-slack dead-letters discard --reason overflow
     """
 
 
-which = click.argument("ids", metavar="[ID]...", nargs=-1)
-of_reason = click.option("--reason", metavar="R", help="All with this reason.")
-of_all = click.option("--all", "everything", is_flag=True, help="All there are.")
+def selection_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that select dead letters in exactly one way; the command gets them as `selection`."""
+
+    @click.argument("ids", metavar="[ID]...", nargs=-1)
+    @click.option("--reason", metavar="R", help="All dead letters with this reason.")
+    @click.option("--all", "select_all", is_flag=True, help="All dead letters.")
+    @wraps(command)
+    def with_selection(ids: tuple[str, ...], reason: str | None, select_all: bool, **values: object) -> None:
+        selection = service.DeadLetterSelection(ids=ids, reason=reason, all=select_all)
+        selection.require()
+        command(selection, **values)
+
+    return with_selection
 
 
 @command.command("list")
-@click.option("--reason", metavar="R", help="Only those with this reason.")
-@click.option(
-    "--limit", type=click.IntRange(0), metavar="N", help=f"0 is all. Default: {SHOWN_MOST}, with --json all."
-)
+@click.option("--reason", metavar="R", help="Only dead letters with this reason.")
+@limit_option
 @as_json
 def list_(reason: str | None, limit: int | None, as_json: bool) -> None:
-    """Dead letters, newest first, and what can be done about them."""
-    most = limit if limit is not None else 0 if as_json else SHOWN_MOST
+    """List dead letters, newest first, and the fix for each reason."""
 
-    async def work(made: "Services") -> tuple[list[DeadLetter], dict[str, int], dict[str, str]]:
-        some = await first(partial(made.dead_letters.page, reason or ""), most)
-        reasons = await made.dead_letters.reasons()
-        ids = await event_ids(made, (one.delivery.event_ref for one in some if one.delivery))
-        return some, reasons, ids
+    async def work(app: AppContext) -> tuple[list[DeadLetter], dict[str, int], dict[str, str]]:
+        letters = await take_rows(partial(app.dead_letters.page, reason or ""), limit_of(limit, as_json=as_json))
+        ids = await find_event_ids(app, (letter.delivery.event_ref for letter in letters if letter.delivery))
+        return letters, await app.dead_letters.count_by_reason(), ids
 
-    found, reasons, ids = run(work)
+    letters, counts, ids = run(work)
     if as_json:
-        print_json([plain_letter(one, letter_event_id(one, ids)) for one in found])
+        print_json([DeadLetterSchema.of_letter(letter, ids) for letter in letters])
         return
     rows = [
-        (one.id, when(one.died_at_ms), one.reason, shown(letter_event_id(one, ids), 40), destination(one),
-         shown(one.detail, 80))
-        for one in found
-    ]  # fmt: skip
-    columns = ("Id", "Died", "Reason", "Event", "To", "Detail")
-    print_table(columns, rows, empty="There is no dead letter.")
-    asked = {name: number for name, number in reasons.items() if reason in (None, name)}
-    if len(found) < (total := sum(asked.values())):
-        click.echo(f"The newest {len(found)} of {total:,}; --limit 0 shows all.")
-    for name, number in sorted(asked.items(), key=itemgetter(1), reverse=True):
-        click.echo(f"\n{name} ({number:,}): {hint(name, 'ID')}")
+        (
+            letter.id,
+            format_time(letter.died_at_ms),
+            letter.reason,
+            printable(event_id_of_letter(letter, ids), 40),
+            lane_parts(letter.delivery.lane)[1] if letter.delivery else "",
+            printable(letter.detail, 80),
+        )
+        for letter in letters
+    ]
+    print_table(("Id", "Died", "Reason", "Event", "Destination", "Detail"), rows, empty="There is no dead letter.")
+    counts = {name: count for name, count in counts.items() if reason in (None, name)}
+    if len(letters) < (total := sum(counts.values())):
+        click.echo(f"The newest {len(letters)} of {total:,}; --limit 0 lists all.")
+    for name, count in sorted(counts.items(), key=itemgetter(1), reverse=True):
+        click.echo()
+        print_prose(f"{name} ({count:,}): {dead_letter_hint(name, 'ID')}")
 
 
 @command.command()
 @click.argument("id_", metavar="ID")
 @as_json
 def show(id_: str, as_json: bool) -> None:
-    """One dead letter: the event and every call to Slack, or the bytes nobody could read."""
-
-    letter, event, way = run(lambda made: one_letter(made, id_))
+    """Show one dead letter: its event and every call to Slack, or the bytes of an unreadable entry."""
+    details = run(lambda app: service.get_dead_letter(app, id_))
+    letter, event, trace = details.letter, details.event, details.delivery
     if as_json:
-        print_json(plain_examined(letter, event, way))
+        print_json(DeadLetterDetailsSchema.of_details(details))
         return
-    if way:
+    if trace:
         click.echo(
-            f"Event {shown(event.id)}: {shown(event.title)}" if event else "Its event is no longer kept."
+            f"Event {printable(event.id)}: {printable(event.title)}" if event else "Its event is no longer kept."
         )
-        print_way(way)
+        print_delivery_trace(trace)
         return
-    print_facts((("Entry", letter.id), ("Died", when(letter.died_at_ms)), ("Wrong", shown(letter.detail))))
+    print_facts(("Entry", letter.id), ("Died", format_time(letter.died_at_ms)), ("Error", printable(letter.detail)))
     for name, value in (letter.raw or {}).items():
-        click.echo(
-            f"\n{visible(name, 200)} ({count(len(value), 'byte')}):\n{visible(value, SHOWN_OF_A_FIELD)}"
-        )
-    click.echo(f"\n{hint(letter.reason, letter.id)}")
+        click.echo(f"\n{printable_bytes(name, 200)} ({pluralize(len(value), 'byte')}):")
+        click.echo(printable_bytes(value, FIELD_MAX))
+    click.echo(f"\n{dead_letter_hint(letter.reason, letter.id)}")
 
 
 @command.command()
-@which
-@of_reason
-@of_all
-def replay(ids: tuple[str, ...], reason: str | None, everything: bool) -> None:
-    """Try dead letters again: deliveries at the end of their lanes, unreadable entries in the stream.
+@selection_options
+def replay(selection: service.DeadLetterSelection) -> None:
+    """Send dead letters again.
+
+    Deliveries go to the end of their lanes, unreadable entries back into the stream.
 
     \b
-    ik-slack dead-letters replay 3f9a0c6b1d2e4f5a6b7c
     ik-slack dead-letters replay --reason expired
     """
-    choice = Choice(ids, reason, everything)
-    choice.require()
-
-    tell(run(lambda made: do_to_each(made, choice, put_back), waking=True), "replayed")
+    print_results(
+        run(
+            lambda app: service.apply_to_each(app, selection, service.replay_one, f"command, {current_user()}"),
+            can_wake=True,
+        ),
+        "replayed",
+    )
 
 
 @command.command()
-@which
-@of_reason
-@of_all
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def discard(ids: tuple[str, ...], reason: str | None, everything: bool, yes: bool) -> None:
-    """Nobody needs to be told any more. They stay counted, as discarded.
+@selection_options
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+def discard(selection: service.DeadLetterSelection, yes: bool) -> None:
+    """Discard dead letters. They are not sent; the ledger counts them as discarded.
 
     \b
     ik-slack dead-letters discard 3f9a0c6b1d2e4f5a6b7c
-    ik-slack dead-letters discard --all --yes
     """
-    choice = Choice(ids, reason, everything)
-    choice.require()
-    if everything and not yes and sys.stdin.isatty():
+    if selection.all and not yes and sys.stdin.isatty():
         click.confirm("Discard every dead letter?", abort=True, err=True)
-    tell(run(lambda made: do_to_each(made, choice, discard_one)), "discarded")
+    print_results(
+        run(lambda app: service.apply_to_each(app, selection, service.discard_one, f"command, {current_user()}")),
+        "discarded",
+    )
+
+
+def print_results(bulk: service.BulkResult, done: str) -> None:
+    """Print each result, or their number when there are many; raise UserError when an action failed."""
+    warn(bulk.warnings)
+    by_outcome = {outcome: [r for r in bulk.results if r.outcome is outcome] for outcome in service.BulkOutcome}
+    succeeded = [r for r in bulk.results if r.outcome in (service.BulkOutcome.DONE, service.BulkOutcome.ALREADY_DONE)]
+    if len(succeeded) > LISTED_MAX:
+        before = len(by_outcome[service.BulkOutcome.ALREADY_DONE])
+        note = f"; {before:,} had already been replayed or discarded" if before else ""
+        click.echo(f"{pluralize(len(succeeded) - before, 'dead letter')} {done}{note}")
+    else:
+        for result in succeeded:
+            click.echo(result.text)
+    if not bulk.results:
+        click.echo("There is no such dead letter.")
+    errors = [result.text for result in by_outcome[service.BulkOutcome.FAILED]]
+    if len(errors) > LISTED_MAX:
+        errors[LISTED_MAX:] = [f"{len(errors) - LISTED_MAX} more were not {done}."]
+    if unknown := ", ".join(result.id for result in by_outcome[service.BulkOutcome.UNKNOWN]):
+        errors.insert(0, f"There is no dead letter {unknown}: see `ik-slack dead-letters list`.")
+    if errors:
+        raise UserError(" ".join(errors))

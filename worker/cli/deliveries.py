@@ -1,101 +1,221 @@
-"""`ik-slack deliveries`: what became of each event for each subscription."""
-
-from typing import TYPE_CHECKING
+"""`ik-slack deliveries` and `explain`: each event's deliveries, with their states and every call to Slack."""
 
 import click
 
-from worker.asking.listing import matching, one_way
-from worker.asking.plain import plain_one_way
-from worker.asking.rows import event_ids, plain_delivery, shown
-from worker.asking.wording import count, when
-from worker.cli.explain import print_way
-from worker.cli.running import as_json, print_json, print_table, run
-from worker.domain.delivery import Delivery, State
-from worker.store.pages import Where
+from worker.cli.context import AppContext, run
+from worker.cli.output import as_json, print_json, print_table
+from worker.domain.delivery import Attempt, Change, Delivery, HistoryStep, Outcome, State
+from worker.domain.event import Severity
+from worker.domain.hints import Action
+from worker.services.deliveries import (
+    DeliveryTrace,
+    find_event_ids,
+    get_delivery_trace,
+    list_deliveries,
+)
+from worker.services.event_trace import EventTrace, trace_event
+from worker.services.formatting import format_time, parse_since_ms, pluralize, printable
+from worker.services.lanes import match_lanes, unknown_lane
+from worker.services.schemas import DeliverySchema, DeliveryTraceSchema, EventTraceSchema
+from worker.services.subscription_schema import LEVELS
+from worker.store.pagination import DeliveryFilter
 
-if TYPE_CHECKING:
-    from worker.bootstrap import Services
+SIGNS = {State.DELIVERED: "✓", State.MERGED: "✓", State.PENDING: "…", State.PARKED: "!", State.DEAD: "✗"}
+DEFAULT_LIMIT = 50
+limit_option = click.option(
+    "--limit", type=click.IntRange(0), metavar="N", help=f"0 lists all. Default: {DEFAULT_LIMIT}; with --json all."
+)
 
-SHOWN_MOST = 50
-Found = tuple[list[Delivery], dict[str, str], bool]
+
+def limit_of(limit: int | None, *, as_json: bool) -> int:
+    """Return the limit of a list (0 for all), by default DEFAULT_LIMIT, with --json all."""
+    return limit if limit is not None else 0 if as_json else DEFAULT_LIMIT
 
 
 @click.group()
 def command() -> None:
-    """See what became of each delivery.
+    """See the deliveries of events.
 
     \b
-    ik-slack deliveries list --state parked
     ik-slack deliveries list --event deploy-4711
     ik-slack deliveries show 3f9a0c6b1d2e4f5a6b7c
     """
 
 
 @command.command("list")
-@click.option("--state", type=click.Choice([*map(str, State)]), help="Only those in this state.")
-@click.option("--lane", metavar="LANE", help="Only those of this lane, such as 'ops/#alerts'.")
-@click.option("--event", "event_id", metavar="ID", help="Only those of this event.")
-@click.option(
-    "--limit", type=click.IntRange(0), metavar="N", help=f"0 is all. Default: {SHOWN_MOST}, with --json all."
-)
+@click.option("--state", type=click.Choice([*map(str, State)]), help="Only deliveries in this state.")
+@click.option("--lane", metavar="LANE", help="Only deliveries of this lane, 'ops/#alerts', or destination, '#alerts'.")
+@click.option("--channel", metavar="NAME", help="Only deliveries to this channel, by its name or id in Slack.")
+@click.option("--severity", multiple=True, type=click.Choice(LEVELS), help="Only events of this severity. Repeatable.")
+@click.option("--since", metavar="TIME", help="Only deliveries queued since then: 2h, 3d, 08:00 or '2026-11-25 08:00'.")
+@click.option("--event", "event_id", metavar="ID", help="Only deliveries of this event.")
+@limit_option
 @as_json
 def list_(
-    state: str | None, lane: str | None, event_id: str | None, limit: int | None, as_json: bool
-) -> None:
-    """Deliveries, newest first.
+    state: str | None, lane: str | None, channel: str | None, severity: tuple[str, ...], since: str | None,
+    event_id: str | None, limit: int | None, as_json: bool,
+) -> None:  # fmt: skip
+    """List deliveries, newest first.
 
     \b
-    ik-slack deliveries list --state dead --limit 10
     ik-slack deliveries list --lane 'ops/#alerts' --state pending
+    ik-slack deliveries list --severity critical --state dead --since 24h
     """
-    most = limit if limit is not None else 0 if as_json else SHOWN_MOST
 
-    async def work(made: "Services") -> Found:
-        where = Where(State(state) if state else None, lane)
-        found, more = await matching(made, where, event_id, most)
-        return found, await event_ids(made, (one.event_ref for one in found)), more
+    async def work(app: AppContext) -> tuple[list[Delivery], dict[str, str], bool]:
+        lanes = await match_lanes(app, lane=lane or "", channel=channel or "")
+        if lanes == ():
+            raise await unknown_lane(app, lane or channel or "", Action.LIST_DELIVERIES)
+        try:
+            since_ms = parse_since_ms(since or "", await app.redis.now_ms())
+        except ValueError as error:
+            raise click.UsageError(f"--since: {error}.") from None
+        severities = tuple(map(Severity.ranked, severity))
+        where = DeliveryFilter(State(state) if state else None, lanes, severities, since_ms)
+        deliveries, has_more = await list_deliveries(app, where, event_id, limit_of(limit, as_json=as_json))
+        return deliveries, await find_event_ids(app, (delivery.event_ref for delivery in deliveries)), has_more
 
-    found, ids, more = run(work)
+    deliveries, ids, has_more = run(work)
     if as_json:
-        print_json([plain_delivery(one, ids[one.event_ref]) for one in found])
+        print_json([DeliverySchema.of(delivery, event_id=ids[delivery.event_ref]) for delivery in deliveries])
         return
     rows = [
-        (one.id, when(one.created_at_ms), shown(ids[one.event_ref], 60), one.lane, one.state, _more(one))
-        for one in found
-    ]
-    columns = ("Id", "Created", "Event", "Lane", "State", "Note")
-    print_table(columns, rows, empty="No delivery to show.")
-    if more:
-        click.echo(f"The newest {count(len(found), 'delivery', 'deliveries')}; --limit 0 shows all.")
+        (
+            d.id, format_time(d.created_at_ms), d.state, _severity(d), d.lane, printable(ids[d.event_ref], 60), _note(d)
+        )
+        for d in deliveries
+    ]  # fmt: skip
+    columns = ("Id", "Created", "State", "Severity", "Lane", "Event", "Note")
+    print_table(columns, rows, empty="No delivery found.")
+    if has_more:
+        click.echo(f"The newest {pluralize(len(deliveries), 'delivery', 'deliveries')}; --limit 0 lists all.")
+
+
+def _severity(delivery: Delivery) -> str:
+    return "" if delivery.severity is None else delivery.severity.name.lower()
+
+
+def _note(delivery: Delivery) -> str:
+    match delivery.state:
+        case State.MERGED:
+            return f"in message of {delivery.merged_into}"
+        case State.DEAD:
+            return printable(f"{delivery.error}: {delivery.detail}", 80)
+        case State.DISCARDED:
+            return delivery.error
+        case _:
+            calls = pluralize(delivery.attempts, "call") if delivery.attempts > 1 else ""
+            return ", ".join(filter(None, (calls, "perhaps twice" if delivery.repeated else "")))
 
 
 @command.command()
 @click.argument("delivery_id", metavar="ID")
 @as_json
 def show(delivery_id: str, as_json: bool) -> None:
-    """One delivery, with every call to Slack that told it or tried to.
+    """Show one delivery with every call to Slack."""
+    trace = run(lambda app: get_delivery_trace(app, delivery_id))
+    if as_json:
+        print_json(DeliveryTraceSchema.of(trace, trace.delivery))
+        return
+    click.echo(f"Event {printable(trace.event_id) or 'no longer kept'}")
+    print_delivery_trace(trace)
+
+
+@click.command()
+@click.argument("event_id", metavar="EVENT_ID")
+@as_json
+def explain(event_id: str, as_json: bool) -> None:
+    """Show everything that happened to an event.
+
+    Shows the subscriptions that match and those that do not, each delivery with every call to Slack, and the
+    outcome. EVENT_ID is the event's own id, the id of its stream entry, or the id of a delivery.
 
     \b
-    ik-slack deliveries show 3f9a0c6b1d2e4f5a6b7c --json
+    ik-slack explain deploy-4711
     """
-
-    way, event_id = run(lambda made: one_way(made, delivery_id))
+    traces = run(lambda app: trace_event(app, event_id))
     if as_json:
-        print_json(plain_one_way(way, event_id))
+        print_json(EventTraceSchema.of_traces(traces))
         return
-    click.echo(f"Event {shown(event_id) or 'no longer kept'}")
-    print_way(way)
+    for number, trace in enumerate(traces):
+        if number:
+            click.echo()
+        _print_event_trace(trace)
 
 
-def _more(delivery: Delivery) -> str:
-    """What is worth a glance, in a few words."""
+def _print_event_trace(trace: EventTrace) -> None:
+    click.echo(f"Event {printable(trace.id)}" + (f": {printable(trace.event.title)}" if trace.event else ""))
+    if event := trace.event:
+        entity = " ".join(filter(None, (event.entity.type, event.entity.name, f"({event.entity.id})")))
+        severity = event.severity.name.lower()
+        values = {"status": event.status, "action": event.action, "severity": severity, "project": event.project}
+        fields = ", ".join(f"{name} {value}" for name, value in values.items() if value)
+        click.echo(f"  {printable(event.type)}\n  {printable(entity)}, {printable(fields)}")
+        accepted_at = format_time(event.accepted_at_ms)
+        click.echo(f"  {accepted_at}  accepted from {printable(event.source)}, entry {event.entry_id}")
+    if trace.deliveries:
+        others = f", not {pluralize(len(trace.mismatches), 'other')}" if trace.mismatches else ""
+        click.echo(f"  {trace.state}: matches {pluralize(len(trace.deliveries), 'subscription')}{others}")
+    else:
+        click.echo(f"  {trace.state}: {printable(trace.reason)}")
+    if trace.hint:
+        click.echo(f"  {trace.hint}")
+    for delivery in trace.deliveries:
+        click.echo()
+        print_delivery_trace(delivery)
+    if trace.mismatches:
+        click.echo()
+    for mismatch in trace.mismatches:
+        click.echo(f"– {mismatch.subscription_id}: {printable(mismatch.reason)}")
+
+
+def print_delivery_trace(trace: DeliveryTrace) -> None:
+    """Print a delivery's lane, every call to Slack, its state and the fix."""
+    delivery = trace.delivery
+    reason = f" ({printable(trace.reason)})" if trace.reason else ""
+    click.echo(f"{SIGNS.get(delivery.state, '–')} {delivery.subscription_id} → {delivery.lane}{reason}")
+    steps = [(attempt.at_ms, f"{attempt.method}: {_describe_attempt(attempt)}") for attempt in trace.attempts]
+    changes = delivery.history[:-1] if delivery.state in (State.DEAD, State.DISCARDED) else delivery.history
+    steps += [(step.at_ms, _describe_step(step, delivery)) for step in changes]
+    for at_ms, text in sorted(steps, key=lambda step: step[0]):
+        click.echo(f"    {format_time(at_ms)}  {text}")
+    click.echo(f"    {format_time(delivery.finished_at_ms) or 'now':<19}  {_describe_state(trace)}")
+    template_error = f"its template failed, the default message was used: {trace.template_fault}"
+    note = delivery.detail if delivery.state is State.DELIVERED else ""
+    for line in (template_error if trace.template_fault else "", note, str(trace.hint), trace.permalink):
+        if line:
+            click.echo(f"{'':<25}{printable(line, 1000)}")
+
+
+def _describe_step(step: HistoryStep, delivery: Delivery) -> str:
+    match step.change:
+        case Change.QUEUED:
+            return f"queued as {delivery.id}"
+        case Change.DIED:
+            return f"dead letter, {step.reason}"
+        case _:
+            return f"{step.change} by {printable(step.who, 80)}" if step.who else f"{step.change} automatically"
+
+
+def _describe_attempt(attempt: Attempt) -> str:
+    outcome = "may have been posted" if attempt.outcome is Outcome.UNKNOWN else str(attempt.outcome)
+    code = f" ({attempt.code})" if attempt.code else ""
+    return f"{outcome}{code}" + (f", waited {attempt.wait_s:.3g} s" if attempt.wait_s else "")
+
+
+def _describe_state(trace: DeliveryTrace) -> str:
+    delivery = trace.delivery
+    repeated = ", perhaps twice: an answer of Slack was lost" if delivery.repeated else ""
     match delivery.state:
         case State.MERGED:
-            return f"told by {delivery.merged_into}"
+            return f"{delivery.detail or 'in the message of'} {delivery.merged_into}{repeated}"
+        case State.DELIVERED:
+            return f"delivered{repeated}"
         case State.DEAD:
-            return shown(f"{delivery.error}: {delivery.detail}", 80)
+            return f"dead letter, {delivery.error}: {printable(delivery.detail)}"
         case State.DISCARDED:
-            return delivery.error
+            step = delivery.history[-1]
+            by = f" by {printable(step.who, 80)}" if step.who else ""
+            return f"discarded{by}{f' ({step.reason})' if step.reason else ''}"
         case _:
-            calls = count(delivery.attempts, "call") if delivery.attempts > 1 else ""
-            return ", ".join(filter(None, (calls, "perhaps twice" if delivery.repeated else "")))
+            return f"{delivery.state}: {printable(trace.waits)}"

@@ -1,159 +1,233 @@
-"""`ik-slack demo`: everything on this machine, with a small Slack and a story to watch."""
+"""`ik-slack demo`: an installation with a Slack sandbox on this machine, and a story to watch."""
 
 import asyncio
 import contextlib
+import os
 import secrets
 import shutil
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import click
 
 from config.settings import Settings
-from worker.cli.before import only_one
-from worker.cli.demo_quiet import afternoon
-from worker.cli.demo_story import Scene, Writer, story
-from worker.cli.demo_words import Progress, introduce, say, say_scene
 from worker.cli.ledger import print_balance
-from worker.cli.stage import Stage, clear, ready, serves_flower, stage
-from worker.cli.telling import all_told, connect, enact, invite, tell
-from worker.domain.errors import Problem
-from worker.store.ledger import Balance
+from worker.cli.output import show_progress
+from worker.cli.up import console_link, on_stop_signals, single_instance_lock, startup_key_of
+from worker.demo.environment import POLL_S, DemoEnvironment, clear_folder, start_environment, wait_until_ready
+from worker.demo.scenario import NOT_INVITED, EventFactory, Scene, endless_scenes, story
+from worker.domain.errors import UserError
+from worker.domain.event import Kind, Severity
+from worker.domain.integration import Secret
+from worker.domain.subscription import Filters, Subscription
+from worker.pipeline.integration_setup import add_integration
+from worker.publish import encode
+from worker.store.ledger import Balance, take_ledger_snapshot
 
-Answer = TypeVar("Answer")
+ResultT = TypeVar("ResultT")
 EVENTS = 60
-DEADLINE_S = 120.0
-QUIET_S = 7.0  # between the scenes after the story
+TIMEOUT_S = 120.0
+SCENE_INTERVAL_S = 7.0  # after the story
+SUBSCRIPTIONS = (
+    ("deployments", Filters(kinds=(Kind.WORKFLOW,)), ""),
+    ("platform", Filters(kinds=(Kind.RESOURCE, Kind.OTHER)), ""),
+    ("alerts", Filters(kinds=(Kind.ALERT,), min_severity=Severity.WARNING), "<!here>"),
+    ("team-payments", Filters(projects=("payments",)), ""),
+    (NOT_INVITED, Filters(statuses=("error", "approval_pending")), ""),
+)
+INTRODUCTION = """
+  Messages in Slack     {slack}
+  Web console           {web}
+  Flower                {flower}
+  In another terminal   . {folder}/env && ik-slack ledger
+  One event's history   ik-slack explain checkout-api-failed-4-{run}
+  Invite the bot        {post}/invite -d '{{"channel": "{channel}"}}'
+  Let Slack fail        {post}/outage -d '{{"on": true}}'
+  Logs of the programs  {folder}/log
+"""
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Tell the story, wait until all has arrived, print the balance.")
+@click.option("--once", is_flag=True, help="Publish the story, wait for all deliveries, print the balance and exit.")
 @click.option(
     "--events", type=click.IntRange(1, 1_000_000), metavar="N", default=EVENTS, show_default=True,
-    help="About how many events; more make a longer storm of alerts.",
+    help="Number of events; more events make the storm of alerts longer.",
 )  # fmt: skip
 def command(once: bool, events: int) -> None:
-    """Everything on this machine, with a small Slack: no account, no server.
+    """Try everything on this machine, without a Slack account.
 
-    Starts an embedded Redis, the small Slack, ingest, worker and Flower, and publishes a story: a deployment
-    that fails, resources that change state, a storm of alerts. It prints what to open and what to try, and
-    goes on until Ctrl-C. Settings of this machine are not used, so nothing real is touched. Its files are
-    under DATA_DIR/demo, made anew each time.
+    Starts an embedded Redis, a Slack sandbox, ingest, worker, web and Flower, and publishes a story: a
+    deployment that fails, resources that change their state, a storm of alerts. No server is needed. Prints
+    what to open and what to try, and runs until Ctrl-C.
+
+    The settings of this machine are ignored, so no real installation is touched. The demo's files are in
+    DATA_DIR/demo; each start deletes old files there.
 
     \b
-    ik-slack demo
-    ik-slack demo --once                     exits with 0 only if every event is accounted for
-    ik-slack demo --once --events 10000      a storm
+    ik-slack demo --once --events 10000    exit 0 if every event is accounted for
     """
     if not once:
-        with _folder() as folder:
-            asyncio.run(_until_stopped(folder, events))
+        click.echo("Starting an embedded Redis, a Slack sandbox, ingest, worker, web and Flower …")
+        with _demo_folder() as folder:
+            asyncio.run(_run(folder, events, once=False))
+        click.echo("Stopped; nothing is left running.")
         return
-    with _folder_once() as folder:
-        found = asyncio.run(_once(folder, events))
-    if found is None:
-        raise Problem("Stopped before all was told.")
-    print_balance(found, commands=False)
+    folder = Path(tempfile.mkdtemp(prefix="ik-slack-demo-"))  # kept after an error, for its logs
+    balance = asyncio.run(_run(folder, events, once=True))
+    shutil.rmtree(folder)
+    if balance is None:
+        raise UserError("Stopped before every event was delivered.")
+    print_balance(balance, with_commands=False)
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
-    """DATA_DIR/demo without what an earlier demo left there. Only DATA_DIR is read of this machine."""
+def _demo_folder() -> Iterator[Path]:
+    """Yield the empty folder DATA_DIR/demo; DATA_DIR is the only setting of this machine that the demo reads."""
     defaults = {name: field.default for name, field in Settings.model_fields.items() if name != "data_dir"}
     folder = Settings.load(**defaults).data_dir.absolute() / "demo"
-    with only_one(folder, "ik-slack demo"):
-        clear(folder)
+    with single_instance_lock(folder, "ik-slack demo"):
+        clear_folder(folder)
         yield folder
 
 
-@contextmanager
-def _folder_once() -> Iterator[Path]:
-    """A directory for this time only; it stays when something went wrong, for its logs."""
-    folder = Path(tempfile.mkdtemp(prefix="ik-slack-demo-"))
-    yield folder
-    shutil.rmtree(folder)
+async def _run(folder: Path, events: int, *, once: bool) -> Balance | None:
+    """Play the story, once or without end; return the balance, None when the demo was stopped before."""
+    report = partial(click.echo, err=True) if once else _print_line
+    play = _play_and_wait if once else _play_without_end
+    starting = start_environment(folder, lane_max_length=2 * events, use_default_ports=not once, report=report)
+    async with starting as environment:
+        balance = await _run_unless_stopped(environment, play(environment, events))
+        if not once:
+            click.echo("\nStopping after the posts in flight (Ctrl-C again: immediately).")
+        return balance
 
 
-async def _once(folder: Path, events: int) -> Balance | None:
-    """The story told to its end, or None when it was stopped; Problem when something is missing then."""
-    progress = Progress(sys.stderr)
-    async with stage(folder, longest=2 * events, fixed_ports=False, say=progress.note) as on:
-        found = await _unless_stopped(on, _told(on, events, DEADLINE_S + events / 100, progress))
-        progress.end()
-    return found
-
-
-async def _told(on: Stage, events: int, deadline_s: float, progress: "Progress") -> Balance:
-    """Publish all of it, the bot being invited half way, and wait."""
-    began_s = time.monotonic()
-    await ready(on)
-    await connect(on)
-    scenes = story(Writer(secrets.token_hex(3), time.time()), events)
-    samples = [sample for scene in scenes for sample in scene.samples]
-    half = asyncio.Event()
-    published = 0
-
-    def told(scene: Scene) -> None:
-        nonlocal published
-        published += len(scene.samples)
-        progress.published(published, len(samples))
-        if 2 * published >= len(samples):
-            half.set()
-
-    inviting = asyncio.create_task(invite(on, half))
+async def _play_and_wait(environment: DemoEnvironment, events: int) -> Balance:
+    """Publish the whole story, invite the bot to the channel it is missing in, and wait for the deliveries."""
+    until_s = time.monotonic() + TIMEOUT_S + events / 100
+    await wait_until_ready(environment, with_flower=False)
+    await _connect_workspace(environment)
+    scenes = story(EventFactory(secrets.token_hex(3), time.time()), events)
+    await _play(environment, scenes, lambda scene: _show(f"publishing the story: second {scene.at_s:.0f}"))
+    environment.workspace.invite(NOT_INVITED)
     try:
-        await tell(on, scenes, told)
-        return await all_told(on, samples, deadline_s - (time.monotonic() - began_s), progress.balance)
+        return await _wait_for_deliveries(environment, scenes, until_s)
     finally:
-        inviting.cancel()
+        _show("")
 
 
-async def _until_stopped(folder: Path, events: int) -> None:
-    click.echo("Starting an embedded Redis, a small Slack, ingest, worker and Flower …")
-    async with stage(folder, longest=2 * events, fixed_ports=True, say=say) as on:
-        await _unless_stopped(on, _play(on, events))
-        click.echo("\nStopping: posts in flight are finished (Ctrl-C once more: at once).")
-    click.echo("Stopped; nothing is left running.")
+def _show(text: str) -> None:
+    if sys.stderr.isatty():
+        show_progress(text)
 
 
-async def _play(on: Stage, events: int) -> None:
-    """The story, and then a quiet afternoon without end."""
-    await ready(on)
-    await connect(on)
-    await serves_flower(on)
+async def _wait_for_deliveries(environment: DemoEnvironment, scenes: Sequence[Scene], until_s: float) -> Balance:
+    """Wait until every sample is accounted for and none is pending or parked.
+
+    Raises UserError with the difference when a delivery is dead or the time is over.
+    """
+    samples = [sample for scene in scenes for sample in scene.samples]
+    rejected = sum(isinstance(sample, bytes) for sample in samples)
+    expected = {"accepted": len(samples) - rejected, "rejected": rejected}
+    expected |= dict.fromkeys(("pending", "parked", "dead", "unaccounted"), 0)
+    while True:
+        balance = (await take_ledger_snapshot(environment.app.redis)).balance
+        done = balance.delivered + balance.merged
+        _show(f"delivered {done:,} of {balance.created:,}, {balance.pending:,} pending, {balance.parked:,} parked")
+        differences = ", ".join(
+            f"{name} is {actual:,} instead of {number:,}"
+            for name, number in expected.items()
+            if (actual := getattr(balance, name)) != number
+        )
+        if not differences:
+            return balance
+        if balance.dead or time.monotonic() > until_s:
+            log = environment.folder / "log"
+            raise UserError(f"Not every event was delivered: {differences}. The programs' output is in {log}.")
+        await asyncio.sleep(2 * POLL_S)
+
+
+async def _play_without_end(environment: DemoEnvironment, events: int) -> None:
+    await wait_until_ready(environment, with_flower=environment.has_flower)
+    await _connect_workspace(environment)
     run = secrets.token_hex(3)
-    introduce(on, run)
-    await tell(on, story(Writer(run, time.time()), events), say_scene)
-    click.echo("\nThe story is told. From now on something happens every few seconds; Ctrl-C ends it.\n")
-    for scene in afternoon(time.time):
-        await asyncio.sleep(QUIET_S)
-        await enact(on, scene)
-        say_scene(scene)
+    _print_introduction(environment, run)
+    await _play(environment, story(EventFactory(run, time.time()), events), _print_scene)
+    click.echo("\nEnd of the story. From now on an event happens every few seconds; Ctrl-C stops the demo.\n")
+    for scene in endless_scenes(time.time):
+        await asyncio.sleep(SCENE_INTERVAL_S)
+        await _publish(environment, scene)
+        _print_scene(scene)
 
 
-async def _unless_stopped(on: Stage, work: Coroutine[object, object, Answer]) -> Answer | None:
-    """What came of it; None when Ctrl-C or SIGTERM came first. Asked again, the programs are killed."""
-    stopping = asyncio.Event()
+def _print_introduction(environment: DemoEnvironment, run: str) -> None:
+    folder, settings = environment.folder, environment.app.settings
+    click.echo(
+        INTRODUCTION.format(
+            slack=environment.sandbox.url,
+            web=console_link(settings, startup_key_of(settings)),
+            flower=f"http://127.0.0.1:{settings.flower_port}" if environment.has_flower else "not installed",
+            folder=os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else folder,
+            run=run,
+            post=f"curl -s -H 'Content-Type: application/json' {environment.sandbox.url}sandbox",
+            channel=NOT_INVITED,
+        )
+    )
+
+
+def _print_scene(scene: Scene) -> None:
+    if scene.sentence:
+        _print_line(scene.sentence)
+
+
+def _print_line(line: str) -> None:
+    click.echo(f"  {click.style(time.strftime('%H:%M:%S'), dim=True)}  {line}")
+
+
+async def _connect_workspace(environment: DemoEnvironment) -> None:
+    """Add the sandbox's workspace as an integration, with a subscription for each channel."""
+    app = environment.app
+    token = Secret(environment.workspace.token)
+    acme = await add_integration(app.integrations, app.gateway, "acme", token, description="workspace of the demo")
+    now_ms = await app.redis.now_ms()
+    subscriptions = [
+        Subscription(f"sub-{channel}", acme.id, f"#{channel}", filters, mention=mention, created_at_ms=now_ms + number)
+        for number, (channel, filters, mention) in enumerate(SUBSCRIPTIONS)
+    ]
+    await app.subscriptions.save_and_remove(save=subscriptions)
+
+
+async def _play(environment: DemoEnvironment, scenes: Sequence[Scene], on_scene: Callable[[Scene], None]) -> None:
+    """Publish each scene at its time, and call `on_scene` afterwards."""
+    began_s = time.monotonic()
+    for scene in scenes:
+        await asyncio.sleep(max(began_s + scene.at_s - time.monotonic(), 0))
+        await _publish(environment, scene)
+        on_scene(scene)
+
+
+async def _publish(environment: DemoEnvironment, scene: Scene) -> None:
+    stream = environment.app.settings.events_stream
+    entries = [sample if isinstance(sample, bytes) else encode(sample) for sample in scene.samples]
+    await environment.app.redis.pipeline([("XADD", stream, "*", "event", entry) for entry in entries])
+
+
+async def _run_unless_stopped(environment: DemoEnvironment, work: Coroutine[None, None, ResultT]) -> ResultT | None:
+    """Return the result of `work`, or None after Ctrl-C or SIGTERM; a second signal kills the programs."""
+    working = asyncio.create_task(work)
 
     def stop() -> None:
-        if stopping.is_set():
-            on.supervisor.kill()
-        stopping.set()
+        if working.cancelling():
+            environment.supervisor.kill()
+        working.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
-    working, asked = asyncio.ensure_future(work), asyncio.ensure_future(stopping.wait())
-    await asyncio.wait((working, asked), return_when=asyncio.FIRST_COMPLETED)
-    asked.cancel()
-    if working.done():
-        return working.result()
-    working.cancel()
+    on_stop_signals(stop)
     with contextlib.suppress(asyncio.CancelledError):
-        await working
+        return await working
     return None

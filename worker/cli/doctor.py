@@ -1,87 +1,75 @@
-"""`ik-slack doctor`: everything that must be well, one line each, with the mend."""
+"""`ik-slack doctor`: all health checks, one line each, with the fix for each failure."""
 
 import asyncio
 import logging.config
-from collections.abc import Sequence
 
 import click
 
-from config.logs import log_config
+from config.logging_config import log_config
 from config.settings import Settings, SettingsError
-from worker.asking.checks import Finding, Level
-from worker.asking.examining import examined, key_ring, plain_finding
-from worker.asking.wording import count
-from worker.cli.running import as_json, print_json
-from worker.domain.errors import Problem
+from worker.cli.context import REDIS_TIMEOUT_S
+from worker.cli.output import as_json, print_checks, print_json
+from worker.domain.errors import UserError
+from worker.domain.hints import Hint
+from worker.services.diagnostics import Finding, Level, check_key_ring, run_diagnostics
+from worker.services.formatting import pluralize
 
-MOST_S = 13.0  # for everything together
-CLOSE_S = 1.0
-SIGNS = {Level.OK: ("✓", "green"), Level.NOTE: ("!", "yellow"), Level.FAILED: ("✗", "red")}
+TIMEOUT_S = 13.0  # for all checks together
+CLOSE_TIMEOUT_S = 0.5
+SIGNS = {Level.OK: "✓", Level.NOTE: "!", Level.FAILED: "✗"}
 
 
 @click.command()
 @as_json
 def command(as_json: bool) -> None:
-    """Look at everything that must be well, and say how to mend what is not.
+    """Run all health checks and show how to fix each failure.
 
-    ✓ is well, ! is worth knowing, ✗ needs a person. Exits with 1 when there is a ✗.
-
-    \b
-    ik-slack doctor
-    ik-slack doctor --json
+    Checks settings, Redis, the key ring, each integration, the workers, the stream and the ledger.
+    ✓ passed, ! warning, ✗ failed, action required. Exits with 1 when a check failed.
     """
-    found = asyncio.run(_examined())
+    findings = asyncio.run(_run_checks())
     if as_json:
-        print_json([plain_finding(one) for one in found])
+        print_json(findings)
     else:
-        _print(found)
-    failed = [one.check for one in found if one.level is Level.FAILED]
+        print_checks([(SIGNS[finding.level], finding.check, finding.detail, finding.fix) for finding in findings])
+    failed = [finding.check for finding in findings if finding.level is Level.FAILED]
     if failed:
-        raise Problem(f"{len(failed)} of {count(len(found), 'check')} failed: {', '.join(failed)}.")
+        raise UserError(f"{len(failed)} of {pluralize(len(findings), 'check')} failed: {', '.join(failed)}.")
 
 
-async def _examined() -> list[Finding]:
-    """What was found. A server that is silent cannot keep us: what it would say is not waited for."""
-    found: list[Finding] = []
+async def _run_checks() -> list[Finding]:
+    """Return the findings; closing the connections to a silent server takes CLOSE_TIMEOUT_S at most."""
+    findings: list[Finding] = []
     complete = asyncio.Event()
-    examining = asyncio.create_task(_examine(found, complete))
-    first = asyncio.create_task(complete.wait())
-    await asyncio.wait({examining, first}, timeout=MOST_S, return_when=asyncio.FIRST_COMPLETED)
-    done, _ = await asyncio.wait({examining}, timeout=CLOSE_S)
+    checking = asyncio.create_task(_collect_findings(findings, complete))
+    completing = asyncio.create_task(complete.wait())
+    await asyncio.wait({checking, completing}, timeout=TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait({checking}, timeout=CLOSE_TIMEOUT_S)
     for task in done:
         task.result()
-    return found
+    return findings
 
 
-async def _examine(found: list[Finding], complete: asyncio.Event) -> None:
-    """Everything that can be looked at; `complete` is set before connections are closed."""
-    import worker.slack.calling  # noqa: F401  # now, or its time would count as Slack's
-    from worker.bootstrap import services
+async def _collect_findings(findings: list[Finding], complete: asyncio.Event) -> None:
+    """Append every finding, then set `complete`, before the connections are closed."""
+    import worker.slack.client  # noqa: F401  # imported now, so that its time does not count as Slack's
+    from worker.bootstrap.context import open_context
 
     try:
         settings = Settings.load()
     except SettingsError as error:
-        mend = "Correct it in the environment or in .env."
-        found += [Finding("settings", Level.FAILED, line, mend) for line in str(error).splitlines()]
+        fix = Hint.of("Correct it in the environment or in .env.")
+        findings += [Finding("settings", Level.FAILED, line, fix) for line in str(error).splitlines()]
         return
     logging.config.dictConfig(log_config(settings.model_copy(update={"log_level": "CRITICAL"})))
-    ring = key_ring(settings)
+    ring = check_key_ring(settings)
     if ring.level is Level.FAILED:
-        found.append(ring)
+        findings.append(ring)
         settings = settings.model_copy(update={"encryption_key": None})
     try:
-        async with services(settings) as made:
-            found += await examined(made, ring)
+        async with open_context(settings, redis_timeout_s=REDIS_TIMEOUT_S) as app:
+            findings += await run_diagnostics(app, ring)
             complete.set()
-    except Problem as error:
-        found.append(Finding("Redis", Level.FAILED, "its address is not known", str(error)))
-        found += [ring] if ring.level is Level.OK else []
-
-
-def _print(found: Sequence[Finding]) -> None:
-    width = max(len(one.check) for one in found)
-    for one in found:
-        sign, colour = SIGNS[one.level]
-        click.echo(f"{click.style(sign, fg=colour)} {one.check:<{width}}  {one.detail}")
-        if one.mend:
-            click.echo(f"  {'':<{width}}  {one.mend}")
+    except UserError as error:
+        findings.append(Finding("Redis", Level.FAILED, "its address is not known", Hint.of(str(error))))
+        findings += [ring] if ring.level is Level.OK else []

@@ -1,13 +1,16 @@
-"""`ik-slack keys`: the key ring that seals the tokens."""
+"""`ik-slack keys`: the keys that encrypt the Slack tokens."""
 
 import sys
 
 import click
 
+from worker.cli.context import run
+from worker.store.token_cipher import generate_key
+
 
 @click.group()
 def command() -> None:
-    """Make the key that encrypts the Slack tokens, and change it."""
+    """Create and rotate the key that encrypts the Slack tokens."""
 
 
 @command.command()
@@ -15,27 +18,22 @@ def generate() -> None:
     """Print a new ENCRYPTION_KEY, and nothing else.
 
     \b
-    export ENCRYPTION_KEY="$(ik-slack keys generate)"
     echo "ENCRYPTION_KEY=$(ik-slack keys generate)" >> .env
     """
-    from worker.store.vault import generate_key
-
     click.echo(generate_key())
     if sys.stderr.isatty() and sys.stdout.isatty():
-        click.echo("Set it as ENCRYPTION_KEY, and keep it: without it no saved token can be read.", err=True)
+        click.echo("Set it as ENCRYPTION_KEY and keep it: without it the saved tokens cannot be read.", err=True)
 
 
 @command.command()
 def rotate() -> None:
-    """Seal every token anew with the first key of ENCRYPTION_KEY, while everything runs.
+    """Encrypt every token again with the first key of ENCRYPTION_KEY; no process has to stop for it.
 
     \b
-    1. Put the new key in front:  ENCRYPTION_KEY="$(ik-slack keys generate),$OLD_KEY"
+    1. Put the new key first:  ENCRYPTION_KEY="$(ik-slack keys generate),$OLD_KEY"
        and restart the processes with it.
     2. ik-slack keys rotate
-    3. Take the old key away, and restart once more.
+    3. Remove the old key, and restart the processes again.
     """
-    from worker.cli.running import run
-
-    done = run(lambda made: made.integrations.reseal())
-    click.echo(f"Sealed with the first key: {', '.join(done)}." if done else "There is no integration yet.")
+    names = run(lambda app: app.integrations.reencrypt_tokens())
+    click.echo(f"Encrypted with the first key: {', '.join(names)}." if names else "There is no integration yet.")

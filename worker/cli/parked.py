@@ -1,30 +1,23 @@
-"""`ik-slack parked`: what waits for a person, why, and the step that frees it."""
-
-from typing import TYPE_CHECKING
+"""`ik-slack parked`: lanes that need a person, why, and the fix."""
 
 import click
 
-from worker.asking.plain import plain_parked
-from worker.asking.resuming import resumed
-from worker.asking.wording import count, when
-from worker.cli.running import as_json, print_json, run
+from worker.cli.context import AppContext, run
+from worker.cli.output import as_json, print_json, print_prose
 from worker.domain.delivery import lane_parts
 from worker.domain.integration import Health, Integration
-from worker.store.parked import ParkedLane
-
-if TYPE_CHECKING:
-    from worker.bootstrap import Services
-
-
-Listed = tuple[list[ParkedLane], list[Integration]]
+from worker.services.formatting import format_time, pluralize
+from worker.services.lanes import list_parked, resume_lane
+from worker.services.schemas import ParkedLaneSchema
+from worker.store.lanes import ParkedLane
+from worker.store.ledger import LaneCount, take_ledger_snapshot
 
 
 @click.group()
 def command() -> None:
-    """See what waits for a person, and let it go on.
+    """See which lanes need a person, and resume them.
 
     \b
-    ik-slack parked list
     ik-slack parked resume 'ops/#alerts'
     """
 
@@ -32,59 +25,62 @@ def command() -> None:
 @command.command("list")
 @as_json
 def list_(as_json: bool) -> None:
-    """Every lane that waits for a person, with the step that frees it.
+    """List every parked lane and integration, with its fix.
 
-    Once the step is taken, a lane goes on by itself within PROBE_INTERVAL_S.
+    After the fix a lane resumes automatically within PROBE_INTERVAL_S.
     """
 
-    async def work(made: "Services") -> Listed:
-        return await made.parked.all(), await made.integrations.all()
+    async def work(app: AppContext) -> tuple[list[ParkedLane], list[Integration], list[LaneCount]]:
+        counts = (await take_ledger_snapshot(app.redis)).lanes
+        return await list_parked(app), await app.integrations.list_all(), counts
 
-    found, integrations = run(work)
+    lanes, integrations, counts = run(work)
     if as_json:
-        print_json([plain_parked(one) for one in found])
+        print_json([ParkedLaneSchema.of(lane) for lane in lanes])
         return
-    told = [
-        _lines_of_integration(
-            integration,
-            [one for one in found if one.whole_integration and lane_parts(one.lane)[0] == integration.id],
-        )
-        for integration in integrations
-        if integration.state is not Health.ACTIVE
+    paragraphs = []
+    for integration in integrations:
+        if integration.state is not Health.ACTIVE:
+            sign = "–" if integration.state is Health.DISABLED else "!"
+            since = format_time(integration.since_ms)
+            paragraphs.append(
+                f"{sign} integration {integration.name}: {integration.state} since {since}\n"
+                f"    {integration.reason}\n    {integration.hint}"
+            )
+            paragraphs[-1] += "".join(
+                f"\n    waiting lane: {lane.lane}, {_pending(lane)}"
+                for lane in lanes
+                if lane.whole_integration and lane_parts(lane.lane)[0] == integration.id
+            )
+    paragraphs += [
+        f"! {lane.lane}: {_pending(lane)} since {format_time(lane.since_ms)}\n"
+        f"    {lane.detail or 'Action required'} ({lane.reason})\n    {lane.hint}"
+        for lane in lanes
+        if not lane.whole_integration
     ]
-    told += [_lines_of(one) for one in found if not one.whole_integration]
-    click.echo("\n\n".join(told) or "Nothing waits for a person.")
+    for line in ("\n\n".join(paragraphs) or "No lane is parked.").split("\n"):
+        indent = " " * (len(line) - len(line.lstrip()))
+        print_prose(line.lstrip(), first=indent, indent=indent or "  ")
+    for count in counts:
+        if count.failure and not (count.parked or count.integration_parked):
+            pending = pluralize(count.pending - count.held, "delivery", "deliveries")
+            command = f"ik-slack parked resume '{count.lane}'"
+            click.echo(f"\n… {count.lane}: {pending}, retried automatically\n    {count.failure}")
+            click.echo(f"    To try now, run `{command}`.")
+
+
+def _pending(lane: ParkedLane) -> str:
+    return pluralize(lane.pending, "delivery", "deliveries")
 
 
 @command.command()
 @click.argument("lane")
 def resume(lane: str) -> None:
-    """Let LANE go on now, without waiting for the next look.
+    """Resume LANE now, before its next probe, or try now what waits out an outage.
 
-    LANE is written as `ik-slack parked list` shows it; its destination alone will do when no other lane has
-    the same.
-
-    \b
-    ik-slack parked resume 'ops/#alerts'
+    LANE is a lane as `ik-slack parked list` prints it, or its destination alone where no other lane has the
+    same destination.
     """
-
-    click.echo(run(lambda made: resumed(made, lane), waking=True))
-
-
-def _lines_of(one: ParkedLane) -> str:
-    waiting = count(one.pending, "delivery", "deliveries")
-    return (
-        f"! {one.lane}  {waiting} since {when(one.since_ms)}\n"
-        f"    {one.detail or 'it waits for a person'} ({one.reason})\n    {one.hint}"
-    )
-
-
-def _lines_of_integration(integration: Integration, lanes: list[ParkedLane]) -> str:
-    sign = "–" if integration.state is Health.DISABLED else "!"
-    lines = [
-        f"{sign} integration {integration.name} is {integration.state} since {when(integration.since_ms)}",
-        f"    {integration.reason}",
-        f"    {integration.hint}",
-        *(f"    waits for it: {one.lane}, {count(one.pending, 'delivery', 'deliveries')}" for one in lanes),
-    ]
-    return "\n".join(lines)
+    resumed = run(lambda app: resume_lane(app, lane), can_wake=True)
+    note = " If posting fails, it waits again: `ik-slack parked list`." if resumed.is_trying else ""
+    click.echo(f"{resumed}{note}")

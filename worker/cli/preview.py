@@ -1,150 +1,158 @@
-"""`ik-slack preview`: what would be posted for the events of a file, without posting it."""
+"""`ik-slack preview`: the message for the events of a file, without posting it."""
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from config.settings import Settings
-from worker.asking.previewing import Unmatched, as_told, by_template, plain, read, sent_of, sort_out
-from worker.asking.rows import shown
-from worker.asking.wording import count
-from worker.cli.files import events_of, file_argument, template_option, text_of
-from worker.cli.running import as_json, print_json, run
-from worker.domain.subscription import Subscription
+from worker.cli.context import file_argument, read_text, run, template_option
+from worker.cli.output import as_json, print_json
+from worker.cli.publish import read_events
+from worker.message_preview.mrkdwn_parser import Code, Link, Mention, Moment, Part, Parts, Style, Styled, parse
+from worker.services.formatting import pluralize, printable
+from worker.services.preview import get_templated_subscription, preview_events
+from worker.services.schemas import PreviewSchema
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from worker.slack.blocks import JsonObject, LimitUse
 
-    from worker.slack.blocks import JsonObject
-    from worker.slack.limits import Use
-
-WIDEST = 100
-NAMED_MOST = 5
+NAMED_EVENTS_MAX = 5
 
 
 @click.command()
 @file_argument
-@click.option("--subscription", "subscription_id", metavar="ID", help="What this subscription makes of them.")
+@click.option("--subscription", "subscription_id", metavar="ID", help="Preview for this subscription.")
 @click.option(
     "--png", type=click.Path(dir_okay=False, path_type=Path), metavar="OUT.png",
-    help="Draw the message as Slack would, with Chromium, into this file.",
+    help="Draw the message as Slack does, with Chromium, into this file.",
 )  # fmt: skip
 @template_option
 @as_json
 def command(
-    file: IO[bytes], subscription_id: str | None, png: Path | None, template_file: IO[bytes] | None,
-    as_json: bool,
-) -> None:  # fmt: skip
-    """Show what would be posted for events, and post nothing.
+    file: IO[bytes], subscription_id: str | None, png: Path | None, template_file: IO[bytes] | None, as_json: bool
+) -> None:
+    """Show the message for events, without posting it.
 
-    FILE holds events as `publish` takes them; several become one message, as if all had waited together.
-    Shown are the message, its plain text (the line on a phone), and every limit of Slack's it comes near.
+    FILE holds events or bodies of webhooks as `publish` takes them; several events become one message. Shown
+    are the message, its plain text (as in a notification), and each limit of Slack that it comes near.
 
-    Nothing has to run for this. Links lead to INFRAKITCHEN_URL. Only --subscription reads Redis: it adds the
-    subscription's mention and template, and leaves out events it does not match. --template tries a template
-    without saving it.
+    Redis is read only for --subscription, which adds the subscription's mention and template, and leaves out
+    events that it does not match. --template tries a template without saving it. Links lead to
+    INFRAKITCHEN_URL.
 
     \b
-    ik-slack preview event.json
-    ik-slack preview events.json --subscription sub-1a2b3c4d
-    ik-slack preview event.json --png message.png
-    ik-slack preview event.json --template deploys.j2
-    jq '.events[0]' export.json | ik-slack preview -
+    ik-slack preview event.json --template deploys.j2 --png message.png
 
     \b
     To paste into https://app.slack.com/block-kit-builder:
     ik-slack preview event.json --json | jq '{blocks, attachments}'
     """
-    base = Settings.load().infrakitchen_url or ""
-    events, repeats = read(events_of(file, "There is nothing to preview"), time.time_ns() // 1_000_000)
-    subscription = run(lambda made: as_told(made, subscription_id)) if subscription_id else None
-    told, unmatched = sort_out(events, subscription)
-    if template_file:
-        told = by_template(told, text_of(template_file))
-    sent, fault = sent_of(told, base)
-    _say_notes(repeats, str(fault or ""))
-    _say_unmatched(unmatched, subscription)
+    encoded = read_events(file, "Nothing to preview").events
+    subscription = run(lambda app: get_templated_subscription(app, subscription_id)) if subscription_id else None
+    preview = asyncio.run(
+        preview_events(
+            encoded,
+            now_ms=time.time_ns() // 1_000_000,
+            subscription=subscription,
+            template=read_text(template_file) if template_file else None,
+            infrakitchen_url=Settings.load().infrakitchen_url or "",
+        )
+    )
+    if preview.repeats:
+        repeated = pluralize(preview.repeats, "event repeats an earlier event", "events repeat earlier events")
+        _note(f"{repeated} (same source and id) and would not be posted again")
+    if preview.template_fault:
+        _note(f"the template fails, so the default message is posted: {preview.template_fault}")
+    by_reason: dict[str, list[str]] = {}
+    for event in preview.unmatched if subscription else ():
+        by_reason.setdefault(event.reason, []).append(str(event.place))
+    for reason, places in by_reason.items():
+        more = f" and {len(places) - NAMED_EVENTS_MAX:,} more" if len(places) > NAMED_EVENTS_MAX else ""
+        events = f"event{'s' if len(places) > 1 else ''} {', '.join(places[:NAMED_EVENTS_MAX])}{more}"
+        _note(f"{subscription_id} does not match {events}: {reason}")
     if as_json:
-        print_json(plain(sent, unmatched))
-    _show(sent, subscription, png, printing=not as_json)
+        print_json(PreviewSchema.of_preview(preview))
+    now = datetime.now(UTC).astimezone()
+    if png and preview.message:
+        from worker.message_preview.html import ShownMessage, render_messages
+        from worker.message_preview.screenshot import take_screenshot
 
-
-def _show(
-    sent: "JsonObject | None", subscription: Subscription | None, png: Path | None, *, printing: bool
-) -> None:
-    if png and sent:
-        draw(sent, png)
-    elif printing and sent:
-        _print(sent, subscription)
-    elif printing:
+        take_screenshot(render_messages([ShownMessage(f"{now.timestamp():.6f}", preview.message)], now), png)
+        click.echo(f"Drawn in {png}.", err=True)
+    elif preview.message and not as_json:
+        destination = f", {printable(subscription.destination)}" if subscription else ""
+        click.echo(format_preview(preview.message, f"In Slack{destination}", now))
+    elif not as_json:
         click.echo("Nothing would be posted.")
 
 
-def _say_notes(repeats: int, fault: str) -> None:
-    if repeats:
-        again = count(repeats, "event repeats an earlier one", "events repeat earlier ones")
-        click.echo(f"Note: {again} (same source and id) and would not be told again.", err=True)
-    if fault:
-        click.echo(f"Note: the template fails, the default message is posted: {fault}.", err=True)
+def _note(text: str) -> None:
+    click.echo(f"Note: {text}.", err=True)
 
 
-def draw(sent: "JsonObject", out: Path) -> None:
-    """A preview as a picture; Problem when there is no browser to draw it."""
-    from worker.cli.camera import photograph
-    from worker.sandbox.page import picture
-    from worker.sandbox.state import Post
+def format_preview(sent: "JsonObject", title: str, now: datetime) -> str:
+    """Return the texts of a message, its plain text, and the limits it comes near."""
+    from worker.slack.blocks import find_near_limits
 
-    now = datetime.now(UTC).astimezone()
-    photograph(picture([Post("", f"{now.timestamp():.6f}", sent)], now), out)
-    click.echo(f"Drawn in {out}.", err=True)
-
-
-def sheet(sent: "JsonObject", where: str, now: datetime, *, linking: bool) -> "RenderableType":
-    """A preview for people: the message, its plain text, the limits it comes near."""
-    from rich.console import Group
-    from rich.text import Text
-
-    from worker.cli.drawing import Beside, Drawing
-    from worker.slack.limits import near
-
-    draw = Drawing(now, linking=linking)
-    limits = Text("\n".join(map(in_words, near(sent))), "yellow") or Text("far from every limit")
-    parts: tuple[tuple[str, RenderableType], ...] = (
-        (where, draw.message(sent)),
-        ("Plain text", draw.text(sent.get("text"))),
-        ("Limits", limits),
-    )
-    return Group(*(Group(Text(title, "bold"), Beside(part, sign="  "), "") for title, part in parts))
+    limits = "\n".join(map(describe_use, find_near_limits(sent))) or "not near any limit"
+    message = "\n\n".join(_block_texts(sent, now)) or _text(sent, now)
+    paragraphs = []
+    for heading, text in ((title, message), ("Plain text", _text(sent, now)), ("Limits", limits)):
+        # No character of an event can move the cursor or change the terminal.
+        lines = ("".join(filter(str.isprintable, line)).rstrip() for line in text.expandtabs(4).split("\n"))
+        body = "\n".join(f"  {line}" if line else "" for line in lines)
+        paragraphs.append(f"{click.style(heading, bold=True)}\n{body}\n")
+    return "\n".join(paragraphs)
 
 
-def in_words(use: "Use") -> str:
-    """`text of section 2: 2,710 of 3,000 characters`."""
-    over = ", more than Slack takes" if use.used > use.limit else ""
+def describe_use(use: "LimitUse") -> str:
+    """Return a limit and its use, such as `text of section 2: 2,710 of 3,000 characters`."""
+    over = ", more than Slack accepts" if use.used > use.limit else ""
     return f"{use.name}: {use.used:,} of {use.limit:,} {use.unit}".rstrip() + over
 
 
-def _print(sent: "JsonObject", subscription: Subscription | None) -> None:
-    from rich.console import Console
+def _block_texts(sent: Mapping[str, Any], now: datetime) -> Iterator[str]:
+    """Yield the text of each block of a message and of its attachments."""
+    for block in sent.get("blocks") or ():
+        match block.get("type"):
+            case "section":
+                texts = (block.get("text"), *(block.get("fields") or ()))
+                yield "\n".join(_text(text, now) for text in texts if text)
+            case "context":
+                yield "   ".join(_text(element, now) for element in block.get("elements") or ())
+            case "divider":
+                yield "───"
+            case other:
+                yield f"({other} block, not drawn here)"
+    for attachment in sent.get("attachments") or ():
+        yield from _block_texts(attachment, now)
 
-    console = Console(highlight=False)
-    console.width = min(console.width, WIDEST)
-    where = f"In Slack, {shown(subscription.destination)}" if subscription else "In Slack"
-    now = datetime.now(UTC).astimezone()
-    console.print(sheet(sent, where, now, linking=console.is_terminal), end="")
+
+def _text(value: Mapping[str, Any], now: datetime) -> str:
+    return _plain(parse(str(value.get("text") or ""), now)).strip("\n")
 
 
-def _say_unmatched(unmatched: Sequence[Unmatched], subscription: Subscription | None) -> None:
-    """On stderr, a line for each reason."""
-    who = subscription.id if subscription else ""
-    by_reason: dict[str, list[Unmatched]] = {}
-    for one in unmatched:
-        by_reason.setdefault(one.reason, []).append(one)
-    for reason, some in by_reason.items():
-        named = ", ".join(str(one.place) for one in some[:NAMED_MOST])
-        more = f" and {len(some) - NAMED_MOST:,} more" if len(some) > NAMED_MOST else ""
-        which = f"event{'s' if len(some) > 1 else ''} {named}{more}"
-        click.echo(f"Note: {who} does not match {which}: {reason}.", err=True)
+def _plain(parts: Parts) -> str:
+    """Return parsed mrkdwn without styles; the address of a link follows it, code blocks have lines of their own."""
+    return "".join(map(_plain_part, parts))
+
+
+def _plain_part(part: Part) -> str:
+    match part:
+        case Styled(Style.QUOTE, inside):
+            return "\n> " + _plain(inside).replace("\n", "\n> ") + "\n"
+        case Styled(_, inside):
+            return _plain(inside)
+        case Code(text, is_block):
+            return f"\n{text}\n" if is_block else text
+        case Link(url, inside):
+            return f"{_plain(inside)} ({url})"
+        case Mention(text) | Moment(text):
+            return text
+        case _:
+            return part

@@ -1,4 +1,4 @@
-"""`ik-slack publish`: events of a file go into the stream, all of them or, if one is wrong, none."""
+"""`ik-slack publish`: put the events of a file into the stream; if one is wrong, none is published."""
 
 import asyncio
 import sys
@@ -6,10 +6,18 @@ from typing import IO
 
 import click
 
-from worker.asking.wording import count
-from worker.cli.files import events_of, file_argument
-from worker.cli.running import as_json, print_json
-from worker.domain.errors import Problem
+from config.settings import Settings
+from worker import publish
+from worker.bootstrap.redis_urls import connect_redis, redis_addresses
+from worker.cli.context import REDIS_TIMEOUT_S, file_argument, read_text
+from worker.cli.output import as_json, print_json, warn
+from worker.domain.errors import UserError
+from worker.services.formatting import pluralize
+from worker.services.publishing import EventFile, convert_bodies, encode_with_rounds, load_label_mapping
+from worker.store.events import Events
+from worker.store.keys import Keys
+from worker.store.redis_client import RedisClient, texts
+from worker.store.redis_errors import StoreUnavailable
 
 BATCH = 500
 
@@ -18,48 +26,60 @@ BATCH = 500
 @file_argument
 @as_json
 def command(file: IO[bytes], as_json: bool) -> None:
-    """Publish events: a JSON object, an array of them, or JSON lines.
+    """Publish the events of a file, or none if one is wrong.
 
-    Every event is read first; if one is wrong, none is published.
+    FILE holds a JSON object, an array of objects, or JSON lines: events, or requests of Alertmanager or Grafana
+    as their webhooks take them. Each alert is then an event; a wrong alert is left out with a warning. With
+    --json, the ids of the stream's entries are printed.
 
     \b
-    ik-slack publish events.json
-    echo '{"specversion": "1.0", "id": "1", "source": "/me", "type": "hello"}' | ik-slack publish -
+    jq -c '.[]' events.json | ik-slack publish -
     """
-    events = events_of(file, "Nothing was published")
+    events = read_events(file, "Nothing was published")
     entry_ids = asyncio.run(_publish(events))
     if as_json:
         print_json(entry_ids)
-        return
-    click.echo(f"published {len(events)} event{'' if len(events) == 1 else 's'}")
+    else:
+        click.echo(f"Published {pluralize(len(entry_ids), 'event')}.")
 
 
-async def _publish(events: list[bytes]) -> list[str]:
-    """The entry ids, in order. Neither the key ring nor Slack is needed for this."""
-    from config.settings import Settings
-    from worker.bootstrap.where import addresses, client_of
-    from worker.store.server import Server, Unavailable, texts
-
+async def _publish(file: EventFile) -> list[str]:
+    """Publish events and return their entry ids; neither ENCRYPTION_KEY nor Slack is needed."""
     settings = Settings.load()
-    server = Server(client_of(addresses(settings)[0]))
+    client, keys = connect_redis(redis_addresses(settings)[0]), Keys(settings.key_prefix)
+    server = RedisClient(client, keys, timeout_s=REDIS_TIMEOUT_S)
     entry_ids: list[str] = []
-    batches = range(0, len(events), BATCH)
-    silent = len(events) <= BATCH or not sys.stderr.isatty()
+    total = len(file.events)
+    is_hidden = total <= BATCH or not sys.stderr.isatty()
     try:
-        with click.progressbar(batches, label="Publishing", file=sys.stderr, hidden=silent) as progress:
+        stored = Events(server, life_s=0, retention_s=0)
+        events = await encode_with_rounds(stored, file, await server.now_ms()) if file.alerts else file.events
+        with click.progressbar(
+            range(0, total, BATCH), label="Publishing", file=sys.stderr, hidden=is_hidden
+        ) as progress:
             for start in progress:
-                some = [
-                    ("XADD", settings.events_stream, "*", "event", raw)
-                    for raw in events[start : start + BATCH]
-                ]
-                entry_ids += texts(await server.each(some))
-    except Unavailable as error:
+                batch = [("XADD", settings.events_stream, "*", "event", raw) for raw in events[start : start + BATCH]]
+                entry_ids += texts(await server.pipeline(batch))
+    except StoreUnavailable as error:
         if not entry_ids:
             raise
-        raise Problem(
-            f"Redis failed ({error}) when {len(entry_ids)} of {count(len(events), 'event')} were published. "
-            "Publish the file again: an id that was published before is told once."
+        raise UserError(
+            f"{error.failure.reason} ({error}) after {len(entry_ids)} of {pluralize(total, 'event')} were published. "
+            "Publish the file again: each event is delivered once."
         ) from None
     finally:
         await server.aclose()
     return entry_ids
+
+
+def read_events(file: IO[bytes], failure: str) -> EventFile:
+    """Return the events of a file, with warnings for the alerts that a webhook would leave out.
+
+    Raises UserError, which begins with `failure` and names the first wrong event.
+    """
+    try:
+        read = convert_bodies(publish.read_events(read_text(file)), load_label_mapping(Settings.load().alert_labels))
+    except ValueError as error:
+        raise UserError(f"{failure}: {str(error).rstrip('.')}.") from None
+    warn(read.faults)
+    return read

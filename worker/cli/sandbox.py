@@ -1,31 +1,42 @@
-"""`ik-slack sandbox`: the small Slack alone, for trying things by hand."""
+"""`ik-slack sandbox`: a Slack sandbox on this machine, for trying things by hand."""
 
 import asyncio
 import contextlib
-import signal
 
 import click
 
-from worker.domain.errors import Problem
-from worker.sandbox.slack import SlackSandbox
-from worker.sandbox.state import Workspace
+from worker.cli.up import on_stop_signals
+from worker.demo.scenario import MEMBER_CHANNELS, NOT_INVITED, SANDBOX_PORT, add_sample_workspace
+from worker.domain.errors import UserError
+from worker.sandbox.slack.server import SlackSandbox
 
-PORT = 8899
-MEMBER_OF = ("deployments", "platform", "alerts", "team-payments")
-NOT_INVITED = "not-invited-yet"
+INTRODUCTION = """\
+Slack sandbox with the workspace {0.name}; Ctrl-C stops it.
+
+  export SLACK_API_URL={2}
+  Bot token   {0.token}
+  Messages    {1}
+  State       {1}sandbox/state
+  Bot is in   {3}
+
+To invite the bot to #{4}:
+  curl -H 'Content-Type: application/json' {1}sandbox/invite -d '{{"channel": "{4}"}}'"""
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 for any.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=SANDBOX_PORT, show_default=True, help="0 for any free port."
+)
 def command(port: int) -> None:
-    """Serve a small Slack on this machine, until Ctrl-C.
+    """Serve a Slack sandbox on this machine, until Ctrl-C.
 
-    It answers the Web API as Slack does, with its limits and its refusals, and shows its messages as a page.
-    Everything is forgotten when it ends.
+    It answers Slack's Web API, rate limits and errors included, and shows the messages on a page. Nothing is
+    kept when it stops.
 
     \b
-    In one terminal:   ik-slack sandbox
-    In another, with what it printed:
+    In one terminal:
+      ik-slack sandbox
+    In another, with the printed address and token:
       export SLACK_API_URL=http://127.0.0.1:8899/api/
       ik-slack integrations add acme           (paste the token)
       ik-slack subscriptions add --to '#alerts' --kind alert
@@ -33,45 +44,17 @@ def command(port: int) -> None:
     asyncio.run(_serve(port))
 
 
-def add_acme(sandbox: SlackSandbox) -> Workspace:
-    """The workspace people try things in."""
-    acme = sandbox.add_workspace("Acme")
-    for name in MEMBER_OF:
-        acme.add_channel(name)
-    acme.add_channel(NOT_INVITED, member=False)
-    acme.add_channel("incident-room", private=True)
-    acme.add_user("mira@acme.example")
-    return acme
-
-
 async def _serve(port: int) -> None:
     stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    on_stop_signals(stopping.set)
     sandbox = SlackSandbox()
-    acme = add_acme(sandbox)
+    workspace = add_sample_workspace(sandbox)
     async with contextlib.AsyncExitStack() as stack:
         try:
             api_url = await stack.enter_async_context(sandbox.serving(port=port))
-        except Problem:
-            raise Problem(
-                f"Port {port} cannot be served: choose another (--port), or any that is free (--port 0)."
-            ) from None
-        _introduce(sandbox, acme, api_url)
+        except OSError:
+            raise UserError(f"Port {port} cannot be used: set --port to another, or to 0 for any free port.") from None
+        channels = "  ".join(f"#{name}" for name in (*MEMBER_CHANNELS, "incident-room (private)"))
+        click.echo(INTRODUCTION.format(workspace, sandbox.url, api_url, channels, NOT_INVITED))
         await stopping.wait()
-    click.echo("stopped")
-
-
-def _introduce(sandbox: SlackSandbox, acme: Workspace, api_url: str) -> None:
-    channels = "  ".join(f"#{name}" for name in (*MEMBER_OF, "incident-room (private)"))
-    click.echo(f"""\
-A small Slack with a workspace {acme.name}; Ctrl-C ends it.
-
-  export SLACK_API_URL={api_url}
-  bot token   {acme.token}
-  its page    {sandbox.url}
-  what it holds, its controls   {sandbox.url}sandbox/state
-
-The bot is in  {channels}
-It is not in   #{NOT_INVITED}; invite it as a person would:
-  curl -H 'Content-Type: application/json' -d '{{"channel": "{NOT_INVITED}"}}' {sandbox.url}sandbox/invite""")
+    click.echo("Stopped.")

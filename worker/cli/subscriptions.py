@@ -1,112 +1,229 @@
-"""`ik-slack subscriptions`: which events go where."""
+"""`ik-slack subscriptions`: which events go to which destination."""
+
+from collections.abc import Sequence
+from typing import IO
 
 import click
 
-from worker.asking.changing import discarded
-from worker.asking.choosing import every_rule
-from worker.asking.subscribing import forget, placed, plain_placed, set_paused
-from worker.cli import adding, applying, muting, trying
-from worker.cli.muting import some_ids
-from worker.cli.running import as_json, print_json, print_table, run
-from worker.cli.showing import print_facts, print_indented
+from worker.cli.context import AppContext, read_text, run, template_option
+from worker.cli.output import as_json, print_facts, print_json, print_table, warn
+from worker.cli.subscriptions_file import apply, export
+from worker.services import subscriptions as service
+from worker.services.destinations import SentTestMessage, send_test_message
+from worker.services.formatting import format_time
+from worker.services.subscription_schema import ACTIONS, FORMS, KINDS, LEVELS, MENTIONS, STYLES, InvalidSpec, parse_spec
+
+SEVERITY = click.Choice(LEVELS)
+ids_argument = click.argument("subscription_ids", metavar="ID...", nargs=-1, required=True)
+id_argument = click.argument("subscription_id", metavar="ID")
 
 
 @click.group()
 def command() -> None:
-    """Say which events go to which channel or person.
+    """Manage which events go to which channel or person.
 
     \b
     ik-slack subscriptions add --to '#ops' --kind alert --min-severity error
-    ik-slack subscriptions test sub-1a2b3c4d
     ik-slack subscriptions export > subscriptions.yaml
     """
 
 
-command.add_command(adding.add)
-command.add_command(trying.test)
-command.add_command(muting.mute)
-command.add_command(muting.unmute)
-command.add_command(applying.apply)
-command.add_command(applying.export)
-one_id = click.argument("subscription_id", metavar="ID")
+command.add_command(apply)
+command.add_command(export)
+
+
+@command.command()
+@click.option("--to", "destination", metavar="DEST", required=True, help=f"{FORMS}. Quote '#' for the shell.")
+@click.option("--integration", metavar="NAME", help="Required when there are several integrations.")
+@click.option("--kind", multiple=True, type=click.Choice(KINDS), help="Kind of the event.")
+@click.option("--entity-type", multiple=True, metavar="TYPE", help="InfraKitchen's name of the type, such as storage.")
+@click.option("--entity-id", multiple=True, metavar="ID", help="InfraKitchen's id of the entity.")
+@click.option("--name", multiple=True, metavar="GLOB", help="Name of the entity, such as 'prod-*'.")
+@click.option("--project", multiple=True, metavar="P", help="Project of the entity.")
+@click.option("--status", multiple=True, metavar="S", help="Status, such as error or done.")
+@click.option("--action", multiple=True, metavar="A", help=f"Action: {', '.join(ACTIONS)}.")
+@click.option("--min-severity", type=SEVERITY, help="This severity or worse.")
+@click.option("--label", multiple=True, metavar="K=V", help="Labels with different keys must all match.")
+@click.option("--mention", default="", metavar="STRING", help=f"Whom to mention: {MENTIONS}.")
+@click.option("--mention-from", type=SEVERITY, default="critical", show_default=True,
+              help="Mention from this severity on.")  # fmt: skip
+@click.option("--style", type=click.Choice(STYLES), default="card", show_default=True, help="Look of the messages.")
+@template_option
+@click.option("--broadcast", is_flag=True, help="Show replies of a card's thread in the channel too.")
+@click.option("--only-changes", is_flag=True, help="Report only state changes.")
+@click.option("--inhibit-resources", is_flag=True,
+              help="Suppress routine resource updates while the workflow's card is live.")  # fmt: skip
+@click.option("--quiet-hours", default="", metavar="HH:MM-HH:MM",
+              help="Hold deliveries in these hours, and send them together afterwards.")  # fmt: skip
+@click.option("--time-zone", default="", metavar="ZONE", help="Zone of the quiet hours, such as Europe/Stockholm.")
+@click.option("--quiet-below", type=SEVERITY, default="critical", show_default=True,
+              help="Send this severity or worse in quiet hours too.")  # fmt: skip
+@as_json
+def add(as_json: bool, integration: str | None, template_file: IO[bytes] | None, **values: object) -> None:
+    """Send events to a channel or a person.
+
+    Without filters every event is sent. Filters may be repeated: several values of one filter are
+    alternatives, different filters must all match. A destination that cannot be posted to yet is accepted
+    with a warning: its deliveries wait until it can.
+
+    \b
+    ik-slack subscriptions add --to '#prod' --name 'prod-*' --status error
+    """
+    if template_file:
+        values["template"] = read_text(template_file) or "\n"  # an empty file is an error, no template is not
+    try:
+        spec = parse_spec(values)
+    except InvalidSpec as error:
+        text = error.describe(lambda field: "--to" if field == "destination" else f"--{field.replace('_', '-')}")
+        raise click.UsageError(text) from None
+    subscription, is_new, warnings = run(lambda app: service.add_subscription(app, spec, integration))
+    if as_json:
+        print_json(subscription)
+    else:
+        route = f"{subscription.filters} to {subscription.destination} ({subscription.integration})"
+        click.echo(f"{'Added' if is_new else 'It exists already:'} {subscription.id}: {route}.")
+    warn(warnings)
 
 
 @command.command("list")
 @as_json
 def list_(as_json: bool) -> None:
-    """All subscriptions, oldest first."""
-    found = run(every_rule)
+    """List all subscriptions, oldest first."""
+    subscriptions = run(service.list_subscriptions)
     if as_json:
-        print_json([rule.model_dump() for rule in found])
+        print_json(subscriptions)
         return
-    rows = [
-        (
-            one.id,
-            one.destination,
-            one.integration,
-            one.filters,
-            one.options,
-            one.state,
-        )
-        for one in found
-    ]
+    rows = [(sub.id, sub.destination, sub.integration, sub.filters, sub.options, sub.state) for sub in subscriptions]
     empty = "No subscription yet: add one with `ik-slack subscriptions add --to '#channel'`."
-    print_table(("Id", "To", "Integration", "Events", "Options", "State"), rows, empty=empty)
+    print_table(("Id", "Destination", "Integration", "Events", "Options", "State"), rows, empty=empty)
 
 
 @command.command()
-@one_id
+@id_argument
 @as_json
 def show(subscription_id: str, as_json: bool) -> None:
-    """One subscription, and how its destination is."""
-
-    found = run(lambda made: placed(made, subscription_id))
+    """Show one subscription and the status of its destination."""
+    status = run(lambda app: service.get_subscription_status(app, subscription_id))
     if as_json:
-        print_json(plain_placed(found))
+        print_json(status)
         return
-    rule, lane, note, fault = found.rule, found.lane, found.note, found.template_fault
     print_facts(
-        (
-            ("Id", rule.id),
-            ("To", rule.destination),
-            ("Integration", rule.integration),
-            ("Events", rule.filters),
-            ("Options", rule.options),
-            ("State", rule.state),
-            ("Lane", lane),
-            ("Posts to", f"{note['name']} ({note['address']})" if note["address"] else ""),
-            ("Waiting there", found.waiting),
-            ("Parked", f"{note['reason']}. {note['hint']}" if note["parked"] else ""),
-            ("Template", f"failed: {fault}" if fault else ""),
-        )
+        ("Id", status.id),
+        ("Destination", status.destination),
+        ("Integration", status.integration),
+        ("Events", status.filters),
+        ("Options", status.options),
+        ("State", status.state),
+        ("Lane", status.lane),
+        ("Channel", f"{status.address_name} ({status.address})" if status.address else ""),
+        ("Pending", status.waiting),
+        ("Parked", f"{status.reason}. {status.hint}" if status.parked else ""),
+        ("Template error", status.template_fault),
     )
-    if rule.template:
-        print_indented(rule.template)
+    if status.template:
+        click.echo()
+    for line in status.template.splitlines():
+        click.echo(f"    {''.join(filter(str.isprintable, line.expandtabs(4)))}".rstrip())
 
 
 @command.command()
-@some_ids
+@id_argument
+@click.option("--to", "destination", metavar="DEST", required=True, help=f"{FORMS}. Quote '#' for the shell.")
+def move(subscription_id: str, destination: str) -> None:
+    """Send the events of a subscription to another destination. Deliveries already queued stay in their lane.
+
+    \b
+    ik-slack subscriptions move sub-1a2b3c4d --to '#deployments'
+    """
+
+    async def work(app: AppContext) -> service.SavedSubscription:
+        spec = await service.get_subscription(app, subscription_id)
+        values = spec.model_dump(exclude={"id", "muted_until"}) | {"destination": destination}
+        return await service.replace_subscription(app, spec.id, parse_spec(values))
+
+    try:
+        saved = run(work)
+    except InvalidSpec as error:
+        raise click.UsageError(error.describe(lambda _field: "--to")) from None
+    click.echo(f"Moved {saved.spec.id}: {saved.spec.filters} to {saved.spec.destination} ({saved.spec.integration}).")
+    warn(saved.warnings)
+
+
+@command.command()
+@ids_argument
 def pause(subscription_ids: tuple[str, ...]) -> None:
-    """Deliver no more; what waits is still told."""
-    _set_paused(subscription_ids, True)
+    """Pause subscriptions. Deliveries already queued are still sent."""
+    run(lambda app: service.set_paused(app, subscription_ids, True))
+    _print_done("Paused", subscription_ids)
 
 
 @command.command()
-@some_ids
+@ids_argument
 def resume(subscription_ids: tuple[str, ...]) -> None:
-    """Deliver again, from now on."""
-    _set_paused(subscription_ids, False)
+    """Resume paused subscriptions. Events of the pause are not sent."""
+    run(lambda app: service.set_paused(app, subscription_ids, False))
+    _print_done("Resumed", subscription_ids)
 
 
 @command.command()
-@some_ids
+@ids_argument
+@click.option("--for", "span", metavar="SPAN", help="Length, such as 30m, 2h, 3d or 1h30m.")
+@click.option("--until", metavar="TIME", help="End, such as '2026-11-25 08:00' or 08:00, in this machine's time zone.")
+def mute(subscription_ids: tuple[str, ...], span: str | None, until: str | None) -> None:
+    """Mute subscriptions for a time. Events of that time are not sent; queued deliveries are.
+
+    \b
+    ik-slack subscriptions mute sub-1a2b3c4d --for 2h
+    """
+    if (span is None) == (until is None):
+        raise click.UsageError("Give either --for SPAN or --until TIME.")
+
+    async def work(app: AppContext) -> int:
+        try:
+            until_ms = service.end_of_mute_ms(span, until, await app.redis.now_ms())
+        except ValueError as error:
+            raise click.UsageError(f"{'--for' if span is not None else '--until'}: {error}.") from None
+        await service.set_muted(app, subscription_ids, until_ms)
+        return until_ms
+
+    until_ms = run(work)
+    _print_done("Muted", subscription_ids, f" until {format_time(until_ms)}.")
+
+
+@command.command()
+@ids_argument
+def unmute(subscription_ids: tuple[str, ...]) -> None:
+    """End the mute of subscriptions now."""
+    run(lambda app: service.set_muted(app, subscription_ids, 0))
+    _print_done("Unmuted", subscription_ids)
+
+
+@command.command()
+@ids_argument
 def remove(subscription_ids: tuple[str, ...]) -> None:
-    """Forget subscriptions; what waits for them is discarded."""
+    """Remove subscriptions and discard their pending deliveries."""
+    lost = run(lambda app: service.remove_subscriptions(app, subscription_ids))
+    _print_done("Removed", tuple(dict.fromkeys(subscription_ids)), f".{service.describe_discarded(lost)}")
 
-    lost = run(lambda made: forget(made, subscription_ids))
-    click.echo(f"Removed {', '.join(dict.fromkeys(subscription_ids))}.{discarded(lost)}")
+
+def _print_done(done: str, subscription_ids: Sequence[str], end: str = ".") -> None:
+    click.echo(f"{done} {', '.join(subscription_ids)}{end}")
 
 
-def _set_paused(ids: tuple[str, ...], paused: bool) -> None:
-    run(lambda made: set_paused(made, ids, paused))
-    click.echo(f"{'Paused' if paused else 'Resumed'} {', '.join(ids)}.")
+@command.command()
+@id_argument
+@as_json
+def test(subscription_id: str, as_json: bool) -> None:
+    """Post a short test message to a subscription's destination now.
+
+    It mentions no one. Exits with 1 and shows the fix when it cannot be posted.
+    """
+
+    async def work(app: AppContext) -> SentTestMessage:
+        return await send_test_message(app, await app.subscriptions.find(subscription_id))
+
+    posted = run(work)
+    if as_json:
+        print_json(posted)
+    else:
+        click.echo(f"Posted to {posted.name} in {posted.team}: {posted.link}")

@@ -1,4 +1,4 @@
-"""What InfraKitchen, a delivery and Slack's refusals are: frozen values and rules, standard library only.
+"""The domain: frozen values and rules of events, deliveries, messages and errors; standard library only.
 
 Nothing here knows Redis, Slack's client, Celery or the environment.
 """

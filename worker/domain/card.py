@@ -5,132 +5,152 @@ from dataclasses import dataclass, replace
 
 from worker.domain.delivery import Receipt
 from worker.domain.event import Event, Kind
-from worker.domain.looks import has_failed, is_over
+from worker.domain.presentation import has_failed, is_finished, is_rejected, is_resolved
 
-STALE_S = 86_400  # what happens after a day of silence is news again, not an edit far up in the channel
-OPEN, OVER, FAILED = "open", "over", "failed"
+STALE_S = 86_400  # after a day of silence an event gets a new message, not an edit far up in the channel
+OPEN, OVER, FAILED, WAITS, REJECTED = "open", "over", "failed", "waits", "rejected"
+PROVISION = "provision"
+_ALWAYS_NEWS = frozenset((FAILED, WAITS, REJECTED))
+_KINDS_BY_STATUS = {"approval_pending": WAITS, "rejected": REJECTED}
 
 Order = tuple[float, int, int]
-"""Which of two states is newer, as of `Event.order`."""
+"""Sort key that says which of two states is newer, as `Event.order`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Where it is, and which state it shows.
+    """Where a card is and which state it shows; also the record of a state that a message without a card showed.
 
-    `address` is where it was posted to, `channel` the conversation Slack named for that; `lead` the delivery
-    that posted it. `shown` is the state it shows, which `state` and `steps` describe, `replied` the newest
-    one its post or thread told, and `said` what sort of state that was.
+    The names of the fields are stored.
     """
 
-    address: str
-    channel: str
+    address: str  #: The conversation or user id it was posted to.
+    channel: str  #: The conversation that Slack's receipt names.
     ts: str
-    lead: str
-    operation: str
+    lead: str  #: The delivery that posted it.
+    operation: str  #: What is being done to a resource; empty for other kinds.
     began_at_s: float | None
-    shown: Order
-    replied: Order
-    over: bool
-    said: str
-    state: str = ""
+    shown: Order  #: The newest state that the message shows.
+    replied: Order  #: The newest state that the message or its thread announced: an edit announces nothing.
+    over: bool  #: Whether the state shown is final.
+    said: str  #: `OPEN`, `OVER`, `FAILED` …: the kind of the state announced last; `OPEN` again once a retry began.
+    state: str = ""  #: The state shown, and the status of its steps, to recognise a repeat.
     steps: str = ""
+    failed: bool = False  #: Whether it showed a failure, and no recovery was announced since.
+    event: str = ""  #: The reference of the event whose state is shown, to render the message again.
 
     @property
-    def at(self) -> Receipt:
-        """Slack's proof of it, by which it is edited and replied to."""
+    def receipt(self) -> Receipt:
+        """Return Slack's receipt, by which the message is edited and replied to."""
         return Receipt(self.channel, self.ts)
 
-    def is_of(self, event: Event, address: str) -> bool:
-        """Whether a state of the same thing belongs on this card, or begins a new one."""
+    def accepts(self, event: Event, address: str) -> bool:
+        """Return whether a state of the same subject belongs on this card; otherwise it starts a new one."""
         if self.address != address:
-            return False  # the destination is another conversation by now
+            return False  # the destination is another conversation now
         if event.order <= self.shown:
             return True
-        begun_anew = self.over and not is_over(event)
-        other = self.operation != operation(event) or _other_episode(self.began_at_s, event)
-        return not (begun_anew or other or event.order[0] - self.shown[0] > STALE_S)
+        if is_resolved(event):
+            return True  # it ends the open episode, however long that was: Grafana 12 writes the end into its start
+        starts_again = self.over and not self.failed and not is_finished(event)
+        is_timed = self.began_at_s is not None and event.started_at_s is not None
+        fires_again = is_timed and event.kind is Kind.ALERT and self.began_at_s != event.started_at_s
+        is_other = fires_again or operation(event) not in ("", self.operation or PROVISION)
+        return not (starts_again or is_other or event.order[0] - self.shown[0] > STALE_S)
 
-    def lacks(self, event: Event) -> bool:
-        """Whether it shows an older state than this."""
+    @property
+    def looks_open(self) -> bool:
+        """Return whether its message looks as if something went on or were still wrong."""
+        return not self.over or self.failed
+
+    def is_older_than(self, event: Event) -> bool:
+        """Return whether the card shows an older state than the event's."""
         return event.order > self.shown
 
-    def repeats(self, event: Event, *, with_steps: bool) -> bool:
-        """Whether nothing changed since: a card that is edited shows how far its steps are too."""
+    def shows_same_state(self, event: Event, *, with_steps: bool) -> bool:
+        """Return whether the event changes nothing; `with_steps` compares the status of the steps too."""
         return self.state == state_of(event) and (not with_steps or self.steps == steps_of(event))
 
-    def owes_reply(self, event: Event) -> bool:
-        """Whether its thread is still to tell this: an edit alone makes nobody look.
+    def needs_reply(self, event: Event) -> bool:
+        """Return whether a reply in the thread is due, because Slack does not notify people of an edit.
 
-        A state that came late and is older than the one shown is no news any more.
+        Failures, rejections, approvals that wait, recoveries and resolutions need one, unless a newer state is already
+        shown.
         """
-        return event.order > self.replied and event.order >= self.shown and self._is_news(event)
+        kind = _news_kind(event)
+        has_ended = kind == OVER and (self.failed or self.said == FAILED or event.kind is Kind.ALERT)
+        is_news = kind != self.said and (kind in _ALWAYS_NEWS or has_ended)
+        return event.order > self.replied and event.order >= self.shown and is_news
 
-    def showing(self, event: Event) -> "Card":
-        """After it was edited to this state."""
+    def covers_resource(self, event: Event, address: str) -> bool:
+        """Return whether this card of a workflow run replaces a message about a state of one of its resources.
+
+        It does while the run goes on, and for states from before its end that come late.
+        """
+        is_live = not self.over and event.order[0] - self.shown[0] <= STALE_S
+        return self.address == address and (is_live or event.order <= self.shown)
+
+    def with_state(self, event: Event) -> "Card":
+        """Return the card after an edit to this state."""
+        kind = _news_kind(event)
         return replace(
-            self, shown=event.order, over=is_over(event), state=state_of(event), steps=steps_of(event)
-        )
+            self, shown=event.order, over=is_finished(event), state=state_of(event), steps=steps_of(event),
+            operation=operation(event) or self.operation, said=OPEN if kind == OPEN else self.said,
+            failed=self.failed or kind == FAILED, event=event.ref,
+        )  # fmt: skip
 
-    def told(self, event: Event) -> "Card":
-        """After its thread told this state."""
-        return replace(self, replied=event.order, said=_sort(event))
-
-    def _is_news(self, event: Event) -> bool:
-        """Failures, recoveries and resolutions are told, all else is only shown."""
-        sort = _sort(event)
-        ended = sort == OVER and (self.said == FAILED or event.kind is Kind.ALERT)
-        return sort != self.said and (sort == FAILED or ended)
+    def with_reply(self, event: Event) -> "Card":
+        """Return the card after a reply about this state."""
+        kind = _news_kind(event)
+        return replace(self, replied=event.order, said=kind, failed=kind == FAILED or (self.failed and kind != OVER))
 
 
-def has_card(event: Event) -> bool:
-    """Whether more may come about the same thing: what names nothing is told once and for all."""
-    named = event.entity.id or (event.kind is Kind.ALERT and event.fingerprint)
-    return event.kind is not Kind.OTHER and bool(named)
+def can_have_card(event: Event) -> bool:
+    """Return whether the event can have a card: later events must be able to name the same subject."""
+    is_named = event.entity.id or (event.kind is Kind.ALERT and event.fingerprint)
+    return event.kind is not Kind.OTHER and bool(is_named)
 
 
-def new_card(event: Event, address: str, receipt: Receipt, lead: str) -> Card:
-    """What the message just posted became."""
+def new_card(event: Event, address: str, receipt: Receipt, lead_id: str) -> Card:
+    """Return the card of a message that was just posted."""
     return Card(
-        address, receipt.channel, receipt.ts, lead, operation(event), event.started_at_s,
-        event.order, event.order, is_over(event), _sort(event), state_of(event), steps_of(event),
+        address=address, channel=receipt.channel, ts=receipt.ts, lead=lead_id,
+        operation=operation(event), began_at_s=event.started_at_s, shown=event.order, replied=event.order,
+        over=is_finished(event), said=_news_kind(event), state=state_of(event), steps=steps_of(event),
+        failed=has_failed(event), event=event.ref,
     )  # fmt: skip
 
 
 def state_of(event: Event) -> str:
-    """What must differ for a state to be a change: what is done to the thing, how that stands, how bad."""
+    """Return what must differ for a change of state: action, state, status and severity."""
     return f"{event.action}|{event.state}|{event.status}|{event.severity.name}"
 
 
 def steps_of(event: Event) -> str:
-    """How far its steps are."""
+    """Return the status of each step."""
     return "|".join(step.status for step in event.steps)
 
 
-def _sort(event: Event) -> str:
-    return FAILED if has_failed(event) else OVER if is_over(event) else OPEN
-
-
-def _other_episode(began_at_s: float | None, event: Event) -> bool:
-    """An alert that fires again: nobody looks at the card of the last time."""
-    known = began_at_s is not None and event.started_at_s is not None
-    return known and event.kind is Kind.ALERT and began_at_s != event.started_at_s
-
-
 def operation(event: Event) -> str:
-    """What is being done to the thing: a resource that is destroyed is another story than its making."""
-    return event.state.removesuffix("ed") if event.kind is Kind.RESOURCE else ""
+    """Return what is done to a resource: to destroy it is another operation than to create it. Empty if unknown.
+
+    What is rejected is known by the card: a resource whose destroy is rejected is in the state `provisioned`.
+    """
+    return event.state.removesuffix("ed") if event.kind is Kind.RESOURCE and not is_rejected(event) else ""
+
+
+def _news_kind(event: Event) -> str:
+    if event.kind is not Kind.ALERT and event.status in _KINDS_BY_STATUS:
+        return _KINDS_BY_STATUS[event.status]
+    return FAILED if has_failed(event) else OVER if is_finished(event) else OPEN
 
 
 def pack_card(card: Card) -> str:
-    """A card as it is kept. Of a digest there may be ten thousand: `asdict` would take four times as long."""
+    """Encode a card for the store. `asdict` would take four times as long, and a digest can have 10,000."""
     return json.dumps({name: getattr(card, name) for name in Card.__slots__})
 
 
-def unpack_card(kept: str) -> Card:
-    """The card that `pack_card` packed."""
-    found = json.loads(kept)
-    for name in ("shown", "replied"):
-        at_s, ms, n = found[name]
-        found[name] = (float(at_s), int(ms), int(n))
-    return Card(**found)
+def unpack_card(packed: str) -> Card:
+    """Decode what `pack_card` encoded."""
+    fields = json.loads(packed)
+    return Card(**fields | {name: tuple(fields[name]) for name in ("shown", "replied")})

@@ -4,39 +4,46 @@ import hashlib
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from worker.domain.event import Severity
+
+#: Reasons of dead letters that no error code of Slack names.
+UNREADABLE, EXPIRED, OVERFLOW = "unreadable", "expired", "overflow"
 
 
 class State(StrEnum):
-    """Where a delivery is; exactly one at every moment."""
+    """States of a delivery; it has exactly one at every moment."""
 
     PENDING = "pending"
-    PARKED = "parked"  # pending in a lane that waits for a person
+    PARKED = "parked"  # pending in a lane that is parked
     DELIVERED = "delivered"
-    MERGED = "merged"  # told by another delivery's message
+    MERGED = "merged"  # included in another delivery's message
     DEAD = "dead"
     DISCARDED = "discarded"
 
 
 class Outcome(StrEnum):
-    """How one attempt ended."""
+    """Outcomes of an attempt."""
 
     DELIVERED = "delivered"
     THROTTLED = "throttled"
     TRANSIENT = "transient"  # not posted for sure
     UNKNOWN = "unknown"  # may have been posted
     BLOCKED = "blocked"
-    REFUSED = "refused"  # the message is at fault
+    REFUSED = "refused"  # Slack rejects the message itself
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call to Slack: when (Unix ms), how it ended, and how long the lane then waits (seconds)."""
+    """One call to Slack."""
 
     at_ms: int
     method: str
     outcome: Outcome
     code: str = ""
-    wait_s: float = 0.0
+    wait_s: float = 0.0  #: Seconds that the lane waits after it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +56,34 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """When (Unix ms) and why something was a dead letter before it was replayed."""
+    """When and why a replayed delivery was a dead letter."""
 
     at_ms: int
     reason: str
 
 
+class Change(StrEnum):
+    """Changes in the history of a delivery."""
+
+    QUEUED = "queued"
+    DIED = "dead"
+    REPLAYED = "replayed"
+    DISCARDED = "discarded"
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryStep:
+    """A change of a delivery: when, by whom and why."""
+
+    at_ms: int
+    change: Change
+    who: str = ""  #: Who replayed or discarded it; empty when no person did.
+    reason: str = ""  #: Why it was a dead letter, or was discarded.
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A delivery as stored. `merged_into` is the delivery whose message tells it."""
+    """A delivery as stored."""
 
     id: str
     event_ref: str
@@ -70,40 +96,59 @@ class Delivery:
     finished_at_ms: int = 0
     channel: str = ""
     ts: str = ""
-    merged_into: str = ""
+    merged_into: str = ""  #: The delivery whose message includes this one.
     error: str = ""
     detail: str = ""
     attempts: int = 0
     repeated: bool = False
     replays: int = 0
     deaths: tuple[Death, ...] = ()
+    #: Once it was replayed: when it was queued first and each time again, and by whom.
+    replayed: tuple[tuple[int, str], ...] = ()
+    discarded_by: str = ""
+    severity: "Severity | None" = None  #: Of its event; None for a delivery of an earlier version.
+
+    @property
+    def history(self) -> tuple[HistoryStep, ...]:
+        """Every queueing, death, replay and discard, oldest first."""
+        (first_ms, _), *again = self.replayed or ((self.created_at_ms, ""),)
+        steps = [HistoryStep(first_ms, Change.QUEUED)]
+        steps += [HistoryStep(death.at_ms, Change.DIED, reason=death.reason) for death in self.deaths]
+        steps += [HistoryStep(at_ms, Change.REPLAYED, who) for at_ms, who in again]
+        if self.state is State.DEAD:
+            steps.append(HistoryStep(self.finished_at_ms, Change.DIED, reason=self.error))
+        if self.state is State.DISCARDED:
+            is_of_death = bool(self.deaths) and self.deaths[-1].reason == self.error
+            reason = "" if is_of_death else self.error
+            steps.append(HistoryStep(self.finished_at_ms, Change.DISCARDED, self.discarded_by, reason))
+        return tuple(sorted(steps, key=lambda step: step.at_ms))
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A destination as Slack knows it: the conversation (or user) id and the name people read."""
+    """A destination as Slack knows it: the conversation or user id, and the name that people know."""
 
     id: str
     name: str = ""
 
 
 def event_ref(source: str, event_id: str) -> str:
-    """Where an event's record lives: `<hash of id>.<hash of source>`, so an id alone finds its events."""
-    return f"{digest(event_id)}.{digest(source, size=6)}"
+    """Return the key of an event's record, `<hash of id>.<hash of source>`: the id alone finds its events."""
+    return f"{stable_hash(event_id)}.{stable_hash(source, size=6)}"
 
 
 def delivery_id(source: str, event_id: str, subscription_id: str) -> str:
-    """The same for the same event and subscription, however often and wherever it is worked out."""
-    return digest(f"{source}\0{event_id}\0{subscription_id}")
+    """Return the id of a delivery: always the same for an event and a subscription."""
+    return stable_hash(f"{source}\0{event_id}\0{subscription_id}")
 
 
-def digest(text: str, size: int = 10) -> str:
-    """A short stable name for a text of any length and characters."""
+def stable_hash(text: str, size: int = 10) -> str:
+    """Return a short hash of any text, the same in every process."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
 
 
 class Destination(StrEnum):
-    """The ways a person can write where to send."""
+    """The forms in which a user can write a destination."""
 
     CHANNEL_NAME = "name"
     CONVERSATION_ID = "conversation"
@@ -119,31 +164,36 @@ _PATTERNS = (
 )
 
 
+_LIKE_AN_ID = re.compile(r"[CGDUW](?=.*\d)[A-Z0-9]+")
+
+
 def destination_form(destination: str) -> Destination | None:
-    """Which form a destination is written in; None if it is none of them."""
+    """Return the form that a destination is written in; None if it has none of them."""
     return next((form for form, pattern in _PATTERNS if pattern.fullmatch(destination)), None)
 
 
 def canonical_destination(destination: str) -> str | None:
-    """One spelling for each destination (`ops`, `#Ops` → `#ops`); None if it cannot be one."""
-    written = destination.strip()
-    match destination_form(written):
-        case Destination.CHANNEL_NAME:
-            return "#" + written.removeprefix("#").lower()
-        case Destination.EMAIL:
-            return written.lower()
-        case None:
-            return None
-        case _:
-            return written
+    """Return the one spelling of a destination (`ops`, `#Ops` → `#ops`); None if it is no destination.
+
+    What looks like an id but is too short for one is none: `C123` is hardly the channel `#c123`.
+    """
+    destination = destination.strip()
+    form = destination_form(destination)
+    if form is Destination.CHANNEL_NAME and _LIKE_AN_ID.fullmatch(destination):
+        return None
+    if form is Destination.CHANNEL_NAME:
+        return "#" + destination.removeprefix("#").lower()
+    if form is Destination.EMAIL:
+        return destination.lower()
+    return destination if form else None
 
 
 def lane_name(integration_id: str, destination: str) -> str:
-    """The lane of one destination: `<integration>/<destination>`, as people type it."""
+    """Return the name of a destination's lane, `<integration>/<destination>`."""
     return f"{integration_id}/{destination}"
 
 
 def lane_parts(lane: str) -> tuple[str, str]:
-    """The integration's id and the destination of a lane."""
+    """Return the id of a lane's integration and its destination."""
     integration_id, _, destination = lane.partition("/")
     return integration_id, destination

@@ -1,102 +1,128 @@
-"""Every way a call to Slack can end without a receipt: the class is the decision.
+"""Exceptions of the program; the class of a failed Slack call decides what happens to its deliveries.
 
-Refusal                 Slack, or the way to it, did not give a receipt
-├── Throttled           too fast: the pace closes for everyone until then; not an attempt
-├── Transient           not posted for sure: try again, waiting longer each time
-│   └── Unlisted        a code nobody has listed: a few tries as Transient, then a dead letter
-├── Uncertain           may have been posted: try again, and mark the repeat
+SlackError              Slack did not accept a call, or its answer was lost
+├── Throttled           Slack asks to wait: every worker waits; the call does not count as an attempt
+├── Transient           not posted: retry, each time after a longer wait
+│   └── UnlistedCode    an error code that is not in slack/error_codes.py: a few retries, then a dead letter
+├── Uncertain           may have been posted: retry, and mark the repeated message
 ├── Blocked             a person must act: park the lane or the whole integration
-└── Undeliverable       the message itself is at fault: plain text once, then a dead letter
-Problem                 what a person asked for cannot be done: one line that says why, and the next step
-├── Missing             what a person named is not there
-└── WrongUse            a person must say more, or say it in another way
-Fenced                  this holder lost its lane: what it did is no longer recorded
+└── Undeliverable       Slack rejects the message: post it once as plain text, then a dead letter
+UserError               a user's request cannot be done; the text says what happened and what to do
+├── NotFound            the requested object does not exist
+└── UsageError          the request is ambiguous, incomplete or wrong
+LeaseLost               another process holds the lane's lease now
+RetryLater              too early; not a failure, not an attempt
+TemplateError           a user's template does not give a message
 """
 
 from enum import StrEnum
 
+from worker.domain.hints import NO_HINT, Hint
+
 
 class Scope(StrEnum):
-    """What a person's step frees: one lane, or everything of an integration."""
+    """The extent of a block: one lane, or all lanes of an integration."""
 
     LANE = "lane"
     INTEGRATION = "integration"
 
 
-class Refusal(Exception):
-    """Slack gave no receipt: `code` is Slack's word (or ours for the wire), `reason` is for people."""
+class SlackError(Exception):
+    """Slack did not accept a call, or its answer was lost."""
 
     def __init__(self, code: str, reason: str = "") -> None:
         super().__init__(reason or code)
-        self.code = code
-        self.reason = reason or code
+        self.code = code  #: Slack's error code, or the program's own for a failed connection.
+        self.reason = reason or code  #: For users; may hold the placeholders of `format_hint`.
 
 
-def filled(text: str, *, integration: str, bot: str = "", channel: str = "") -> str:
-    """A reason or hint with the names people know for `{integration}`, `{bot}` and `{channel}`."""
+def format_hint(text: str, *, integration: str, bot: str = "", channel: str = "") -> str:
+    """Replace `{integration}`, `{bot}` and `{channel}` in a reason or hint by the names users know."""
     names = {"{bot}": bot or "InfraKitchen", "{channel}": channel, "{integration}": integration}
     for placeholder, name in names.items():
         text = text.replace(placeholder, name) if name else text
     return text
 
 
-class Throttled(Refusal):
-    """Slack asks to wait `retry_after_s` seconds before this method is called again."""
+class Throttled(SlackError):
+    """Slack asks to wait `retry_after_s` seconds before the next call of a method."""
 
     def __init__(self, retry_after_s: float, code: str = "ratelimited") -> None:
         super().__init__(code, f"Slack asks to wait {retry_after_s:g} s")
         self.retry_after_s = retry_after_s
 
 
-class Transient(Refusal):
-    """Not posted for sure; the same call may work in a moment."""
+class Transient(SlackError):
+    """The message was not posted; the same call may succeed later."""
 
 
-class Unlisted(Transient):
-    """An error code that `slack/codes.py` does not list."""
+class UnlistedCode(Transient):
+    """Slack answered with an error code that `slack/error_codes.py` does not list."""
 
 
-class Uncertain(Refusal):
-    """The request went out and no answer tells whether it was posted."""
+class Uncertain(SlackError):
+    """The request was sent, and no answer says whether the message was posted."""
 
 
-class Blocked(Refusal):
-    """Nothing will work until a person takes the step in `hint`."""
+class Blocked(SlackError):
+    """No call of this lane or integration can succeed until a person does what `hint` says."""
 
-    def __init__(self, code: str, reason: str, hint: str, scope: Scope = Scope.LANE) -> None:
+    def __init__(
+        self, code: str, reason: str, hint: Hint, scope: Scope = Scope.LANE, *, is_formatted: bool = False
+    ) -> None:
         super().__init__(code, reason)
         self.hint = hint
         self.scope = scope
+        self.is_formatted = is_formatted  #: Reason and hint have the channel's current name and no placeholders.
 
 
-class Undeliverable(Refusal):
-    """Slack will never take this message as it is; `detail` is what Slack says of it."""
+class Undeliverable(SlackError):
+    """Slack rejects this message; `detail` is Slack's explanation."""
 
     def __init__(self, code: str, reason: str, detail: str = "") -> None:
         super().__init__(code, f"{reason} ({detail})" if detail else reason)
         self.detail = detail
 
 
-class Problem(Exception):
-    """What a person asked for cannot be done; the text says what happened, to what, and what to do."""
+class UserError(Exception):
+    """A request of a user that cannot be done. `text` says what happened and to what, `fix` what to do."""
+
+    def __init__(self, text: str, fix: Hint = NO_HINT) -> None:
+        super().__init__(f"{text} {fix}" if fix else text)
+        self.text = text
+        self.fix = fix
 
 
-class Missing(Problem):
-    """What a person named is not there, or not any more."""
+class NotFound(UserError):
+    """The requested object does not exist, or no longer exists."""
 
 
-class WrongUse(Problem):
-    """What a person asked for is not clear: they must say more, or say it in another way."""
+class UsageError(UserError):
+    """The request is ambiguous, incomplete or wrong."""
 
 
-class Fenced(Exception):
-    """The lane is held by someone else now: nothing this holder did after that is recorded."""
+class LeaseLost(Exception):
+    """Another process holds the lane's lease; nothing this process does for the lane is recorded any more."""
 
 
-class NotYet(Exception):
-    """It is too early: look again in `wait_s`. Not a failure, not an attempt."""
+class RetryLater(Exception):
+    """It is too early for a step: retry it in `wait_s` seconds. Not a failure, not an attempt."""
 
-    def __init__(self, wait_s: float, reason: str) -> None:
+    def __init__(self, wait_s: float, reason: str, *, until_next: bool = False) -> None:
         super().__init__(reason)
         self.wait_s = wait_s
         self.reason = reason
+        self.until_next = until_next  #: The next delivery of the lane does not wait.
+
+
+TEMPLATE_MAX_BYTES = 16 * 1024
+"""The maximum size of a template."""
+
+
+class TemplateError(Exception):
+    """A template does not give a message; `line` is the template's line, or 0."""
+
+    def __init__(self, reason: str, line: int = 0) -> None:
+        super().__init__(f"{reason}, line {line}" if line else reason)
+        self.reason = reason
+        self.line = line

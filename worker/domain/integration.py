@@ -1,21 +1,24 @@
-"""An integration: one Slack app installation a person set up, and the secret it posts with."""
+"""Integrations (one Slack app installation each), their tokens, and what Slack reports about a workspace."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from worker.domain.hints import NO_HINT, Hint
+
+POST_SCOPE = "chat:write"  # the only scope without which a whole integration parks
 REQUIRED_SCOPES = ("channels:read", "chat:write", "groups:read", "users:read", "users:read.email")
 
 
 class Health(StrEnum):
-    """Whether an integration posts."""
+    """State of an integration."""
 
     ACTIVE = "active"
-    PARKED = "parked"  # its token fails; a person must act
-    DISABLED = "disabled"  # a person switched it off
+    PARKED = "parked"  #: Slack rejects its token; a person must act.
+    DISABLED = "disabled"  #: A person disabled it.
 
 
 class Secret:
-    """A text that never shows itself: not in a repr, a log, a traceback or a pickle."""
+    """A text that no repr, log, traceback or pickle shows."""
 
     __slots__ = ("_value",)
 
@@ -23,7 +26,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The text itself; for the one place that sends it."""
+        """Return the text; only for code that sends or encrypts it."""
         return self._value
 
     def __repr__(self) -> str:
@@ -36,16 +39,24 @@ class Secret:
         return hash(self._value)
 
     def __reduce__(self) -> str:
-        raise TypeError("a secret is not pickled")
+        raise TypeError("a Secret cannot be pickled or copied")
 
 
-def _missing(granted: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(scope for scope in REQUIRED_SCOPES if scope not in granted)
+class HasScopes:
+    """Something to which Slack granted scopes."""
+
+    __slots__ = ()
+    scopes: tuple[str, ...]
+
+    @property
+    def missing_scopes(self) -> tuple[str, ...]:
+        """Return the required scopes that were not granted."""
+        return tuple(scope for scope in REQUIRED_SCOPES if scope not in self.scopes)
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a token is, as `auth.test` answers, and the scopes it was granted."""
+class Identity(HasScopes):
+    """The bot user and workspace of a token, as `auth.test` returns them, and the scopes granted to the token."""
 
     team_id: str
     team: str
@@ -55,15 +66,10 @@ class Identity:
     bot_id: str = ""
     scopes: tuple[str, ...] = ()
 
-    @property
-    def missing_scopes(self) -> tuple[str, ...]:
-        """Which of the five scopes the guide asks for were not granted."""
-        return _missing(self.scopes)
-
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A channel as the directory knows it."""
+    """A Slack conversation, as the directory remembers it."""
 
     id: str
     name: str
@@ -73,20 +79,20 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """One page of `conversations.list`; `cursor` is empty on the last."""
+class ConversationPage:
+    """One page of `conversations.list` or `users.conversations`; `cursor` is empty on the last page."""
 
     conversations: tuple[Conversation, ...]
     cursor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a reading of all channels goes on: which of the two lists, its cursor, and the pages before."""
+class ListingCursor:
+    """The place at which a listing of all channels continues."""
 
-    private: bool = False
+    private: bool = False  #: Private channels are listed after the public ones.
     cursor: str = ""
-    pages: int = 0
+    pages: int = 0  #: Pages read so far.
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +105,10 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Integration:
-    """An integration as stored, without its token. `id` never changes, `name` is what people call it.
+class Integration(HasScopes):
+    """An integration as stored, without its token."""
 
-    `template` is what its subscriptions without one of their own are told by.
-    """
-
-    id: str
+    id: str  #: Never changes, unlike the name.
     name: str
     team_id: str = ""
     team: str = ""
@@ -115,18 +118,17 @@ class Integration:
     scopes: tuple[str, ...] = ()
     description: str = ""
     labels: tuple[str, ...] = ()
-    template: str = ""
+    template: str = ""  #: Template of its subscriptions that have none of their own.
     state: Health = Health.ACTIVE
     reason: str = ""
-    hint: str = ""
+    hint: Hint = NO_HINT
     since_ms: int = 0
 
     @property
-    def workspace(self) -> str:
-        """What pace and method tiers are counted per; the integration's own id until Slack told its team."""
+    def workspace_id(self) -> str:
+        """Return the id that rate limits are kept by: the team's, or the integration's until the team is known."""
         return self.team_id or self.id
 
-    @property
-    def missing_scopes(self) -> tuple[str, ...]:
-        """Which of the five scopes the guide asks for were not granted."""
-        return _missing(self.scopes)
+    def message_url(self, channel: str, ts: str) -> str:
+        """Return the link to a message in Slack; empty when it was not posted."""
+        return f"{self.url}archives/{channel}/p{ts.replace('.', '')}" if self.url and ts else ""

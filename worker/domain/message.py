@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+#: Bytes of the texts of all blocks together. Slack documents no limit; a message of 10,800 bytes was refused.
+TEXTS_MAX = 10_500
+
 
 class Colour(StrEnum):
-    """The bar beside a message, by state."""
+    """Colours of the bar beside a message."""
 
     GOOD = "#2eb67d"
     BUSY = "#36c5f0"
@@ -17,43 +20,33 @@ class Colour(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A paragraph of markup, at most 3,000 characters; `fields` are up to ten short pairs in two columns."""
+    """A paragraph of markup, at most 3,000 characters."""
 
-    text: str = ""
-    fields: tuple[str, ...] = ()
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A small grey line; up to ten texts."""
+    """Small grey text, at most 3,000 characters."""
 
-    texts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Divider:
-    """A thin rule between parts."""
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A block a person's template wrote, as Slack takes it; its texts show an event's words escaped."""
+    """A Slack block that a template wrote; the texts of the event in it are escaped."""
 
     plain: Mapping[str, object]
 
 
-Block = Section | Context | Divider | Given
+Block = Section | Context | Given
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is posted: `text` is the notification and the plain form, `headline` stands above the bar.
+    """A message within Slack's limits: all its texts together have up to TEXTS_MAX bytes."""
 
-    `blocks` stand beside the coloured bar. Every limit of Slack's is kept by whoever builds it
-    (`pipeline/render.py`): all texts together stay under 11,000 characters.
-    """
-
-    text: str
-    headline: tuple[Block, ...]
-    blocks: tuple[Block, ...] = ()
+    text: str  #: The notification, and the whole message in plain form.
+    headline: tuple[Block, ...]  #: The blocks above the coloured bar.
+    blocks: tuple[Block, ...] = ()  #: The blocks beside the bar.
     colour: Colour = Colour.QUIET

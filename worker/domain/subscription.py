@@ -1,19 +1,21 @@
-"""A subscription: a person's rule, events like these go to that destination."""
+"""Subscriptions: events that match the filters go to the destination."""
 
 import fnmatch
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 
 from worker.domain.delivery import lane_name
 from worker.domain.event import Event, Kind, Severity
-from worker.domain.looks import urgency
-from worker.domain.quiet import quiet_hours
+from worker.domain.presentation import urgency
+from worker.domain.quiet_hours import quiet_hours_end_ms
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """All must match; several values of one are alternatives; an empty one matches everything."""
+    """Filters that must all match; an empty one matches every event, several values of one are alternatives.
+
+    So are several values of one label; different labels must all match.
+    """
 
     kinds: tuple[Kind, ...] = ()
     entity_types: tuple[str, ...] = ()
@@ -23,113 +25,122 @@ class Filters:
     statuses: tuple[str, ...] = ()
     min_severity: Severity | None = None
     labels: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()  #: In lower case.
 
-    def why_not(self, event: Event) -> str:
-        """Why these filters do not match, in words; empty when they do."""
-        entity = event.entity
+    def mismatch_reason(self, event: Event) -> str:
+        """Return the first filter that does not match, as a clause; empty when all match."""
+        entity, name = event.entity, event.entity.name.lower()
         checks = (
             ("kind", event.kind.value, self.kinds, event.kind in self.kinds),
             ("entity type", entity.type, self.entity_types, entity.type in self.entity_types),
             ("entity id", entity.id, self.entity_ids, entity.id in self.entity_ids),
-            ("name", entity.name, self.names, _matches_glob(entity.name, self.names)),
+            ("name", entity.name, self.names, any(fnmatch.fnmatchcase(name, glob.lower()) for glob in self.names)),
             ("project", event.project, self.projects, event.project in self.projects),
             ("status", event.status, self.statuses, event.status in self.statuses),
+            ("action", event.action, self.actions, event.action.lower() in self.actions),
         )
-        for what, found, wanted, matches in checks:
+        for field, value, wanted, matches in checks:
             if wanted and not matches:
-                return f"{what} is {found or 'not given'}, not {_either(wanted)}"
+                return f"{field} is {value or 'not given'}, not {' or '.join(wanted)}"
         if self.min_severity is not None and event.severity < self.min_severity:
             return f"severity is {event.severity.name.lower()}, below {self.min_severity.name.lower()}"
-        return self._why_not_labels(event)
-
-    def _why_not_labels(self, event: Event) -> str:
-        """Several values of one key are alternatives, different keys must all match."""
-        wanted: dict[str, list[str]] = {}
+        wanted_labels: dict[str, list[str]] = {}
         for label in self.labels:
             key, _, value = label.partition("=")
-            wanted.setdefault(key, []).append(value)
-        for key, values in wanted.items():
-            found = event.labels.get(key)
-            if found not in values:
-                return f"label {key} is {found or 'not given'}, not {_either(values)}"
+            wanted_labels.setdefault(key, []).append(value)
+        for key, values in wanted_labels.items():
+            label_value = event.labels.get(key)
+            if label_value not in values:
+                return f"label {key} is {label_value or 'not given'}, not {' or '.join(values)}"
         return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A rule as stored. `destination` is canonical (`#ops`, an id, an email), `template` Jinja2 text."""
+    """A subscription as stored."""
 
     id: str
     integration_id: str
-    destination: str
+    destination: str  #: Canonical: `#ops`, an id of Slack's, or an e-mail address.
     filters: Filters = Filters()
     paused: bool = False
-    mention: str = ""
+    mention: str = ""  #: Mention in the message of an event of at least `mention_from`.
     mention_from: Severity = Severity.CRITICAL
     style: str = "card"
-    template: str = ""
-    broadcast: bool = False
-    only_changes: bool = False
+    template: str = ""  #: Jinja2 text.
+    broadcast: bool = False  #: Replies in a card's thread are also sent to the channel.
+    only_changes: bool = False  #: Events that repeat the entity's last state are not posted.
+    #: Routine events of a resource are not posted while the card of its workflow is open.
     inhibit_resources: bool = False
     muted_from_ms: int = 0
     muted_until_ms: int = 0
     quiet_hours: str = ""
     time_zone: str = ""
-    quiet_below: Severity = Severity.CRITICAL
+    quiet_below: Severity = Severity.CRITICAL  #: Events of at least this severity are posted in quiet hours too.
     created_at_ms: int = 0
 
     @property
     def lane(self) -> str:
-        """The lane its deliveries wait in."""
+        """Return the name of the lane that its deliveries are appended to."""
         return lane_name(self.integration_id, self.destination)
 
-    def why_not(self, event: Event) -> str:
-        """Why an event makes no delivery for this subscription; empty when it does."""
+    def mismatch_reason(self, event: Event, now_ms: int) -> str:
+        """Return why an event makes no delivery for this subscription, as a clause; empty when it makes one."""
         paused = "the subscription is paused" if self.paused else ""
-        return paused or self.filters.why_not(event) or self.why_muted(event)
+        return paused or self.filters.mismatch_reason(event) or self.mute_reason(event, now_ms)
 
-    def why_muted(self, event: Event) -> str:
-        """Whether it came while this was muted, in words; by the stream's clock, so that it never changes."""
-        if not self.muted_from_ms <= event.accepted_at_ms < self.muted_until_ms:
+    def mute_reason(self, event: Event, now_ms: int) -> str:
+        """Return the mute in which the event was accepted, as a clause; empty when there was none.
+
+        The id of its stream entry decides, so that the answer does not change when an event is read again; an id from
+        the future, which its publisher chose, ends no mute.
+        """
+        if not self.muted_from_ms <= min(event.accepted_at_ms, now_ms) < self.muted_until_ms:
             return ""
         return f"muted until {datetime.fromtimestamp(self.muted_until_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
 
-    def muted(self, until_ms: int, now_ms: int) -> "Subscription":
-        """From now until then; what came during an earlier mute that ends hereby keeps its reason."""
-        if until_ms > now_ms:
-            return (
-                self
-                if until_ms == self.muted_until_ms
-                else replace(self, muted_from_ms=now_ms, muted_until_ms=until_ms)
-            )
-        return replace(self, muted_until_ms=min(self.muted_until_ms, now_ms))
+    @property
+    def may_follow(self) -> bool:
+        """Return whether its filters may match a state of a subject, but not a later one that its card must show."""
+        changing = replace(self.filters, kinds=(), entity_types=(), entity_ids=())
+        return self.style != "plain" and changing != Filters()
 
-    def held_until_ms(self, event: Event, now_ms: int) -> int:
-        """When an event that comes now is told, in Unix ms; 0 for at once, as where nobody knows its zone."""
+    def with_mute(self, until_ms: int, now_ms: int) -> "Subscription":
+        """Return this subscription muted from now until `until_ms`; a time in the past ends the mute.
+
+        An ended mute keeps its start, so that `explain` still gives it as the reason for earlier events.
+        """
+        if until_ms <= now_ms:
+            return replace(self, muted_until_ms=min(self.muted_until_ms, now_ms))
+        if until_ms == self.muted_until_ms:
+            return self
+        return replace(self, muted_from_ms=now_ms, muted_until_ms=until_ms)
+
+    def quiet_until_ms(self, event: Event, now_ms: int) -> int:
+        """Return when quiet hours end that delay this event, in Unix ms; 0 when none do.
+
+        Quiet hours in a time zone that this machine does not know delay nothing.
+        """
         if not self.quiet_hours or event.severity >= self.quiet_below:
             return 0
         try:
-            return quiet_hours(self.quiet_hours, self.time_zone).until_ms(now_ms)
+            return quiet_hours_end_ms(self.quiet_hours, self.time_zone, now_ms)
         except ValueError:
             return 0
 
-    def written(self, default: str) -> "Subscription | None":
-        """By whose template it is told: its own, or its integration's; None when there is none."""
-        return self if self.template else replace(self, template=default) if default else None
+    def with_template(self, integration_template: str) -> "Subscription":
+        """Return this subscription with the integration's template if it has none of its own."""
+        return self if self.template or not integration_template else replace(self, template=integration_template)
 
-    def mention_of(self, event: Event) -> str:
-        """Whom it mentions for an event: from the severity it names, and not for what is over."""
+    def mention_for(self, event: Event) -> str:
+        """Return the mention for an event; empty below `mention_from`, and for events that end something."""
         return "" if urgency(event) < self.mention_from else self.mention
 
 
-def _matches_glob(name: str, globs: Iterable[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name.lower(), glob.lower()) for glob in globs)
+#: The options of a subscription that are severities; JSON holds them by name.
+SEVERITY_OPTIONS = tuple(field.name for field in fields(Subscription) if isinstance(field.default, Severity))
 
 
-def _either(values: Iterable[str]) -> str:
-    return " or ".join(str(value) for value in values)
-
-
-def operations_id(integration_id: str) -> str:
-    """What stands for a subscription where a warning of ours is told: nobody made one."""
+def operations_subscription_id(integration_id: str) -> str:
+    """Return the subscription id that deliveries of operations alerts carry; no such subscription is stored."""
     return f"operations:{integration_id}"

@@ -1,8 +1,5 @@
-"""The way of an event, one stage a file; the stages never import each other.
+"""The pipeline, one module or package per stage; the stages never import each other.
 
-    stream ─ingest→ Event ─route→ Deliveries → lanes … resolve → pace → fold → render → post → record
-    └────────── ingest.py: a process ──────────┘      └────── drain.py: the task slack.drain ──────┘
-
-`sweep.py` wakes what is due and probes what is parked, `directory.py` reads which channels there are.
-`gateway.py` is what all of them need of Slack.
+An event goes through `ingest.IngestConsumer.process` (stream to lanes) and
+`delivery.session.LaneSession.deliver_next` (lane to Slack: resolve, acquire a slot, take, plan, send, record).
 """

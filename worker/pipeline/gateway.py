@@ -1,19 +1,19 @@
-"""What the pipeline needs of Slack; `slack/gateway.py` is the real one."""
+"""The interface to Slack that the pipeline needs; `worker.slack.gateway` implements it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from worker.domain.delivery import Receipt
-from worker.domain.errors import Refusal
-from worker.domain.integration import Conversation, Identity, Page, Person, Secret
+from worker.domain.errors import SlackError
+from worker.domain.integration import Conversation, ConversationPage, Identity, Person, Secret
 from worker.domain.message import Message
 
 Sleep = Callable[[float], Awaitable[None]]
-"""Waiting is an argument everywhere, so that a test never waits."""
+"""Waits for a number of seconds; always an argument, so that tests never wait."""
 
 
 class Gateway(Protocol):
-    """What the pipeline needs of Slack. Every method raises a `Refusal` when it has no answer to give."""
+    """The calls to Slack that the pipeline needs. Each raises a SlackError when Slack gives no usable answer."""
 
     async def post(
         self, token: Secret, channel: str, message: Message, *, plain: bool = False, thread_ts: str = "",
@@ -22,24 +22,24 @@ class Gateway(Protocol):
         """Post to a conversation or user id, or into a thread; `plain` sends the fallback text alone."""
 
     async def edit(self, token: Secret, at: Receipt, message: Message) -> Receipt:
-        """Put another message in the place of one of ours."""
+        """Replace a message that the bot posted."""
 
     async def identify(self, token: Secret) -> Identity:
-        """Who the token is and what it may do (`auth.test`)."""
+        """Return the bot and the scopes of the token (`auth.test`)."""
 
     async def list_conversations(
         self, token: Secret, *, private: bool, cursor: str = "", joined: bool = False
-    ) -> Page:
-        """One page of public or of private channels, archived ones included; or of those the bot is in."""
+    ) -> ConversationPage:
+        """Return one page of public or private channels, archived ones included; `joined` only the bot's own."""
 
-    async def conversation(self, token: Secret, channel: str) -> Conversation:
-        """One conversation by its id."""
+    async def get_conversation(self, token: Secret, channel: str) -> Conversation:
+        """Return a conversation by its id."""
 
-    async def person_by_email(self, token: Secret, email: str) -> Person:
-        """The user with this address."""
+    async def find_person_by_email(self, token: Secret, email: str) -> Person:
+        """Return the user with this e-mail address."""
 
-    async def person(self, token: Secret, user_id: str) -> Person:
-        """One user by their id."""
+    async def get_person(self, token: Secret, user_id: str) -> Person:
+        """Return a user by their id."""
 
-    def refusal(self, code: str) -> Refusal:
-        """What a code of Slack's means, for what the directory knows without asking."""
+    def error_from_code(self, code: str) -> SlackError:
+        """Return the error of a code of Slack's, for a failure that the directory knows without a call."""

@@ -1,1 +1,1 @@
-"""What `demo` and the tests run on: a small Slack over HTTP and an embedded Redis. Not for production."""
+"""Stand-ins for Slack and Redis on one machine, for trying things out and for tests. Not for production."""

@@ -3,27 +3,36 @@
 Source: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 """
 
-from worker.sources.decode import Fields, Unreadable
-from worker.sources.labelled import Labelled
-from worker.sources.webhook import Group, MonitoringAlert, System, cloudevent, read_group
+import json
+from collections.abc import Mapping
+from urllib.parse import quote
 
-SOURCE = "alertmanager"
-"""The same for every Alertmanager: those of a pair send each alert twice, and it is one event."""
+from worker.domain.presentation import is_private
+from worker.sources.json_decoder import JsonObject, Unreadable
+from worker.sources.monitoring import AlertGroup, LabelMapping, MonitoringSystem, parse_group
 
-ALERTMANAGER = System(
-    "Alertmanager",
-    "4",
-    "Point a `webhook_configs` receiver of Alertmanager 0.6 or newer here.",
-    "Those that came were taken; set `max_alerts: 0` in the receiver, so that all come.",
+
+def _filter(labels: Mapping[str, str]) -> str:
+    """Return matchers for these labels, as the pages of Alertmanager take them."""
+    matchers = (
+        f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in labels.items() if not is_private(name)
+    )
+    return quote("{" + ",".join(matchers) + "}", safe="")
+
+
+ALERTMANAGER = MonitoringSystem(
+    name="Alertmanager",
+    source="alertmanager",
+    version="4",
+    setup="Point a `webhook_configs` receiver of Alertmanager 0.6 or newer here.",
+    truncation_fix="To receive all alerts of a group, set `max_alerts: 0` in the receiver.",
+    silence_url=lambda address, labels: f"{address}/#/silences/new?filter={_filter(labels)}",
+    list_url=lambda address, labels: f"{address}/#/alerts?filter={_filter(labels)}",
 )
 
 
-def read_alertmanager(fields: Fields, labelled: Labelled) -> Group:
-    """A decoded webhook; raises Unreadable when it is none."""
+def parse_alertmanager(fields: JsonObject, label_mapping: LabelMapping, source: str) -> AlertGroup:
+    """Convert a decoded webhook to CloudEvents; raise Unreadable when Alertmanager did not send it."""
     if "orgId" in fields:
         raise Unreadable("orgId: this is Grafana's webhook: send it to /webhooks/grafana")
-
-    def event(alert: MonitoringAlert) -> Fields:
-        return cloudevent(SOURCE, alert, labelled)
-
-    return read_group(fields, ALERTMANAGER, event)
+    return parse_group(fields, ALERTMANAGER, label_mapping, source)

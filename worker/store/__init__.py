@@ -1,5 +1,5 @@
-"""All of Redis: what is kept, under which key, for how long, and the scripts that change it.
+"""Everything stored in Redis: which key holds what for how long (`keys`), and the scripts that change it.
 
-A lane's truth changes only in `lua/*.lua`, one atomic script a step; everything here may run twice.
-No decision about Slack is taken here.
+A lane changes only in `scripts/lane_*.lua`, one atomic script per step; every step may run twice. No decision about
+Slack is made here.
 """

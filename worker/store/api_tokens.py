@@ -1,62 +1,67 @@
-"""Named tokens of the HTTP API: only their hashes are kept, so whoever reads Redis has none.
+"""Named tokens of the HTTP API, kept as hashes, so that Redis alone does not let anyone in.
 
-A token has 256 random bits, so a plain sha256 of it cannot be tried out as that of a password can.
+A token has 256 random bits, so a plain sha256 of it cannot be guessed as that of a password can.
 """
 
 import hashlib
 import hmac
 import json
-import secrets
 from dataclasses import dataclass
 
 from worker.domain.integration import Secret
-from worker.store.server import Server, fields
+from worker.local_machine import make_token
+from worker.store.redis_client import RedisClient, fields
 
-PREFIX = "iks_"
-"""What every token begins with, so that logs can leave it out and scanners find one that leaked."""
-RANDOM_BYTES = 32
+SCOPES = ("webhooks", "publish", "read")  #: What a token can be limited to.
 
 
 @dataclass(frozen=True, slots=True)
 class ApiToken:
-    """A named token, as it is kept."""
+    """A named token as stored."""
 
     name: str
     sha256: str
     created_at_ms: int
+    only: str = ""  #: One of `SCOPES`; empty when the token may do everything.
 
 
 class ApiTokens:
-    """Add, list, revoke, recognise; every process sees a change with its next request."""
+    """The named tokens; every process sees a change with its next request."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: RedisClient) -> None:
         self._server = server
         self._key = server.keys.named("api_tokens")
 
-    async def add(self, name: str) -> Secret | None:
-        """A new token, which is never to be seen again; None when there is one of that name."""
-        token = f"{PREFIX}{secrets.token_urlsafe(RANDOM_BYTES)}"
-        kept = json.dumps({"sha256": _hash(token), "created": await self._server.now_ms()})
-        is_new = await self._server.command("HSETNX", self._key, name, kept)
+    async def add(self, name: str, only: str = "") -> Secret | None:
+        """Create a token, which is shown this once; return None when the name is taken."""
+        token = make_token()
+        stored = json.dumps({"sha256": _hash(token), "created": await self._server.now_ms(), "only": only})
+        is_new = await self._server.command("HSETNX", self._key, name, stored)
         return Secret(token) if is_new else None
 
-    async def all(self) -> list[ApiToken]:
-        """All of them, oldest first."""
+    async def list_all(self) -> list[ApiToken]:
+        """Return all tokens, oldest first."""
         stored = fields(await self._server.command("HGETALL", self._key))
-        plain = ((name, json.loads(kept)) for name, kept in stored.items())
-        found = [ApiToken(name, kept["sha256"], int(kept["created"])) for name, kept in plain]
-        return sorted(found, key=lambda one: (one.created_at_ms, one.name))
+        loaded = {name: json.loads(value) for name, value in stored.items()}
+        tokens = [
+            ApiToken(name, value["sha256"], int(value["created"]), value.get("only", ""))
+            for name, value in loaded.items()
+        ]
+        return sorted(tokens, key=lambda token: (token.created_at_ms, token.name))
+
+    async def exist(self) -> bool:
+        """Return whether there is any token."""
+        return bool(await self._server.command("HLEN", self._key))
 
     async def revoke(self, name: str) -> bool:
-        """It opens nothing from now on: was there one?"""
+        """Revoke a token; return whether it existed."""
         return bool(await self._server.command("HDEL", self._key, name))
 
 
-def name_of(token: str, known: list[ApiToken]) -> str:
-    """Whose token it is; empty when nobody's. Takes as long whether one matches or none."""
+def find_token(token: str, known: list[ApiToken]) -> ApiToken | None:
+    """Return the stored form of a token, None for an unknown one; it takes as long either way."""
     hashed = _hash(token)
-    found = [one.name for one in known if hmac.compare_digest(one.sha256, hashed)]
-    return found[0] if found else ""
+    return next(iter([stored for stored in known if hmac.compare_digest(stored.sha256, hashed)]), None)
 
 
 def _hash(token: str) -> str:

@@ -1,216 +1,176 @@
-"""Delivery records: what became of each, with every call to Slack that told it."""
+"""Deliveries as stored: the state of each, and every call to Slack that was made for it."""
 
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 
 from worker.domain.delivery import Attempt, Death, Delivery, Outcome, State, lane_parts
-from worker.store.pages import LOOKED_AT, LOOKS, MOST, Page, Where, every, place, read_place
-from worker.store.server import Server, Value, fields, text, texts
+from worker.domain.event import Severity
+from worker.store.pagination import (
+    DEAD_CURSOR,
+    ENTRY_CURSOR,
+    PAGE_LIMIT,
+    SCRIPT_RECORDS,
+    DeliveryFilter,
+    Page,
+    decode_cursor,
+    encode_cursor,
+    load_index_page,
+)
+from worker.store.redis_client import RedisStore, Value, fields, rows, text, texts, unpack_name
 
-EVERYTHING = Where()
-_CLOSED_WITHIN_MS = 1_000  # a call is closed in the step that finishes what it told
+FINISHED = (State.DELIVERED, State.MERGED, State.DISCARDED)
+_CLOSED_WITHIN_MS = 1_000  # an attempt is closed in the step that finishes its deliveries
 
 
-class Deliveries:
-    """Find and list; changed only by the lanes' scripts."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._keys = server.keys
+class Deliveries(RedisStore):
+    """The stored deliveries; only the lanes' scripts change them."""
 
     async def find(self, delivery_id: str) -> Delivery | None:
-        """One by its id, as long as it is kept."""
-        kept = fields(await self._server.command("HGETALL", self._keys.delivery(delivery_id)))
-        if not kept:
-            return None
-        parked = await self._parked_lanes([kept["lane"]]) if kept["state"] == State.PENDING else set()
-        return _delivery(delivery_id, kept, parked)
+        """Return a delivery by its id; None when it is not kept any more."""
+        deliveries = await self.find_many([delivery_id])
+        return deliveries[0] if deliveries else None
 
-    async def page(self, where: Where, after: str | None = None, limit: int = 50) -> Page[Delivery]:
-        """Some of them, newest first: by when they were made, or where only a state is asked for that lasts,
-        by when they came to it. Problem when `after` is no place in this list.
+    async def find_many(self, ids: Sequence[str]) -> list[Delivery]:
+        """Return the deliveries with these ids in their order, without those not kept any more."""
+        replies = await self._server.pipeline([("HGETALL", self._keys.delivery(id_)) for id_ in ids])
+        records = [fields(reply) for reply in replies]
+        lanes = sorted({record["lane"] for record in records if record and record["state"] == State.PENDING})
+        parked = await self._find_parked(lanes)
+        return [_delivery(id_, record, parked) for id_, record in zip(ids, records, strict=True) if record]
+
+    async def filter_existing(self, ids: Sequence[str]) -> list[str]:
+        """Return those of these ids whose deliveries are kept."""
+        replies = await self._server.pipeline([("EXISTS", self._keys.delivery(id_)) for id_ in ids])
+        return [id_ for id_, exists in zip(ids, replies, strict=True) if exists]
+
+    async def page(self, where: DeliveryFilter, after: str | None = None, limit: int = 50) -> Page[Delivery]:
+        """Return a page of deliveries, newest first. Raises `UsageError` when `after` is no cursor of this list.
+
+        They are in the order of their creation, dead ones in that of their death, and those filtered by another final
+        state alone in that of reaching it.
         """
-        limit = min(limit, MOST)
-        match where.state:
-            case State.PENDING | State.PARKED:
-                ids, following = await self._waiting_page(where, after, limit)
-            case State.DEAD if await self._is_in_dead(where.lane, after):
-                ids, following = await dead_page(
-                    self._server, self._keys.named("dead"), after, limit, of_deliveries=True,
-                    where={} if where.lane is None else {"lane": where.lane},
-                )  # fmt: skip
-            case _:
-                ids, following = await self._index_page(where, after, limit)
-        found = await self.some(ids)
-        return Page(tuple(one for one in found if where.state in (None, one.state)), following)
+        limit, state, keys = min(limit, PAGE_LIMIT), where.state, self._keys
+        if where.lanes == ():
+            return Page(())
+        if state in (State.PENDING, State.PARKED):
+            ids, following = await self._load_pending_page(where, after, limit)
+        else:
+            cursor, conditions = ENTRY_CURSOR, list[str]()
+            lanes = where.lanes or ()
+            if state is State.DEAD:
+                index, cursor = keys.named("dead"), DEAD_CURSOR
+            elif len(lanes) == 1:
+                index, conditions = keys.lane(lanes[0], "deliveries"), ["state", state] if state else []
+            else:
+                index = keys.named("deliveries", state) if state else keys.named("deliveries")
+            conditions += _conditions(where)
+            ids, following = await load_index_page(
+                self._server, index, cursor, after, limit, conditions=conditions, since_ms=where.since_ms
+            )
+        deliveries = await self.find_many(ids)
+        return Page(tuple(found for found in deliveries if where.state in (None, found.state)), following)
 
-    async def newest(self, where: Where = EVERYTHING) -> AsyncIterator[Delivery]:
-        """All of them, in the order of their pages."""
-        async for delivery in every(lambda after: self.page(where, after, MOST)):
-            yield delivery
-
-    async def kept(self, ids: Sequence[str]) -> list[str]:
-        """Which of these there are."""
-        arguments = (self._keys.delivery(""), *ids)
-        return texts(await self._server.script("deliveries_kept", (), arguments)) if ids else []
-
-    async def waiting(self, lane: str, *, most: int) -> list[str]:
-        """The ids that wait in a lane, oldest first; last those held in quiet hours."""
+    async def list_pending_ids(self, lane: str, *, limit: int) -> list[str]:
+        """Return the ids of a lane's pending deliveries, oldest first, then of those held in quiet hours."""
         key = self._keys.lane(lane)
-        taken, pending, quiet = await self._server.together(
-            ("LRANGE", f"{key}:taken", 0, most - 1),
-            ("LRANGE", f"{key}:pending", 0, most - 1),
-            ("ZRANGE", f"{key}:quiet", 0, most - 1),
+        taken, pending, quiet = await self._server.transaction(
+            ("LRANGE", f"{key}:taken", 0, limit - 1),
+            ("LRANGE", f"{key}:pending", 0, limit - 1),
+            ("ZRANGE", f"{key}:quiet", 0, limit - 1),
         )
         held = (member.partition(":")[2] for member in texts(quiet))
-        return [*texts([*taken, *pending]), *held][:most]
+        return [*texts([*taken, *pending]), *held][:limit]
 
-    async def held_until_ms(self, delivery: Delivery) -> int:
-        """Until when it is held in quiet hours; 0 when it is not."""
+    async def get_held_until_ms(self, delivery: Delivery) -> int:
+        """Return when the quiet hours end that hold a delivery; 0 when none do."""
         key, member = self._keys.lane(delivery.lane, "quiet"), f"{delivery.seq:012}:{delivery.id}"
         return int(float(await self._server.command("ZSCORE", key, member) or 0))
 
-    async def attempts(self, delivery: Delivery) -> list[Attempt]:
-        """Every call to Slack that told it, or tried to, oldest first."""
+    async def list_attempts(self, delivery: Delivery) -> list[Attempt]:
+        """Return every call to Slack that was made for a delivery, oldest first."""
         before = await self._server.command("HGET", self._keys.delivery(delivery.id), "seqs")
         seqs = {delivery.seq, *map(int, text(before).split())}  # a replay gives it a new place in its lane
         since = min(delivery.accepted_at_ms, delivery.created_at_ms)  # an entry may come with any id
         until = delivery.finished_at_ms or math.inf
         last = delivery.finished_at_ms + _CLOSED_WITHIN_MS if delivery.finished_at_ms else "+"
-        calls = await self._server.command("XRANGE", self._keys.lane(delivery.lane, "attempts"), since, last)
-        found = (fields(pairs) for _, pairs in calls)
+        entries = await self._server.command("XRANGE", self._keys.lane(delivery.lane, "attempts"), since, last)
+        calls = (fields(pairs) for _, pairs in entries)
         return [
             Attempt(
-                int(call["at"]),
-                call["method"],
-                Outcome(call["outcome"]),
-                call["code"],
-                int(call["wait"]) / 1000,
+                at_ms=int(call["at"]),
+                method=call["method"],
+                outcome=Outcome(call["outcome"]),
+                code=call["code"],
+                wait_s=int(call["wait"]) / 1000,
             )
-            for call in found
+            for call in calls
             if int(call["at"]) <= until
             and any(int(call["first"]) <= seq <= int(call["last"]) for seq in seqs)
-            and (not call.get("of") or delivery.id in call["of"].split())
+            and _is_of(call.get("of", ""), delivery.id)
         ]
 
-    async def some(self, ids: Sequence[str]) -> list[Delivery]:
-        """Those with these ids, in that order, leaving out those no longer kept."""
-        replies = await self._server.each([("HGETALL", self._keys.delivery(id_)) for id_ in ids])
-        kept = [fields(reply) for reply in replies]
-        waiting = sorted({record["lane"] for record in kept if record and record["state"] == State.PENDING})
-        parked = await self._parked_lanes(waiting)
-        return [_delivery(id_, record, parked) for id_, record in zip(ids, kept, strict=True) if record]
+    async def trim_indexes(self, *, deliveries_before_ms: int, finished_before_ms: int) -> None:
+        """Remove index entries and attempts that are older than every delivery they are about."""
+        keys, created_ms, finished_ms = self._keys, max(deliveries_before_ms, 0), max(finished_before_ms, 0)
+        lanes = texts(await self._server.command("SMEMBERS", keys.named("lanes")))
+        old = [(keys.named("deliveries"), created_ms)]
+        old += [(keys.lane(lane, "deliveries"), created_ms) for lane in lanes]
+        old += [(keys.named(f"deliveries:{state}"), finished_ms) for state in FINISHED]
+        old += [(keys.lane(lane, "attempts"), finished_ms) for lane in lanes]
+        await self._server.pipeline([("XTRIM", key, "MINID", "~", before_ms) for key, before_ms in old])
+        await self._server.command("ZREMRANGEBYSCORE", keys.named("subscriptions:removed"), "-inf", created_ms)
 
-    async def _is_in_dead(self, lane: str | None, after: str | None) -> bool:
-        """Whether dead ones are looked for among all that are dead: not where their lane had fewer."""
-        if lane is None or after is not None:  # places of the two lists look different
-            return lane is None or ":" in (after or "")
-        dead, made = await self._server.each(
-            [("ZCARD", self._keys.named("dead")), ("XLEN", self._keys.lane(lane, "deliveries"))]
-        )
-        return int(dead) < int(made)
-
-    async def _index_page(self, where: Where, after: str | None, limit: int) -> tuple[list[str], str | None]:
-        """Of a lane, of a state that lasts, or of all."""
-        keys, (entry,) = self._keys, read_place(after, r"\d+-\d+")
-        asked: list[Value] = []
-        if where.lane is not None:
-            index = keys.lane(where.lane, "deliveries")
-            asked += ("state", where.state) if where.state else ()
-        else:
-            index = keys.named(f"deliveries:{where.state}" if where.state else "deliveries")
-        ids: list[str] = []
-        for _ in range(LOOKS):
-            arguments = [
-                f"({entry}" if entry else "+",
-                limit - len(ids),
-                LOOKED_AT,
-                keys.delivery(""),
-                *asked,
-            ]
-            entry, *found = texts(await self._server.script("deliveries_page", (index,), arguments))
-            ids += found
-            if not entry or len(ids) >= limit:
-                break
-        return ids, entry or None
-
-    async def _waiting_page(
-        self, where: Where, after: str | None, limit: int
+    async def _load_pending_page(
+        self, where: DeliveryFilter, after: str | None, limit: int
     ) -> tuple[list[str], str | None]:
         keys = self._keys
-        born, seq, lane = read_place(after, r"\d+", r"\d+", "(?s:.+)")
-        parked = int(where.state is State.PARKED)
-        arguments = (
-            keys.lane(""), keys.integration(""), keys.delivery(""), parked, where.lane or "", limit,
-            born, lane, seq,
+        born, seq, lane = decode_cursor(after, r"\d+", r"\d+", "(?s:.+)")
+        prefixes = (keys.lane(""), keys.integration(""), keys.delivery(""))
+        arguments: tuple[Value, ...] = (
+            *prefixes, int(where.state is State.PARKED), limit, born, lane, seq, SCRIPT_RECORDS, where.since_ms,
+            *_conditions(where),
         )  # fmt: skip
-        answer = texts(await self._server.script("waiting_page", (keys.named("lanes"),), arguments))
-        born, lane, seq, *ids = answer
-        return ids, place((born, seq, lane))
+        answer = await self._server.run_script("pending_page", (keys.named("lanes"),), arguments)
+        born, lane, seq, *ids = texts(answer)
+        return ids, encode_cursor((born, seq, lane))
 
-    async def _parked_lanes(self, lanes: Sequence[str]) -> set[str]:
-        """Which of these lanes wait for a person, by themselves or with their integration."""
-        if not lanes:
-            return set()
+    async def _find_parked(self, lanes: Sequence[str]) -> set[str]:
+        """Return those of these lanes that are parked, by themselves or with their integration."""
         keys = self._keys
-        own = await self._server.each([("HEXISTS", keys.lane(lane), "parked") for lane in lanes])
-        whole = await self._server.each(
+        own = await self._server.pipeline([("HEXISTS", keys.lane(lane), "parked") for lane in lanes])
+        whole = await self._server.pipeline(
             [("EXISTS", keys.integration_parked(lane_parts(lane)[0])) for lane in lanes]
         )
-        return {lane for lane, one, all_ in zip(lanes, own, whole, strict=True) if one or all_}
+        return {lane for lane, *parked in zip(lanes, own, whole, strict=True) if any(parked)}
 
 
-def _deaths(written: Sequence[str]) -> tuple[Death, ...]:
-    return tuple(Death(int(at_ms), reason) for at_ms, reason in zip(written[::2], written[1::2], strict=True))
+def _conditions(where: DeliveryFilter) -> list[str]:
+    """Return the fields that a delivery must have and their values, as scripts take them."""
+    lanes = [word for lane in where.lanes or () for word in ("lane", lane)]
+    return lanes + [word for severity in where.severities for word in ("severity", str(int(severity)))]
 
 
-def _delivery(delivery_id: str, kept: dict[str, str], parked_lanes: set[str]) -> Delivery:
-    state = State(kept["state"])
-    if state is State.PENDING and kept["lane"] in parked_lanes:
+def _is_of(listed: str, delivery_id: str) -> bool:
+    """Return whether a call in whose range a delivery is was for it; `listed` has all ids, or after `-` the others."""
+    return not listed or (delivery_id in listed.split()) != listed.startswith("- ")
+
+
+def _delivery(delivery_id: str, stored: dict[str, str], parked_lanes: set[str]) -> Delivery:
+    state = State(stored["state"])
+    if state is State.PENDING and stored["lane"] in parked_lanes:
         state = State.PARKED
     return Delivery(
-        id=delivery_id,
-        event_ref=kept["event"],
-        subscription_id=kept["sub"],
-        lane=kept["lane"],
-        seq=int(kept["seq"]),
-        state=state,
-        created_at_ms=int(kept["born"]),
-        accepted_at_ms=int(kept["accepted"]),
-        finished_at_ms=int(kept.get("finished", 0)),
-        channel=kept.get("channel", ""),
-        ts=kept.get("ts", ""),
-        merged_into=kept.get("into", ""),
-        error=kept.get("error", ""),
-        detail=kept.get("detail", ""),
-        attempts=int(kept.get("tries", 0)),
-        repeated=kept.get("repeated") == "1",
-        replays=int(kept.get("replays", 0)),
-        deaths=_deaths(kept.get("deaths", "").split()),
-    )
-
-
-async def dead_page(
-    server: Server,
-    name: str,
-    after: str | None,
-    limit: int,
-    *,
-    of_deliveries: bool,
-    where: Mapping[str, str] = MappingProxyType({}),
-) -> tuple[list[str], str | None]:
-    """Ids of one list of dead letters, those that died last first, and from where it goes on."""
-    keys, (died, id_) = server.keys, read_place(after, r"\d+", "[0-9A-Za-z-]+")
-    asked: list[Value] = [part for pair in where.items() for part in pair]
-    ids: list[str] = []
-    for _ in range(LOOKS):
-        arguments: Sequence[Value] = (
-            died, id_, limit - len(ids), LOOKED_AT, keys.delivery(""), keys.rejected(""), int(of_deliveries),
-            *asked,
-        )  # fmt: skip
-        died, id_, *found = texts(await server.script("dead_page", (name,), arguments))
-        ids += found
-        if not died or len(ids) >= limit:
-            break
-    return ids, place((died, id_))
+        id=delivery_id, event_ref=stored["event"], subscription_id=stored["sub"], lane=stored["lane"],
+        seq=int(stored["seq"]), state=state, created_at_ms=int(stored["born"]), accepted_at_ms=int(stored["accepted"]),
+        finished_at_ms=int(stored.get("finished", 0)), channel=stored.get("channel", ""), ts=stored.get("ts", ""),
+        merged_into=stored.get("into", ""), error=stored.get("error", ""),
+        detail=stored.get("detail") or stored.get("note", ""),
+        attempts=int(stored.get("tries", 0)), repeated=stored.get("repeated") == "1",
+        replays=int(stored.get("replays", 0)),
+        deaths=tuple(Death(int(at_ms), reason) for at_ms, reason in rows(stored.get("deaths", "").split(), 2)),
+        replayed=tuple(
+            (int(at_ms), unpack_name(who)) for at_ms, who in rows(stored.get("queued", "").split(), 2)
+        ),
+        discarded_by=unpack_name(stored.get("by", "")),
+        severity=Severity(int(stored["severity"])) if "severity" in stored else None,
+    )  # fmt: skip

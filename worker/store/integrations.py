@@ -1,188 +1,207 @@
-"""Integrations as stored: JSON by id, the token sealed; kept in memory until their version changes."""
+"""Integrations as stored: JSON by id with an encrypted token, cached until their version changes."""
 
 import asyncio
 import json
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain, count
 from typing import Any
 
-from worker.domain.errors import Missing, Problem
+from worker.domain.errors import NotFound, UserError
+from worker.domain.hints import Action, Hint, Step
 from worker.domain.integration import Health, Integration, Secret
-from worker.store.server import Server, fields, text, texts
-from worker.store.vault import Vault, WrongKey
+from worker.store.redis_client import RedisClient, RedisStore, Value, fields, text, texts
+from worker.store.token_cipher import TokenCipher, WrongKey
 
 FIRST_PROBE_MS, LONGEST_PROBE_MS = 2_000, 300_000
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An integration with its token; `unreadable` says why the token cannot be opened."""
+    """An integration with its token."""
 
     integration: Integration
-    token: Secret | None
-    unreadable: str = ""
+    token: Secret | None  #: None when no key decrypts it.
+    unreadable: WrongKey | None = None  #: Why the token cannot be decrypted, with the fix.
 
 
-class Integrations:
-    """Find, save, park, resume, remove."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastCalls:
+    """When the calls to Slack of an integration last succeeded and failed; 0 for never.
 
-    def __init__(self, server: Server, vault: Vault) -> None:
-        self._server = server
-        self._keys = server.keys
-        self._vault = vault
+    An answer about one channel or message, and a request to wait, are neither.
+    """
+
+    succeeded_ms: int
+    failed_ms: int
+    code: str  #: The code of the last failure.
+
+
+class Integrations(RedisStore):
+    """The stored integrations, and which of them are parked or disabled."""
+
+    def __init__(self, server: RedisClient, token_cipher: TokenCipher) -> None:
+        super().__init__(server)
+        self._token_cipher = token_cipher
         self._version: int | None = None
-        self._known: dict[str, Connection] = {}
-        self._reading = asyncio.Lock()
+        self._cached: dict[str, Connection] = {}
+        self._loading = asyncio.Lock()
 
-    async def connections(self, version: int | None = None) -> dict[str, Connection]:
-        """All of them by id, as of now; read anew only when something changed.
-
-        `version` is the one that counts now, for callers who know it already.
-        """
+    async def get_connections(self, version: int | None = None) -> dict[str, Connection]:
+        """Return all integrations with their tokens, by id; `version` is the current one if the caller knows it."""
         if version is None:
             version = int(await self._server.command("GET", self._keys.version("integrations")) or 0)
-        async with self._reading:  # many lanes ask at once after a change; one reads
+        async with self._loading:  # after a change many lanes ask at once; one loads
             if version != self._version:
                 stored = await self._server.command("HGETALL", self._keys.named("integrations"))
-                self._known = {id_: self._connection(kept) for id_, kept in fields(stored).items()}
+                self._cached = {id_: self._connection(value) for id_, value in fields(stored).items()}
                 self._version = version
-            return self._known
+            return self._cached
 
-    async def all(self) -> list[Integration]:
-        """All of them by name, with their health."""
-        known = await self.connections()
-        found = [await self._with_health(connection.integration) for connection in known.values()]
-        return sorted(found, key=lambda integration: integration.name)
+    async def list_all(self) -> list[Integration]:
+        """Return all integrations by name, with their health."""
+        connections = await self.get_connections()
+        integrations = [await self._with_health(connection.integration) for connection in connections.values()]
+        return sorted(integrations, key=lambda integration: integration.name)
 
     async def find(self, name: str) -> Integration:
-        """By name or id; Missing when there is none."""
-        everyone = await self.all()
-        for integration in sorted(everyone, key=lambda one: one.name != name):
-            if name in (integration.name, integration.id):
-                return integration
-        have = ", ".join(integration.name for integration in everyone) or "none yet"
-        raise Missing(
-            f"There is no integration {name!r} (there is: {have}). Add it with `ik-slack integrations add`."
-        )
+        """Return the integration with this name, else with this id. Raises `NotFound`."""
+        integrations = await self.list_all()
+        by_name = {integration.id: integration for integration in integrations}
+        by_name |= {integration.name: integration for integration in integrations}
+        if name in by_name:
+            return by_name[name]
+        names = ", ".join(integration.name for integration in integrations) or "none yet"
+        add = Hint.of("To add it, ", Step(Action.ADD_INTEGRATION, name), ".")
+        raise NotFound(f"There is no integration {name!r} (existing: {names}).", add)
 
-    async def token(self, integration_id: str) -> Secret:
-        """An integration's token; WrongKey when the ring does not open it."""
-        connection = (await self.connections())[integration_id]
-        if connection.token is None:
-            raise WrongKey(connection.unreadable)
+    async def get_token(self, integration_id: str) -> Secret:
+        """Return an integration's token. Raises `WrongKey` when no key decrypts it."""
+        connection = (await self.get_connections())[integration_id]
+        if connection.unreadable:
+            raise WrongKey(connection.unreadable.text, connection.unreadable.fix)
+        assert connection.token is not None  # noqa: S101  # it has one or the other
         return connection.token
 
     async def save(self, integration: Integration, token: Secret | None = None) -> None:
-        """Write it in one step; without a token the one it has is kept."""
-        kept = asdict(replace(integration, state=Health.ACTIVE, reason="", hint="", since_ms=0))
+        """Save an integration in one step; without `token` it keeps the one it has.
+
+        Raises `UserError` when there is none, as the integration was removed meanwhile.
+        """
+        values = asdict(replace(integration, state=Health.ACTIVE, reason="", since_ms=0)) | {"hint": ""}
         name, version = self._keys.named("integrations"), self._keys.version("integrations")
         if token is not None:
-            kept["token"] = self._vault.seal(token)
-            await self._server.together(("HSET", name, integration.id, json.dumps(kept)), ("INCR", version))
-            return
-        saved = False
-        while not saved:  # a token that is rotated at the same moment must not come back
-            before = await self._server.command("HGET", name, integration.id)
-            if before is None:
-                raise Problem(f"The integration {integration.name} was removed: it is not saved.")
-            kept["token"] = json.loads(before)["token"]
-            arguments = (integration.id, before, json.dumps(kept))
-            saved = bool(await self._server.script("integration_save", (name, version), arguments))
+            values["token"] = self._token_cipher.encrypt(token)
+            await self._server.transaction(("HSET", name, integration.id, json.dumps(values)), ("INCR", version))
+        elif not await self._update(integration.id, lambda stored: values | {"token": stored["token"]}):
+            raise UserError(f"The integration {integration.name} was removed: it is not saved.")
 
-    async def reseal(self) -> list[str]:
-        """Seal every token with the first key of the ring, each in one write: their integrations' names.
+    async def reencrypt_tokens(self) -> list[str]:
+        """Encrypt every token with the first key, each in one step; return the names of their integrations.
 
-        It may be broken off and run again. WrongKey, after all others are done, names one that no key opens.
+        It may be interrupted and run again. Raises `WrongKey`, after all others are done, for one that no key decrypts.
         """
-        name, version = self._keys.named("integrations"), self._keys.version("integrations")
-        done, unopened = [], None
-        for id_ in texts(await self._server.command("HKEYS", name)):
-            saved = False
-            while not saved and (before := await self._server.command("HGET", name, id_)):
-                kept = json.loads(before)
-                try:
-                    kept["token"] = self._vault.seal(self._vault.open(kept["token"], kept["name"]))
-                except WrongKey as error:
-                    unopened = error
-                    break
-                arguments = (id_, before, json.dumps(kept))
-                saved = bool(await self._server.script("integration_save", (name, version), arguments))
-                done += [kept["name"]] if saved else []
-        if unopened:
-            raise unopened
+        done, unreadable = list[str](), list[WrongKey]()
+
+        def encrypt_again(values: dict[str, Any]) -> dict[str, Any]:
+            token = self._token_cipher.decrypt(values["token"], values["name"])
+            return values | {"token": self._token_cipher.encrypt(token)}
+
+        for id_ in texts(await self._server.command("HKEYS", self._keys.named("integrations"))):
+            try:
+                values = await self._update(id_, encrypt_again)
+            except WrongKey as error:
+                unreadable.append(error)
+            else:
+                done += [values["name"]] if values else []
+        if unreadable:
+            raise unreadable[-1]
         return sorted(done)
 
     async def remove(self, integration_id: str) -> None:
-        """Forget an integration and its token; what still waits for it goes on, to be parked lane by lane."""
+        """Remove an integration with its token; its lanes become due, and are parked one by one."""
         keys = self._keys
-        await self._server.together(
+        await self._server.transaction(
             ("HDEL", keys.named("integrations"), integration_id),
-            ("ZADD", keys.named("probes"), 0, f"integration:{integration_id}"),  # should we die here
-            ("DEL", keys.integration_parked_first(integration_id), *keys.whole_directory(integration_id)),
+            ("ZADD", keys.named("probes"), 0, f"integration:{integration_id}"),  # resumes it should we crash here
+            ("DEL", f"{keys.integration_parked(integration_id)}:first", keys.integration_calls(integration_id)),
+            ("DEL", *keys.all_of_directory(integration_id)),
             ("INCR", keys.version("integrations")),
         )
         await self.resume(integration_id, enable=True)
 
     async def park(
-        self,
-        integration_id: str,
-        code: str,
-        reason: str,
-        hint: str,
-        *,
-        probe_s: float,
-        version: int | None = None,
+        self, integration_id: str, code: str, reason: str, hint: Hint, *, probe_s: float, version: int | None = None
     ) -> bool:
-        """Stop everything of it in one step: was it running?
+        """Park an integration with all its lanes in one step; return whether it was running.
 
-        `version` is the one whose token failed: if something changed since then, nothing is stopped.
+        `version` is the one whose token failed: if something changed since then, nothing is parked.
         """
         keys = self._keys
-        names = (
-            keys.integration_parked(integration_id),
-            keys.named("probes"),
-            keys.version("integrations"),
-            keys.named("warnings"),
-        )
-        seen = "" if version is None else version
+        named = (keys.named("probes"), keys.version("integrations"), keys.named("warnings"))
         arguments = (
-            code, reason, hint, int(probe_s * 1000), f"integration:{integration_id}", seen,
-            FIRST_PROBE_MS,
+            code, reason, str(hint), int(probe_s * 1000), f"integration:{integration_id}",
+            "" if version is None else version, FIRST_PROBE_MS, hint.to_json(),
         )  # fmt: skip
-        return bool(await self._server.script("integration_park", names, arguments))
+        names = (keys.integration_parked(integration_id), *named)
+        return bool(await self._server.run_script("integration_park", names, arguments))
 
-    async def disable(self, integration_id: str, hint: str) -> None:
-        """Switch it off: what is for it waits, and no probe lets it go on."""
-        key = self._keys.integration_parked(integration_id)
-        why = ("code", "disabled", "reason", "a person switched it off", "hint", hint)
-        await self._server.together(
-            ("HSET", key, *why, "since", await self._server.now_ms()),
+    async def disable(self, integration_id: str, hint: Hint) -> None:
+        """Disable an integration: its lanes are parked until it is enabled, whatever a probe finds."""
+        values: dict[str, Value] = {
+            "code": "disabled", "reason": "a person switched it off", "hint": str(hint), "hint_parts": hint.to_json(),
+            "since": await self._server.now_ms(),
+        }  # fmt: skip
+        words = (word for pair in values.items() for word in pair)
+        await self._server.transaction(
+            ("HSET", self._keys.integration_parked(integration_id), *words),
             ("ZREM", self._keys.named("probes"), f"integration:{integration_id}"),
         )
 
     async def resume(self, integration_id: str, *, enable: bool = False) -> int:
-        """Let everything of it go on: how many lanes waited. What a person switched off takes an `enable`."""
+        """Resume an integration and return how many lanes waited; a disabled one only with `enable`."""
         keys = self._keys
-        names = (
-            keys.integration_parked(integration_id),
-            keys.held(integration_id),
-            keys.named("due"),
-            keys.named("probes"),
-        )
+        parked, lanes = keys.integration_parked(integration_id), keys.lanes_of_parked_integration(integration_id)
+        names = (parked, lanes, keys.named("due"), keys.named("probes"))
         arguments = (keys.lane(""), f"integration:{integration_id}", int(enable))
-        return int(await self._server.script("integration_resume", names, arguments))
+        return int(await self._server.run_script("integration_resume", names, arguments))
 
-    async def parked_code(self, integration_id: str) -> str:
-        """Why nothing of it is posted, as a code; empty while it posts."""
+    async def get_parked_code(self, integration_id: str) -> str:
+        """Return the code for which an integration is parked; empty while it is not."""
         key = self._keys.integration_parked(integration_id)
         return text(await self._server.command("HGET", key, "code"))
 
-    async def free_id(self, name: str) -> str:
-        """An id for a new integration: its name as a slug, numbered when that is taken."""
+    async def get_calls(self, integration_ids: Sequence[str]) -> list[LastCalls]:
+        """Return when the calls of these integrations last succeeded and failed."""
+        names = map(self._keys.integration_calls, integration_ids)
+        stored = await self._server.pipeline([("HMGET", name, "succeeded", "failed", "code") for name in names])
+        return [
+            LastCalls(succeeded_ms=int(succeeded or 0), failed_ms=int(failed or 0), code=code)
+            for succeeded, failed, code in map(texts, stored)
+        ]
+
+    async def find_free_id(self, name: str) -> str:
+        """Return an id for a new integration: its name as a slug, with a number when that is taken."""
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "slack"
         taken = set(texts(await self._server.command("HKEYS", self._keys.named("integrations"))))
-        candidates = (slug, *(f"{slug}-{number}" for number in range(2, len(taken) + 3)))
-        return next(candidate for candidate in candidates if candidate not in taken)
+        numbered = (f"{slug}-{number}" for number in count(2))
+        return next(id_ for id_ in chain([slug], numbered) if id_ not in taken)
+
+    async def _update(
+        self, integration_id: str, change: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> dict[str, Any] | None:
+        """Save what `change` makes of a stored integration, and return that; None without the integration.
+
+        `change` is called again when the integration was changed meanwhile.
+        """
+        name, version = self._keys.named("integrations"), self._keys.version("integrations")
+        while before := await self._server.command("HGET", name, integration_id):
+            values = change(json.loads(before))
+            arguments = (integration_id, before, json.dumps(values))
+            if await self._server.run_script("integration_save", (name, version), arguments):
+                return values
+        return None
 
     async def _with_health(self, integration: Integration) -> Integration:
         parked = fields(await self._server.command("HGETALL", self._keys.integration_parked(integration.id)))
@@ -190,17 +209,15 @@ class Integrations:
             return integration
         state = Health.DISABLED if parked["code"] == "disabled" else Health.PARKED
         since_ms = int(parked["since"])
-        return replace(
-            integration, state=state, reason=parked["reason"], hint=parked["hint"], since_ms=since_ms
-        )
+        hint = Hint.from_stored(parked["hint"], parked.get("hint_parts", ""))
+        return replace(integration, state=state, reason=parked["reason"], hint=hint, since_ms=since_ms)
 
     def _connection(self, stored: str) -> Connection:
-        kept: dict[str, Any] = json.loads(stored)
-        sealed = kept.pop("token")
-        kept["scopes"], kept["labels"] = tuple(kept["scopes"]), tuple(kept["labels"])
-        kept["state"] = Health(kept["state"])
-        integration = Integration(**kept)
+        values: dict[str, Any] = json.loads(stored)
+        encrypted = values.pop("token")
+        tuples = {"scopes": tuple(values["scopes"]), "labels": tuple(values["labels"])}
+        integration = Integration(**values | tuples | {"state": Health(values["state"]), "hint": Hint()})
         try:
-            return Connection(integration, self._vault.open(sealed, text(integration.name)))
+            return Connection(integration, self._token_cipher.decrypt(encrypted, integration.name))
         except WrongKey as error:
-            return Connection(integration, None, str(error))
+            return Connection(integration, token=None, unreadable=error)

@@ -1,14 +1,19 @@
-"""The ledger: the balance of all events and deliveries, in one consistent look."""
+"""The ledger: the balance of all events and deliveries, in one consistent snapshot."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from worker.store.server import Server, fields, text
+from worker.store.redis_client import RedisClient, fields, rows, texts
 
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """`created` = delivered + merged + pending + parked + dead + discarded; `unaccounted` is the rest."""
+    """The counts of events and deliveries.
+
+    `accepted` = `suppressed` + events with deliveries, `created` = `delivered` + `merged` + `pending` + `parked` +
+    `dead` + `discarded`; `unaccounted` is what is missing from, or too much in, these sums.
+    """
 
     accepted: int
     repeats_ignored: int
@@ -22,52 +27,63 @@ class Balance:
     dead: int
     discarded: int
     repeated: int
+    lost: int  #: Stream entries that were removed before they were read.
     unaccounted: int
 
 
 @dataclass(frozen=True, slots=True)
 class LaneCount:
-    """A lane with something to say of: how many wait, and the code it or its integration is parked for."""
+    """A lane with pending deliveries, or a parked one."""
 
     lane: str
-    waiting: int
-    parked: str
-    integration_parked: str
+    pending: int  #: How many deliveries are pending.
+    parked: str  #: The code for which the lane is parked; empty while it is not.
+    integration_parked: str  #: The code for which its integration is parked; empty while it is not.
+    since_ms: int = 0  #: Since when the lane is parked.
+    integration_since_ms: int = 0  #: Since when its integration is parked.
+    due_ms: int = 0  #: Since when its first delivery is due; 0 when none is.
+    held: int = 0  #: How many of the pending deliveries are held in quiet hours.
+    failure: str = ""  #: The failure that a snoozed lane waits out.
 
 
-async def take_census(server: Server) -> tuple[Balance, list[LaneCount]]:
-    """The balance, and every lane that waits or is parked, as of one moment."""
+@dataclass(frozen=True, slots=True)
+class LedgerSnapshot:
+    """The balance and the lanes of one moment."""
+
+    balance: Balance
+    lanes: list[LaneCount]
+
+
+async def take_ledger_snapshot(server: RedisClient) -> LedgerSnapshot:
+    """Return the balance, and every lane that has pending deliveries or is parked."""
     keys = server.keys
-    prefixes = (keys.lane(""), keys.integration(""))
-    counters, *flat = await server.script("census", (keys.named("lanes"), keys.named("ledger")), prefixes)
-    lanes = [LaneCount(text(a), int(b), text(c), text(d)) for a, b, c, d in _in_fours(flat)]
-    return _balance(fields(counters), lanes), lanes
+    prefixes = (keys.lane(""), keys.integration(""), keys.delivery(""))
+    names = (keys.named("lanes"), keys.named("ledger"))
+    return parse_snapshot(await server.run_script("ledger_snapshot", names, prefixes))
 
 
-def _balance(counters: dict[str, str], lanes: list[LaneCount]) -> Balance:
-    def count(name: str) -> int:
-        return int(counters.get(name, 0))
-
-    parked = sum(lane.waiting for lane in lanes if lane.parked or lane.integration_parked)
-    pending = sum(lane.waiting for lane in lanes) - parked
-    finished = sum(map(count, ("delivered", "merged", "dead", "discarded")))
-    events = count("accepted") - count("suppressed") - count("routed")
-    return Balance(
-        accepted=count("accepted"),
-        repeats_ignored=count("repeats_ignored"),
-        rejected=count("rejected"),
-        suppressed=count("suppressed"),
-        created=count("created"),
-        delivered=count("delivered"),
-        merged=count("merged"),
-        pending=pending,
-        parked=parked,
-        dead=count("dead"),
-        discarded=count("discarded"),
-        repeated=count("repeated"),
-        unaccounted=abs(count("created") - finished - pending - parked) + abs(events),
-    )
-
-
-def _in_fours(flat: list[Any]) -> "zip[tuple[Any, ...]]":
-    return zip(*(flat[i::4] for i in range(4)), strict=True)
+def parse_snapshot(reply: list[Any]) -> LedgerSnapshot:
+    """Return the snapshot in a reply of `ledger_snapshot.lua`."""
+    counters, *flat = reply
+    lanes = [
+        LaneCount(
+            lane=lane,
+            pending=int(pending),
+            parked=own_code,
+            integration_parked=code,
+            since_ms=int(since_ms),
+            integration_since_ms=int(whole_ms),
+            due_ms=int(due_ms),
+            held=int(held),
+            failure=failure,
+        )
+        for lane, pending, own_code, code, since_ms, whole_ms, due_ms, held, failure in rows(texts(flat), 9)
+    ]
+    counts = defaultdict(int, {name: int(count) for name, count in fields(counters).items()})
+    parked = sum(lane.pending for lane in lanes if lane.parked or lane.integration_parked)
+    pending = sum(lane.pending for lane in lanes) - parked
+    finished = sum(counts[state] for state in ("delivered", "merged", "dead", "discarded"))
+    unrouted = counts["accepted"] - counts["suppressed"] - counts["routed"]
+    unaccounted = abs(counts["created"] - finished - pending - parked) + abs(unrouted)
+    counts |= {"pending": pending, "parked": parked, "unaccounted": unaccounted}
+    return LedgerSnapshot(Balance(**{name: counts[name] for name in Balance.__slots__}), lanes)

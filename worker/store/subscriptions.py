@@ -1,109 +1,136 @@
-"""Subscriptions as stored: JSON by id; each process keeps them until their version changes."""
+"""Subscriptions as stored: JSON by id, cached by each process until their version changes; errors of templates."""
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from worker.domain.delivery import lane_parts
-from worker.domain.errors import Missing
+from worker.domain.errors import NotFound, TemplateError
 from worker.domain.event import Kind, Severity
-from worker.domain.subscription import Filters, Subscription, operations_id
-from worker.store.server import Server, fields, texts
+from worker.domain.subscription import SEVERITY_OPTIONS, Filters, Subscription, operations_subscription_id
+from worker.store.redis_client import RedisClient, RedisStore, fields, texts
 
 
-class Subscriptions:
-    """Find, save, remove; a change is seen by every process with its next batch.
+class Subscriptions(RedisStore):
+    """The stored subscriptions; every process sees a change with its next batch."""
 
-    As of the last `all()`: `by_id` are all of them, `lanes_compared` the lanes in which what is told next
-    depends on what was told before: of those that want cards, or no repeats; `lanes_of_inhibition` those of
-    subscriptions that want workflows in place of their resources.
-    """
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._keys = server.keys
+    def __init__(self, server: RedisClient) -> None:
+        super().__init__(server)
         self._version: int | None = None
-        self._known: tuple[Subscription, ...] = ()
-        self.by_id: dict[str, Subscription] = {}
+        self._cached: tuple[Subscription, ...] = ()
+        self.by_id: dict[str, Subscription] = {}  #: All subscriptions by id, as of the last `list_all`.
+        #: The lanes whose next message depends on the last one: those with cards or without repeats.
         self.lanes_compared: frozenset[str] = frozenset()
+        #: The lanes in which a live workflow card replaces updates of its resources.
         self.lanes_of_inhibition: frozenset[str] = frozenset()
-        self._reading = asyncio.Lock()
+        self._loading = asyncio.Lock()
 
-    async def all(self, version: int | None = None) -> tuple[Subscription, ...]:
-        """All of them, oldest first; the same object until something changed.
+    async def list_all(self, version: int | None = None) -> tuple[Subscription, ...]:
+        """Return all subscriptions, oldest first; the same object until one changes.
 
-        `version` is the one that counts now, for callers who know it already.
+        `version` is the current one if the caller knows it.
         """
         if version is None:
             version = int(await self._server.command("GET", self._keys.version("subscriptions")) or 0)
-        async with self._reading:  # many lanes ask at once after a change; one reads
+        async with self._loading:  # after a change many lanes ask at once; one loads
             if version != self._version:
                 stored = fields(await self._server.command("HGETALL", self._keys.named("subscriptions")))
-                found = (from_plain(json.loads(kept)) for kept in stored.values())
-                self._known = tuple(sorted(found, key=lambda one: (one.created_at_ms, one.id)))
-                self.by_id = {one.id: one for one in self._known}
+                loaded = (from_stored(json.loads(value)) for value in stored.values())
+                self._cached = tuple(sorted(loaded, key=lambda loaded: (loaded.created_at_ms, loaded.id)))
+                self.by_id = {sub.id: sub for sub in self._cached}
                 self.lanes_compared = frozenset(
-                    one.lane for one in self._known if one.only_changes or one.style != "plain"
+                    sub.lane for sub in self._cached if sub.only_changes or sub.style != "plain"
                 )
-                self.lanes_of_inhibition = frozenset(one.lane for one in self._known if one.inhibit_resources)
+                self.lanes_of_inhibition = frozenset(sub.lane for sub in self._cached if sub.inhibit_resources)
                 self._version = version
-            return self._known
+            return self._cached
 
     async def find(self, subscription_id: str) -> Subscription:
-        """One by its id; Missing when there is none."""
-        for subscription in await self.all():
-            if subscription.id == subscription_id:
-                return subscription
-        raise Missing(f"There is no subscription {subscription_id!r}: see `ik-slack subscriptions list`.")
+        """Return a subscription by its id. Raises `NotFound`."""
+        await self.list_all()
+        if subscription_id not in self.by_id:
+            raise NotFound(f"There is no subscription {subscription_id!r}: see `ik-slack subscriptions list`.")
+        return self.by_id[subscription_id]
 
-    async def ever(self) -> list[str]:
-        """The ids of all that may have deliveries: the removed ones too, and those of our own warnings."""
+    async def list_ids_ever_used(self) -> list[str]:
+        """Return the ids of all that may have deliveries: also removed ones, and those of operations alerts."""
         keys = self._keys
-        known, removed, lanes = await self._server.each(
+        current, removed, lanes = await self._server.pipeline(
             [
                 ("HKEYS", keys.named("subscriptions")),
                 ("ZRANGE", keys.named("subscriptions:removed"), 0, -1),
                 ("SMEMBERS", keys.named("lanes")),
             ]
         )
-        ours = {operations_id(lane_parts(lane)[0]) for lane in texts(list(lanes))}
-        return sorted({*texts(known), *texts(removed), *ours})
+        operations = {operations_subscription_id(lane_parts(lane)[0]) for lane in texts(list(lanes))}
+        return sorted({*texts(current), *texts(removed), *operations})
 
-    async def change(self, *, save: Iterable[Subscription] = (), remove: Iterable[str] = ()) -> None:
-        """Write and remove several in one step; what their templates failed at is forgotten."""
-        name, faults = self._keys.named("subscriptions"), self._keys.named("template_faults")
+    async def save_and_remove(self, *, save: Iterable[Subscription] = (), remove: Iterable[str] = ()) -> None:
+        """Save and remove subscriptions in one step, and forget their template errors."""
+        name, template_errors = self._keys.named("subscriptions"), self._keys.named("template_faults")
         saved, removed = list(save), list(remove)
         now_ms = await self._server.now_ms()
-        await self._server.together(
-            *(("HSET", name, one.id, json.dumps(to_plain(one))) for one in saved),
-            *(("HDEL", name, one) for one in removed),
-            *(("ZADD", self._keys.named("subscriptions:removed"), now_ms, one) for one in removed),
-            *(("HDEL", faults, one) for one in (*(one.id for one in saved), *removed)),
+        await self._server.transaction(
+            *(("HSET", name, subscription.id, json.dumps(to_stored(subscription))) for subscription in saved),
+            *(("HDEL", name, id_) for id_ in removed),
+            *(("ZADD", self._keys.named("subscriptions:removed"), now_ms, id_) for id_ in removed),
+            *(("HDEL", template_errors, id_) for id_ in (*(subscription.id for subscription in saved), *removed)),
             ("INCR", self._keys.version("subscriptions")),
         )
 
 
-def to_plain(subscription: Subscription) -> dict[str, Any]:
-    """A subscription as JSON can hold it."""
-    plain = asdict(subscription)
+class TemplateErrors:
+    """The subscriptions whose template fails now, and the error of each delivery that has the default message."""
+
+    def __init__(self, server: RedisClient, retention_s: float) -> None:
+        self._server = server
+        self._by_subscription = server.keys.named("template_faults")
+        self._retention_s = int(retention_s)
+
+    async def record(self, subscription_id: str, delivery_id: str, error: TemplateError | None) -> None:
+        """Record how the template did for a delivery: `None` is success."""
+        key = self._server.keys.template_error(delivery_id)
+        if error is None:
+            await self._server.pipeline((("HDEL", self._by_subscription, subscription_id), ("DEL", key)))
+        else:
+            value = json.dumps([error.reason, error.line])
+            by_subscription = ("HSET", self._by_subscription, subscription_id, value)
+            await self._server.pipeline((by_subscription, ("SET", key, value, "EX", self._retention_s)))
+
+    async def clear(self, subscription_ids: Sequence[str]) -> None:
+        """Clear the errors of subscriptions whose template has changed."""
+        if subscription_ids:
+            await self._server.command("HDEL", self._by_subscription, *subscription_ids)
+
+    async def list_current(self) -> dict[str, TemplateError]:
+        """Return the errors of templates that failed the last time, by subscription id."""
+        stored = fields(await self._server.command("HGETALL", self._by_subscription))
+        return {id_: TemplateError(*json.loads(error)) for id_, error in stored.items()}
+
+    async def get(self, delivery_id: str) -> TemplateError | None:
+        """Return the error of a delivery."""
+        stored = await self._server.command("GET", self._server.keys.template_error(delivery_id))
+        return TemplateError(*json.loads(stored)) if stored else None
+
+
+def to_stored(subscription: Subscription) -> dict[str, Any]:
+    """Return a subscription as JSON can hold it."""
+    values = asdict(subscription)
     lowest = subscription.filters.min_severity
-    plain["filters"]["min_severity"] = None if lowest is None else lowest.name.lower()
-    plain["mention_from"] = subscription.mention_from.name.lower()
-    plain["quiet_below"] = subscription.quiet_below.name.lower()
-    return plain
+    values["filters"]["min_severity"] = None if lowest is None else lowest.name.lower()
+    values |= {name: values[name].name.lower() for name in SEVERITY_OPTIONS}
+    return values
 
 
-def from_plain(plain: Mapping[str, Any]) -> Subscription:
-    """The subscription that `to_plain` wrote."""
-    kept = dict(plain)
-    filters = {name: tuple(value) for name, value in kept.pop("filters").items() if isinstance(value, list)}
-    lowest = plain["filters"]["min_severity"]
+def from_stored(stored: Mapping[str, Any]) -> Subscription:
+    """Return the subscription that `to_stored` wrote."""
+    values = dict(stored)
+    filters = {name: tuple(value) for name, value in values.pop("filters").items() if isinstance(value, list)}
+    lowest = stored["filters"]["min_severity"]
     filters["kinds"] = tuple(Kind(kind) for kind in filters["kinds"])
-    kept["mention_from"] = Severity.ranked(kept["mention_from"])
-    kept["quiet_below"] = Severity.ranked(kept.get("quiet_below", "critical"))
+    values |= {name: Severity.ranked(values[name]) for name in SEVERITY_OPTIONS if name in values}
     return Subscription(
-        **kept,
-        filters=Filters(**filters, min_severity=None if lowest is None else Severity.ranked(lowest)),
+        **values, filters=Filters(**filters, min_severity=None if lowest is None else Severity.ranked(lowest))
     )

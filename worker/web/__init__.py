@@ -1,5 +1,1 @@
-"""What is served over HTTP: the state of the house for probes and for Prometheus.
-
-Here belongs what turns a request into an answer. What is answered comes from the stores; nothing here posts,
-parks or paces, and no path that takes no credentials names a channel or an integration.
-"""
+"""HTTP: the API, the webhooks, the console, health checks and metrics."""

@@ -1,131 +1,115 @@
-"""Webhooks: what monitoring systems post is published as events, one an alert."""
+"""Webhooks: alerts that monitoring systems post are published as events."""
 
 import asyncio
-from collections.abc import Mapping
+import json
+import logging
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel
 
-from worker.bootstrap import Services
-from worker.domain.errors import Problem
+from worker.bootstrap.context import AppContext
 from worker.publish import encode
-from worker.sources import WEBHOOKS, Fields, Labelled, Unreadable, read
-from worker.sources.decode import an_object
+from worker.services.publishing import load_label_mapping, with_round
+from worker.sources import WEBHOOKS, LabelMapping, Unreadable, parse
+from worker.sources.json_decoder import require_object
+from worker.sources.monitoring import AlertGroup
+from worker.store.redis_errors import StoreUnavailable
 from worker.store.stream import EventStream
-from worker.web.access import Access
-from worker.web.again import told_again
-from worker.web.audit import AuditedRoute, about
-from worker.web.bodies import json_body
-from worker.web.problems import ANY, Faulty, documented
+from worker.telemetry import Counters, log_event
+from worker.web.audit import AuditedRoute, set_audit_details
+from worker.web.auth import ApiAuth
+from worker.web.errors import AUTH_STATUSES, RequestError, problem_responses
+from worker.web.requests import read_json
 
-_TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
-_ALERT = {
-    "type": "object",
-    "required": ["status", "labels", "startsAt"],
-    "properties": {
-        "status": {"type": "string", "enum": ["firing", "resolved"]},
-        "labels": {**_TEXTS, "minProperties": 1},
-        "annotations": _TEXTS,
-        "startsAt": {"type": "string", "format": "date-time"},
-        "endsAt": {"type": "string", "format": "date-time"},
-        "generatorURL": {"type": "string"},
-        "fingerprint": {"type": "string"},
-    },
-}
+log = logging.getLogger("worker.web")
+
+MAX_FAULTS = 10
+_BODY_SCHEMA = json.loads(Path(__file__).with_name("webhook_schema.json").read_text("utf-8"))
 VERSIONS = {"alertmanager": "4", "grafana": "1"}
 
 
 class Published(BaseModel):
-    """Events that are in the stream by now: their ids, and the ids of their entries."""
+    """The ids of published events, and the ids of their stream entries."""
 
     ids: list[str]
     entry_ids: list[str]
 
 
-def read_labelled(path: Path | None) -> Labelled:
-    """What labels mean, from the file of `ALERT_LABELS`; Problem when it cannot be used."""
-    if path is None:
-        return Labelled()
-    try:
-        return Labelled.of(path.read_text("utf-8"))
-    except OSError as error:
-        raise Problem(f"ALERT_LABELS: {path} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
-        raise Problem(f"ALERT_LABELS: {path}: {error}. See docs/monitoring.md.") from None
+class PublishedAlerts(Published):
+    """The published alerts of a webhook."""
+
+    errors: list[str] = []  #: What was wrong with the others.
 
 
-def webhooks(made: Services, labelled: Labelled, access: Access) -> APIRouter:
-    """`/webhooks/alertmanager` and its like."""
-    router = APIRouter(
-        prefix="/webhooks", tags=["webhooks"], route_class=AuditedRoute, dependencies=access.needed
-    )
+#: A name of the installation that sends the alerts, instead of the address in the body.
+SourceName = Annotated[str, Query(max_length=200, description="The name of the installation that sends the alerts")]
+
+
+def webhooks_router(app: AppContext, auth: ApiAuth) -> APIRouter:
+    """Return the router of `/webhooks/{system}`, one path for each monitoring system."""
+    depends, labels = [Depends(auth.authenticate_webhook)], load_label_mapping(app.settings.alert_labels)
+    router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=AuditedRoute, dependencies=depends)
     for name in WEBHOOKS:
-        _add(router, name, made, labelled)
+        _add_webhook(router, name, app, labels)
     return router
 
 
-def _add(router: APIRouter, name: str, made: Services, labelled: Labelled) -> None:
+def _add_webhook(router: APIRouter, name: str, app: AppContext, labels: LabelMapping) -> None:
+    version = {"version": {"type": "string", "enum": [VERSIONS[name]]}}
+    schema = {**_BODY_SCHEMA, "properties": {**_BODY_SCHEMA["properties"], **version}}
+
     @router.post(
         f"/{name}",
         status_code=202,
-        summary=f"Alerts as {name.capitalize()} posts them: each becomes an event",
+        summary=f"Publish alerts of {name.capitalize()}, each as an event",
         operation_id=f"webhook_{name}",
-        responses=documented(400, 413, 415, *ANY),
-        openapi_extra={"requestBody": _documented_body(VERSIONS[name])},
+        responses=problem_responses(400, 413, 415, 422, *AUTH_STATUSES),
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}},
     )
-    async def take(request: Request) -> Published:
-        published = await _take(an_object_of(await json_body(request)), name, made, labelled)
-        about(request, events=len(published.ids))
+    async def receive(request: Request, source: SourceName = "") -> PublishedAlerts:
+        try:
+            body = require_object(await read_json(request))
+        except Unreadable as error:
+            raise RequestError(400, f"The body is wrong: {error}.", [str(error)]) from None
+        try:
+            group = WEBHOOKS[name](body, labels, source)
+        except Unreadable as error:
+            raise RequestError(400, f"{error}".rstrip(".") + ".", [str(error)]) from None
+        published = await _publish_alerts(app, name, group)
+        set_audit_details(request, events=len(published.ids))
         return published
 
 
-async def _take(fields: Fields, name: str, made: Services, labelled: Labelled) -> Published:
-    """What can be read is published, whatever is wrong with the rest: nobody sends it in a better form."""
-    try:
-        group = WEBHOOKS[name](fields, labelled)
-    except Unreadable as error:
-        raise Faulty(400, f"{error}".rstrip(".") + ".", [str(error)]) from None
-    encoded, faults, now_ms = [], list(group.faults), await made.server.now_ms()
-    for event in await asyncio.gather(*(told_again(made.events, one, now_ms) for one in group.events)):
-        try:
-            encoded.append(encode(event))
-        except ValueError as error:
-            faults.append(f"{event['id']}: {error}")
-    published = await publish(made.stream, encoded)
-    if faults:
-        taken = f"{len(encoded)} of the alerts that came were taken" if encoded else "no alert was taken"
-        detail = f"{'; '.join(faults[:3]).rstrip('.')}. Apart from that, {taken}."
-        raise Faulty(400, detail, faults, published.model_dump())
-    return published
+async def _publish_alerts(app: AppContext, system: str, group: AlertGroup) -> PublishedAlerts:
+    """Publish every readable alert, and report what was wrong with the others; raise RequestError if there is none.
 
-
-def an_object_of(found: object) -> Fields:
-    """A body that is to be an object."""
-    try:
-        return an_object(found)
-    except Unreadable as error:
-        raise Faulty(400, f"The body is wrong: {error}.", [str(error)]) from None
+    A refusal would keep Alertmanager from ever sending that the published alerts are resolved.
+    """
+    errors, counters = [fault.text for fault in group.faults], Counters()
+    if (more := len(errors) - MAX_FAULTS) > 0:
+        errors[MAX_FAULTS:] = [f"and {more} more"]
+    for fault in group.faults:
+        counters.increment("webhook_faults", system, fault.reason, by=fault.alerts)
+    now_ms = await app.redis.now_ms()
+    events = await asyncio.gather(*(with_round(app.events, alert, now_ms) for alert in group.events))
+    published = await publish(app.stream, [encode(event) for event in events])
+    if errors:
+        summary = "; ".join(errors[:3])
+        log_event(log, logging.WARNING, "webhook incomplete", system=system, accepted=len(events), faults=summary)
+        with suppress(StoreUnavailable):  # the alerts are in the stream, and the sender would send them again
+            await app.metrics.save(counters)
+    if not events:
+        raise RequestError(400, f"{summary.rstrip('.')}. No alert was published.", errors)
+    return PublishedAlerts(**published.model_dump(), errors=errors)
 
 
 async def publish(stream: EventStream, encoded: list[bytes]) -> Published:
-    """Into the stream in one step, as `worker.publish` does it one by one."""
+    """Add encoded events to the stream in one step."""
     if not encoded:
         return Published(ids=[], entry_ids=[])
     entry_ids = await stream.publish(encoded)
-    named = zip(encoded, entry_ids, strict=True)
-    return Published(ids=[read(raw, entry_id).id for raw, entry_id in named], entry_ids=entry_ids)
-
-
-def _documented_body(version: str) -> Mapping[str, Any]:
-    schema = {
-        "type": "object",
-        "required": ["version", "alerts"],
-        "properties": {
-            "version": {"type": "string", "enum": [version]},
-            "alerts": {"type": "array", "items": _ALERT, "minItems": 1},
-            "truncatedAlerts": {"type": "integer", "enum": [0]},
-        },
-    }
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
+    entries = zip(encoded, entry_ids, strict=True)
+    return Published(ids=[parse(raw, entry_id).id for raw, entry_id in entries], entry_ids=entry_ids)

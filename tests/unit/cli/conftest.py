@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import redis
-from cli_shell import Shell, serving
+from support.cli import Shell, serve_in_thread
 
-from worker.sandbox.redis import EmbeddedRedis
-from worker.sandbox.slack import SlackSandbox
-from worker.store.vault import generate_key
+from worker.sandbox.embedded_redis import EmbeddedRedis
+from worker.sandbox.slack.server import SlackSandbox
+from worker.store.token_cipher import generate_key
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def logging_as_before() -> Iterator[None]:
-    """Commands set up logging for a process of their own."""
+    """Restore logging afterwards: commands configure it for a whole process."""
     root, quiet = logging.getLogger(), logging.getLogger("asyncio")
     handlers, levels = root.handlers[:], (root.level, quiet.level)
     yield
@@ -51,13 +51,13 @@ def shell(
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.setenv("ENCRYPTION_KEY", generate_key())
     monkeypatch.setenv("COLUMNS", "200")
-    with serving(sandbox) as url:
+    with serve_in_thread(sandbox) as url:
         monkeypatch.setenv("SLACK_API_URL", url)
         yield Shell(sandbox, acme, tmp_path, monkeypatch, capsys)
 
 
 @pytest.fixture
 def connected(shell: Shell) -> Shell:
-    """With an integration."""
+    """Return a shell with an integration."""
     shell.connect()
     return shell

@@ -1,10 +1,10 @@
-"""A template for all subscriptions of an integration: judged before it is kept, shown, removed."""
+"""The template of an integration is tested before it is saved, and can be shown and removed."""
 
 import pytest
-from cli_shell import Shell
+from support.cli import Shell
 
-from worker.bootstrap import Services
-from worker.domain.template import TemplateFault
+from worker.bootstrap.context import AppContext
+from worker.domain.errors import TemplateError
 
 EVENT = (
     '{"specversion":"1.0","id":"1","source":"me","type":"io.infrakitchen.workflow.started",'
@@ -12,7 +12,7 @@ EVENT = (
 )
 
 
-def test_a_template_is_kept_for_all_subscriptions_and_removed(connected: Shell) -> None:
+def test_a_template_of_an_integration_applies_to_its_subscriptions_until_removed(connected: Shell) -> None:
     id_ = connected.subscribe("--to", "ops")
     assert connected("integrations", "template", "acme", "-", stdin="hi {{ title }}\n").code == 0
     assert connected("integrations", "template", "acme").out.strip() == "hi {{ title }}"
@@ -25,14 +25,14 @@ def test_a_template_is_kept_for_all_subscriptions_and_removed(connected: Shell) 
     assert "hi Workflow" not in connected("preview", "-", "--subscription", id_, stdin=EVENT).out
 
 
-def test_what_failed_is_forgotten_once_the_template_is_another(connected: Shell) -> None:
-    """`doctor` says to mend it so, and is content then; a subscription's own template is not meant."""
+def test_a_new_template_clears_the_errors_of_the_old_one(connected: Shell) -> None:
+    """A subscription's own template keeps its error."""
     theirs = connected.subscribe("--to", "ops")
     own = connected.subscribe("--to", "own", "--template", connected.file("{{ title }}"))
 
-    async def fail(made: Services) -> None:
+    async def fail(app: AppContext) -> None:
         for id_ in (theirs, own):
-            await made.drain.template_faults.note(id_, "d", TemplateFault("no"))
+            await app.template_errors.record(id_, "d", TemplateError("no"))
 
     connected.store(fail)
     assert connected("integrations", "template", "acme", "-", stdin="hi").code == 0
@@ -40,10 +40,8 @@ def test_what_failed_is_forgotten_once_the_template_is_another(connected: Shell)
     assert [check for check in red if "template" in check] == [f"{own}: template"]
 
 
-@pytest.mark.parametrize(
-    ("source", "said"), [("", "is empty"), ("{{ nobody }}", "line 1"), ("{% if %}", "line 1")]
-)
-def test_a_template_that_cannot_work_is_not_kept(connected: Shell, source: str, said: str) -> None:
+@pytest.mark.parametrize(("source", "said"), [("", "is empty"), ("{{ unknown }}", "line 1"), ("{% if %}", "line 1")])
+def test_a_template_that_cannot_work_is_not_saved(connected: Shell, source: str, said: str) -> None:
     ended = connected("integrations", "template", "acme", "-", stdin=source)
     assert (ended.code, said in ended.err) == (1, True), ended.err
     assert connected("integrations", "show", "acme", "--json").json["template"] == ""

@@ -1,4 +1,4 @@
-"""Integrations: a token is tested before it is saved, never shown, and exchanged while things run."""
+"""`ik-slack integrations`: a token is tested before it is saved, never shown, and rotated without a restart."""
 
 import os
 import pty
@@ -6,13 +6,14 @@ import subprocess
 import sys
 
 import pytest
-from cli_shell import NOWHERE, Shell
+from support.cli import UNREACHABLE_URL, Shell
 
-from worker.bootstrap import Services
+from worker.bootstrap.context import AppContext
 from worker.domain.delivery import Address
+from worker.domain.hints import Hint
 from worker.domain.integration import Health
-from worker.store.held import Entry
-from worker.store.vault import generate_key
+from worker.store.lanes import NewDelivery
+from worker.store.token_cipher import generate_key
 
 CONTRACT = {"id", "name", "team_id", "team", "bot_user_id", "scopes", "missing_scopes", "state"}
 
@@ -27,14 +28,12 @@ def test_a_token_from_standard_input_becomes_an_integration(shell: Shell) -> Non
     assert shell.acme.token not in ended.out + ended.err
 
 
-def test_a_token_may_be_an_option_whose_help_says_that_others_see_it(shell: Shell) -> None:
+def test_the_token_option_warns_that_other_users_can_see_it(shell: Shell) -> None:
     assert shell("integrations", "add", "acme", "--token", shell.acme.token).code == 0
-    assert "Other users of this machine can see it" in " ".join(
-        shell("integrations", "add", "--help").out.split()
-    )
+    assert "Other users of this machine can see it" in " ".join(shell("integrations", "add", "--help").out.split())
 
 
-def test_without_a_terminal_and_a_token_it_is_said_how_to_give_one(shell: Shell) -> None:
+def test_without_a_terminal_the_error_names_the_token_options(shell: Shell) -> None:
     ended = shell("integrations", "add", "acme")
     assert ended.code == 2
     assert "--token-stdin" in ended.err
@@ -89,7 +88,7 @@ def test_a_token_that_cannot_work_is_refused_in_one_line(shell: Shell, token: st
     assert shell("integrations", "list", "--json").json == []
 
 
-def test_a_missing_scope_is_a_warning_with_its_mend(shell: Shell) -> None:
+def test_a_missing_scope_is_a_warning_with_the_fix(shell: Shell) -> None:
     few = shell.acme.add_token(("chat:write", "channels:read", "users:read", "users:read.email"))
     ended = shell("integrations", "add", "acme", "--token", few, "--json")
     assert ended.code == 0
@@ -106,7 +105,7 @@ def test_description_and_labels_are_kept_and_shown(shell: Shell) -> None:
     assert shell("integrations", "show", "acme", "--json").json["labels"] == ["slack", "alerts"]
 
 
-def test_adding_a_name_again_sets_its_token_anew(shell: Shell) -> None:
+def test_adding_a_name_again_replaces_its_token(shell: Shell) -> None:
     shell.connect()
     shell.acme.revoke(shell.acme.token)
     assert shell("integrations", "add", "acme", "--token", shell.acme.add_token()).code == 0
@@ -114,7 +113,7 @@ def test_adding_a_name_again_sets_its_token_anew(shell: Shell) -> None:
     assert shell("integrations", "test", "acme").code == 0
 
 
-def test_the_list_shows_what_is_wrong_below_the_table(shell: Shell) -> None:
+def test_the_list_shows_reasons_and_fixes_below_the_table(shell: Shell) -> None:
     assert "No integration yet" in shell("integrations", "list").out
     shell.connect()
     shell("integrations", "disable", "acme")
@@ -123,14 +122,14 @@ def test_the_list_shows_what_is_wrong_below_the_table(shell: Shell) -> None:
     assert "`ik-slack integrations enable acme`" in listed
 
 
-def test_an_unknown_name_is_said_with_those_there_are(shell: Shell) -> None:
+def test_an_unknown_name_is_an_error_with_the_known_names(shell: Shell) -> None:
     shell.connect()
     ended = shell("integrations", "show", "nope")
     assert ended.code == 1
-    assert "'nope' (there is: acme)" in ended.err
+    assert "'nope' (existing: acme)" in ended.err
 
 
-def test_the_test_looks_at_token_scopes_and_every_destination(shell: Shell) -> None:
+def test_the_test_checks_token_scopes_and_every_destination(shell: Shell) -> None:
     shell.connect()
     shell.subscribe("--to", "ops")
     shell.subscribe("--to", "lobby")
@@ -140,7 +139,7 @@ def test_the_test_looks_at_token_scopes_and_every_destination(shell: Shell) -> N
     checks = {check["name"]: check for check in ended.json["checks"]}
     assert list(checks) == ["token", "connection", "scopes", "#lobby", "#ops"]
     assert [name for name, check in checks.items() if not check["passed"]] == ["#lobby"]
-    assert checks["#lobby"]["mend"] == "Type `/invite @infrakitchen` in #lobby."
+    assert checks["#lobby"]["hint"] == "Type `/invite @infrakitchen` in #lobby."
     assert "1 of 5 checks failed (#lobby)" in ended.err
 
 
@@ -165,21 +164,21 @@ def test_the_test_posts_where_it_is_asked_to_and_gives_the_link(shell: Shell) ->
 
 
 @pytest.mark.parametrize(
-    ("where", "detail", "mend"),
+    ("where", "detail", "hint"),
     [
         ("#lobby", "@infrakitchen is not a member of #lobby", "Type `/invite @infrakitchen` in #lobby."),
-        ("#nowhere", "@infrakitchen sees no #nowhere", "is a typo"),
-        ("nobody@example.com", "No active member of the workspace", "invite nobody@example.com"),
+        ("#nowhere", "@infrakitchen cannot see #nowhere", "is a typo"),
+        ("unknown@example.com", "No active member of the workspace", "invite unknown@example.com"),
     ],
 )
-def test_the_test_says_why_it_could_not_post(shell: Shell, where: str, detail: str, mend: str) -> None:
+def test_the_test_shows_the_reason_of_a_failed_post(shell: Shell, where: str, detail: str, hint: str) -> None:
     shell.connect()
     ended = shell("integrations", "test", "acme", "--post", where, "--json")
     assert ended.code == 1
     (*_, check) = ended.json["checks"]
     assert not check["passed"]
     assert detail in check["detail"]
-    assert mend in check["mend"]
+    assert hint in check["hint"]
 
 
 def test_the_test_posts_nothing_for_an_integration_that_is_switched_off(shell: Shell) -> None:
@@ -191,14 +190,14 @@ def test_the_test_posts_nothing_for_an_integration_that_is_switched_off(shell: S
     assert shell.slack.messages("#ops") == []
 
 
-def test_what_is_no_destination_cannot_be_posted_to(shell: Shell) -> None:
+def test_the_test_refuses_an_invalid_destination(shell: Shell) -> None:
     shell.connect()
     ended = shell("integrations", "test", "acme", "--post", "two words")
     assert ended.code == 2
     assert "'two words' is none of #channel" in ended.err
 
 
-def test_the_test_of_a_revoked_token_says_what_to_do(shell: Shell) -> None:
+def test_the_test_of_a_revoked_token_names_the_fix(shell: Shell) -> None:
     shell.connect()
     shell.acme.revoke(shell.acme.token)
     ended = shell("integrations", "test", "acme")
@@ -207,10 +206,10 @@ def test_the_test_of_a_revoked_token_says_what_to_do(shell: Shell) -> None:
     assert "Reinstall to Workspace" in ended.out
 
 
-def test_a_test_that_passes_lets_a_parked_integration_go_on(shell: Shell) -> None:
+def test_a_test_that_passes_resumes_a_parked_integration(shell: Shell) -> None:
     shell.connect()
     shell.store(
-        lambda made: made.integrations.park("acme", "token_revoked", "was revoked", "rotate", probe_s=60)
+        lambda app: app.integrations.park("acme", "token_revoked", "was revoked", Hint.of("rotate"), probe_s=60)
     )
     assert shell("integrations", "show", "acme", "--json").json["state"] == "parked"
     assert shell("integrations", "test", "acme", "--json").json["state"] == "active"
@@ -224,25 +223,25 @@ def test_the_test_notices_scopes_that_were_added_since(shell: Shell) -> None:
     assert shell("integrations", "show", "acme", "--json").json["missing_scopes"] == []
 
 
-def test_a_new_token_of_the_same_workspace_is_swapped_and_frees_what_waits(shell: Shell) -> None:
+def test_a_new_token_of_the_same_workspace_resumes_the_lanes(shell: Shell) -> None:
     shell.connect()
     shell.store(
-        lambda made: made.integrations.park("acme", "token_revoked", "was revoked", "rotate", probe_s=60)
+        lambda app: app.integrations.park("acme", "token_revoked", "was revoked", Hint.of("rotate"), probe_s=60)
     )
     new = shell.acme.add_token()
     ended = shell("integrations", "rotate", "acme", "--token-stdin", "--json", stdin=new)
     assert ended.code == 0
     assert ended.json["state"] == "active"
-    assert shell.store(lambda made: made.integrations.token("acme")).reveal() == new
+    assert shell.store(lambda app: app.integrations.get_token("acme")).reveal() == new
 
 
-def test_a_new_token_that_does_not_work_leaves_the_old_one(shell: Shell) -> None:
+def test_a_new_token_that_does_not_work_keeps_the_old_token(shell: Shell) -> None:
     shell.connect()
     assert shell("integrations", "rotate", "acme", "--token", "xoxb-no").code == 1
-    assert shell.store(lambda made: made.integrations.token("acme")).reveal() == shell.acme.token
+    assert shell.store(lambda app: app.integrations.get_token("acme")).reveal() == shell.acme.token
 
 
-def test_another_workspace_is_refused_unless_forced_and_then_nothing_of_the_old_is_believed(
+def test_another_workspace_is_refused_unless_forced_and_the_old_directory_is_cleared(
     shell: Shell,
 ) -> None:
     shell.connect()
@@ -252,37 +251,34 @@ def test_another_workspace_is_refused_unless_forced_and_then_nothing_of_the_old_
     ended = shell("integrations", "rotate", "acme", "--token", other.token)
     assert ended.code == 1
     assert "belongs to workspace Acme" in ended.err
-    assert (
-        shell("integrations", "rotate", "acme", "--token", other.token, "--force", "--json").json["team"]
-        == "Other"
-    )
+    assert shell("integrations", "rotate", "acme", "--token", other.token, "--force", "--json").json["team"] == "Other"
     assert shell("subscriptions", "show", subscription, "--json").json["address"] == ""
     assert shell("channels", "list", "--json").json == []
     assert shell("subscriptions", "test", subscription, "--json").json["channel"] == there.id
 
 
-def test_a_disabled_integration_stays_so_until_it_is_enabled(shell: Shell) -> None:
+def test_a_disabled_integration_stays_disabled_until_it_is_enabled(shell: Shell) -> None:
     shell.connect()
     assert shell("integrations", "disable", "acme").code == 0
     assert shell("integrations", "rotate", "acme", "--token", shell.acme.add_token()).code == 0
-    assert "It is disabled" in shell("integrations", "test", "acme").err
+    assert "acme is disabled" in shell("integrations", "test", "acme").err
     assert shell("integrations", "show", "acme", "--json").json["state"] == "disabled"
     assert shell("integrations", "enable", "acme").out == "Enabled acme.\n"
     assert "not disabled" in shell("integrations", "enable", "acme").out
 
 
-def test_no_probe_enables_what_a_person_disabled(shell: Shell) -> None:
-    async def probes(made: Services) -> list[str]:
-        await made.integrations.park("acme", "token_revoked", "was revoked", "rotate", probe_s=0)
-        await made.integrations.disable("acme", "enable it")
-        return await made.upkeep.due_probes(again_in_s=60, most=10)
+def test_no_probe_enables_a_disabled_integration(shell: Shell) -> None:
+    async def probes(app: AppContext) -> list[str]:
+        await app.integrations.park("acme", "token_revoked", "was revoked", Hint.of("rotate"), probe_s=0)
+        await app.integrations.disable("acme", Hint.of("enable it"))
+        return await app.schedule.claim_due_probes(again_in_s=60, limit=10)
 
     shell.connect()
     assert shell.store(probes) == []
-    assert shell.store(lambda made: made.integrations.find("acme")).state is Health.DISABLED
+    assert shell.store(lambda app: app.integrations.find("acme")).state is Health.DISABLED
 
 
-def test_an_integration_in_use_is_not_removed_and_its_users_are_named(shell: Shell) -> None:
+def test_an_integration_in_use_is_not_removed_and_its_subscriptions_are_named(shell: Shell) -> None:
     shell.connect()
     subscription = shell.subscribe("--to", "ops")
     ended = shell("integrations", "remove", "acme")
@@ -291,26 +287,26 @@ def test_an_integration_in_use_is_not_removed_and_its_users_are_named(shell: She
     assert "--with-subscriptions" in ended.err
 
 
-def test_it_is_removed_with_its_subscriptions_and_what_waits_for_them(shell: Shell) -> None:
-    async def wait(made: Services) -> None:
-        await made.lanes.append("acme/#ops", [Entry("d1", "e1.s1", subscription, 0)])
-        await made.lanes.pin("acme/#ops", Address("C1", "#ops"))
+def test_an_integration_is_removed_with_its_subscriptions_and_their_deliveries(shell: Shell) -> None:
+    async def wait(app: AppContext) -> None:
+        await app.lanes.append("acme/#ops", [NewDelivery("d1", "e1.s1", subscription, 0)])
+        await app.lanes.pin_address("acme/#ops", Address("C1", "#ops"))
 
     shell.connect()
     subscription = shell.subscribe("--to", "ops")
     shell.store(wait)
     ended = shell("integrations", "remove", "acme", "--with-subscriptions")
-    assert ended.out == "Removed integration acme. 1 delivery that waited: discarded.\n"
+    assert ended.out == "Removed integration acme. Discarded 1 pending delivery.\n"
     assert shell("subscriptions", "list", "--json").json == []
     assert shell("integrations", "list", "--json").json == []
 
 
 @pytest.mark.parametrize("words", [("list",), ("test", "acme"), ("show", "acme")])
-def test_another_encryption_key_is_said_in_words(shell: Shell, words: tuple[str, ...]) -> None:
+def test_a_wrong_encryption_key_is_one_line(shell: Shell, words: tuple[str, ...]) -> None:
     shell.connect()
     shell.env.setenv("ENCRYPTION_KEY", generate_key())
     ended = shell("integrations", *words)
-    assert "ENCRYPTION_KEY is not the key" in ended.out + ended.err
+    assert "cannot be decrypted with this ENCRYPTION_KEY" in ended.out + ended.err
 
 
 @pytest.mark.parametrize(
@@ -321,7 +317,7 @@ def test_another_encryption_key_is_said_in_words(shell: Shell, words: tuple[str,
         ("REDIS_URL", "", "REDIS_URL is not set"),
     ],
 )
-def test_what_is_not_there_is_one_line(shell: Shell, name: str, value: str, reason: str) -> None:
+def test_a_missing_file_is_one_line(shell: Shell, name: str, value: str, reason: str) -> None:
     shell.env.setenv(name, value)
     ended = shell("integrations", "list")
     assert ended.code == 1
@@ -331,18 +327,18 @@ def test_what_is_not_there_is_one_line(shell: Shell, name: str, value: str, reas
 
 
 @pytest.mark.parametrize("command", ["add", "rotate"])
-def test_without_a_key_no_token_is_taken(shell: Shell, command: str) -> None:
+def test_without_an_encryption_key_no_token_is_accepted(shell: Shell, command: str) -> None:
     shell.connect()
     shell.env.setenv("ENCRYPTION_KEY", "")
     ended = shell("integrations", command, "acme", "--token", shell.acme.add_token())
     assert ended.code == 1
     assert "`ik-slack keys generate`" in ended.err
     assert shell.slack.calls["auth.test"] == 1
-    assert "ENCRYPTION_KEY is not set" in shell("integrations", "list").out
+    assert "To make a key, run `ik-slack keys generate`" in shell("integrations", "list").out
 
 
 def test_slack_out_of_reach_is_one_line(shell: Shell) -> None:
-    shell.env.setenv("SLACK_API_URL", NOWHERE)
+    shell.env.setenv("SLACK_API_URL", UNREACHABLE_URL)
     ended = shell("integrations", "add", "acme", "--token", shell.acme.token)
     assert ended.code == 1
     assert "Slack could not be reached" in ended.err

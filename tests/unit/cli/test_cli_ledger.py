@@ -1,11 +1,11 @@
-"""The ledger: a balance a person understands, and 1 when it does not balance."""
+"""`ik-slack ledger`: a readable balance, and exit code 1 when it does not balance."""
 
-from cli_shell import NOWHERE, Shell
-from inspecting import BROKEN, event, told
+from support.cli import UNREACHABLE_URL, Shell, deliver
+from support.events import UNREADABLE_EVENT, failed_workflow
 
 NAMES = (
     "accepted", "repeats_ignored", "rejected", "suppressed", "created", "delivered", "merged", "pending",
-    "parked", "dead", "discarded", "repeated", "unaccounted",
+    "parked", "dead", "discarded", "repeated", "lost", "unaccounted",
 )  # fmt: skip
 
 
@@ -13,10 +13,10 @@ def filled(shell: Shell) -> None:
     shell.connect()
     shell.subscribe("--to", "#ops", "--project", "shop")
     shell.subscribe("--to", "#lobby", "--project", "shop")
-    told(shell, event(), event(), event("other", project="blog"), BROKEN)
+    deliver(shell, failed_workflow(), failed_workflow(), failed_workflow("other", project="blog"), UNREADABLE_EVENT)
 
 
-def test_json_has_every_name_and_no_other(shell: Shell) -> None:
+def test_the_json_of_the_ledger_has_exactly_the_documented_keys(shell: Shell) -> None:
     filled(shell)
     ended = shell("ledger", "--json")
     assert ended.code == 0
@@ -26,20 +26,20 @@ def test_json_has_every_name_and_no_other(shell: Shell) -> None:
     assert ended.json == dict.fromkeys(NAMES, 0) | expected
 
 
-def test_people_read_a_balance_with_where_to_look(shell: Shell) -> None:
+def test_the_text_shows_the_balance_and_the_commands_that_list_more(shell: Shell) -> None:
     filled(shell)
     ended = shell("ledger")
     assert ended.code == 0
     lines = {line.split("  ")[0]: line for line in ended.out.splitlines()}
-    assert lines["parked"].endswith("1  wait for a person: `ik-slack parked list`")
-    assert lines["rejected"].endswith("`ik-slack dead-letters list --reason unreadable`")
-    assert lines["dead"].endswith("0  nobody tries again")
+    assert lines["parked"].endswith("1  action required: `ik-slack parked list`")
+    assert lines["rejected"].endswith("`ik-slack dead-letters list`")
+    assert lines["dead"].endswith("0  not retried automatically")
     assert lines["unaccounted"].endswith("0  ✓ everything is accounted for")
 
 
-def test_what_is_unaccounted_for_is_loud(shell: Shell) -> None:
+def test_an_unaccounted_delivery_exits_with_1(shell: Shell) -> None:
     filled(shell)
-    shell.store(lambda made: made.server.command("HINCRBY", made.server.keys.named("ledger"), "delivered", 2))
+    shell.store(lambda app: app.redis.command("HINCRBY", app.redis.keys.named("ledger"), "delivered", 2))
     ended = shell("ledger")
     assert ended.code == 1
     assert "DOES NOT BALANCE" in ended.out
@@ -48,9 +48,9 @@ def test_what_is_unaccounted_for_is_loud(shell: Shell) -> None:
     assert (asked.code, asked.json["unaccounted"]) == (1, 2)
 
 
-def test_neither_a_key_nor_slack_is_needed(shell: Shell) -> None:
+def test_the_ledger_needs_neither_encryption_key_nor_slack(shell: Shell) -> None:
     shell.env.delenv("ENCRYPTION_KEY")
-    shell.env.setenv("SLACK_API_URL", NOWHERE)
+    shell.env.setenv("SLACK_API_URL", UNREACHABLE_URL)
     assert shell("ledger", "--json").json == dict.fromkeys(NAMES, 0)
 
 

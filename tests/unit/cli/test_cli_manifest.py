@@ -1,7 +1,7 @@
-"""The manifest asks for what the program needs, and no more."""
+"""`ik-slack manifest`: the manifest requests exactly the required scopes."""
 
 import yaml
-from cli_shell import Shell
+from support.cli import Shell
 
 from worker.domain.integration import REQUIRED_SCOPES
 

@@ -1,16 +1,16 @@
-"""Parked: what waits for a person, the step, and letting it go on."""
+"""`ik-slack parked`: parked lanes with their fixes, listed and resumed."""
 
 import pytest
-from cli_shell import Shell
-from inspecting import event, tell, told
+from support.cli import Shell, deliver, drain_lanes
+from support.events import failed_workflow
 
 
 @pytest.fixture
 def lobby(shell: Shell) -> Shell:
-    """One delivery waits for an invitation."""
+    """Park a lane with one delivery, because the bot is not a member of its channel."""
     shell.connect()
     shell.subscribe("--to", "#lobby")
-    told(shell, event())
+    deliver(shell, failed_workflow())
     return shell
 
 
@@ -20,13 +20,13 @@ def listed(shell: Shell) -> list[dict]:
     return ended.json
 
 
-def test_nothing_parked_is_said(shell: Shell) -> None:
+def test_an_empty_list_of_parked_lanes_is_one_line(shell: Shell) -> None:
     shell.connect()
-    assert shell("parked", "list").out == "Nothing waits for a person.\n"
+    assert shell("parked", "list").out == "No lane is parked.\n"
     assert listed(shell) == []
 
 
-def test_a_parked_lane_says_why_and_the_step(lobby: Shell) -> None:
+def test_a_parked_lane_shows_its_reason_and_fix(lobby: Shell) -> None:
     [one] = listed(lobby)
     assert {"lane", "channel", "reason", "hint", "pending", "since"} <= set(one)
     assert (one["lane"], one["channel"], one["pending"]) == ("acme/#lobby", "#lobby", 1)
@@ -34,15 +34,15 @@ def test_a_parked_lane_says_why_and_the_step(lobby: Shell) -> None:
     assert one["hint"] == "Type `/invite @infrakitchen` in #lobby."
     assert one["since"].endswith("Z")
     out = lobby("parked", "list").out
-    assert "! acme/#lobby  1 delivery since 20" in out
+    assert "! acme/#lobby: 1 delivery since 20" in out
     assert one["hint"] in out
 
 
-def test_lanes_of_a_parked_integration_wait_with_its_reason(lobby: Shell) -> None:
+def test_lanes_of_a_parked_integration_have_its_reason(lobby: Shell) -> None:
     lobby.acme.invite("lobby")
     lobby.subscribe("--to", "#ops")
     lobby.acme.revoke(lobby.acme.token)
-    told(lobby, event("deploy-2"))
+    deliver(lobby, failed_workflow("deploy-2"))
     found = listed(lobby)
     assert {one["lane"]: one["reason"] for one in found} == {
         "acme/#lobby": "token_revoked",
@@ -51,56 +51,59 @@ def test_lanes_of_a_parked_integration_wait_with_its_reason(lobby: Shell) -> Non
     assert all("integrations rotate acme" in one["hint"] for one in found)
     out = lobby("parked", "list").out
     assert out.count("integrations rotate acme") == 1
-    assert "integration acme is parked since" in out
-    assert "waits for it: acme/#ops, 1 delivery" in out
+    assert "integration acme: parked since" in out
+    assert "waiting lane: acme/#ops, 1 delivery" in out
 
 
-def test_a_disabled_integration_is_shown_with_its_step(lobby: Shell) -> None:
+def test_a_disabled_integration_is_listed_with_its_fix(lobby: Shell) -> None:
     lobby("integrations", "disable", "acme")
     assert [one["reason"] for one in listed(lobby)] == ["disabled"]
-    assert "– integration acme is disabled" in lobby("parked", "list").out
+    assert "– integration acme: disabled" in lobby("parked", "list").out
 
 
 @pytest.mark.parametrize("lane", ["acme/#lobby", "#lobby"])
-def test_a_resumed_lane_goes_on_and_is_woken(lobby: Shell, lane: str) -> None:
+def test_a_resumed_lane_is_woken_and_continues(lobby: Shell, lane: str) -> None:
     lobby.acme.invite("lobby")
     ended = lobby("parked", "resume", lane)
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.startswith("acme/#lobby goes on, 1 delivery to tell.")
-    assert lobby.store(lambda made: made.broker.command("LLEN", "ik:celery:lanes")) == 1
-    tell(lobby)
+    assert ended.out.startswith("acme/#lobby resumed with 1 pending delivery.")
+    assert lobby.store(lambda app: app.broker.command("LLEN", "ik:celery:lanes")) == 1
+    drain_lanes(lobby)
     assert lobby("deliveries", "list", "--json").json[0]["state"] == "delivered"
 
 
-def test_a_lane_that_still_cannot_go_on_parks_again_with_its_age(lobby: Shell) -> None:
+def test_a_lane_that_is_still_blocked_parks_again_with_its_age(lobby: Shell) -> None:
     [before] = listed(lobby)
     lobby("parked", "resume", "acme/#lobby")
     assert listed(lobby) == []
-    tell(lobby)
+    drain_lanes(lobby)
     assert listed(lobby) == [before]
 
 
-def test_resuming_what_is_not_parked_changes_nothing(lobby: Shell) -> None:
+def test_resuming_a_lane_that_is_not_parked_changes_nothing(lobby: Shell) -> None:
     lobby("parked", "resume", "acme/#lobby")
     ended = lobby("parked", "resume", "acme/#lobby")
-    assert (ended.code, ended.out) == (0, "acme/#lobby is not parked: there is nothing to resume.\n")
+    assert (ended.code, ended.out) == (
+        0,
+        "acme/#lobby is not parked and waits out no failure: there is nothing to resume.\n",
+    )
 
 
-def test_a_lane_held_by_its_integration_says_what_that_needs(lobby: Shell) -> None:
+def test_resuming_a_lane_of_a_parked_integration_names_the_fix(lobby: Shell) -> None:
     lobby("integrations", "disable", "acme")
     ended = lobby("parked", "resume", "acme/#lobby")
     assert ended.code == 1
-    assert "waits for its integration" in ended.err
+    assert "is parked with its integration" in ended.err
     assert "`ik-slack integrations enable acme`" in ended.err
 
 
 def test_an_unknown_lane_lists_similar_ones(lobby: Shell) -> None:
     ended = lobby("parked", "resume", "acme/#loby")
     assert (ended.code, ended.err) == (1, "Error: There is no lane 'acme/#loby': did you mean acme/#lobby?\n")
-    assert "see `ik-slack parked list`" in lobby("parked", "resume", "zzz").err
+    assert "`ik-slack parked list`" in lobby("parked", "resume", "zzz").err
 
 
-def test_a_destination_of_several_lanes_must_be_told_apart(lobby: Shell) -> None:
+def test_a_destination_with_several_lanes_is_ambiguous(lobby: Shell) -> None:
     lobby.connect("other")
     lobby.subscribe("--to", "#lobby", "--integration", "other")
     ended = lobby("parked", "resume", "#lobby")

@@ -4,7 +4,7 @@ After a change that is meant: `UPDATE_GOLDEN=1 pytest tests/unit/cli/test_cli_pr
 difference as carefully as code.
 """
 
-import io
+import asyncio
 import itertools
 import json
 import os
@@ -14,18 +14,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import inspecting
+import click
 import pytest
-from cli_shell import Ended, Shell
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rich.console import Console
+from support.cli import CommandResult, Shell, deliver
+from support.examples import examples
 
-from worker.asking.previewing import read, sent_of, sort_out
-from worker.cli.preview import in_words, sheet
+from worker.cli.preview import describe_use, format_preview
 from worker.domain.event import Severity
 from worker.domain.subscription import Filters, Subscription
-from worker.slack.limits import Use
+from worker.services.preview import Preview, preview_events
+from worker.slack.blocks import LimitUse
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "preview"
 BASE = "https://infrakitchen.example.com"
@@ -98,91 +98,106 @@ def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def bare(shell: Shell) -> Shell:
-    """A machine on which nothing runs and nothing is set."""
+def bare_environment(shell: Shell) -> Shell:
+    """Remove all processes and settings that a preview could use."""
     for name in ("REDIS_URL", "ENCRYPTION_KEY", "SLACK_API_URL", "INFRAKITCHEN_URL"):
         shell.env.delenv(name, raising=False)
     return shell
 
 
-def preview(shell: Shell, *events: Any, words: tuple[str, ...] = ()) -> Ended:
+def preview(shell: Shell, *events: Any, words: tuple[str, ...] = ()) -> CommandResult:
     return shell("preview", "-", *words, stdin=json.dumps(events))
 
 
+def preview_of(events: list[dict[str, Any]], subscription: Subscription) -> Preview:
+    encoded = [json.dumps(event).encode() for event in events]
+    return asyncio.run(
+        preview_events(
+            encoded, now_ms=1_777_982_400_000, subscription=subscription, template=None, infrakitchen_url=BASE
+        )
+    )
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_a_preview_looks_as_agreed(name: str, in_utc: None) -> None:
+def test_the_preview_equals_the_golden_file(name: str, in_utc: None) -> None:
     here = Subscription("sub-1", "acme", "#ops", mention="<!here>")
-    events, _ = read([json.dumps(one).encode() for one in CASES[name]], 1_770_000_000_000)
-    told, _ = sort_out(events, here)
-    sent, file = sent_of(told, BASE)[0], io.StringIO()
+    sent = preview_of(CASES[name], here).message
     assert sent
-    Console(file=file, width=100).print(sheet(sent, "In Slack, #ops", NOW, linking=False))
-    found = "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+    found = click.unstyle(format_preview(sent, "In Slack, #ops", NOW))
     golden = GOLDEN / f"{name}.txt"
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(found, "utf-8")
     assert golden.read_text("utf-8") == found
 
 
-def test_every_golden_preview_is_one_of_these() -> None:
+def test_every_golden_preview_has_a_test_case() -> None:
     assert {file.stem for file in GOLDEN.iterdir()} == set(CASES)
 
 
-def test_nothing_has_to_run_or_to_be_set(bare: Shell) -> None:
-    ended = preview(bare, FAILED)
+def test_a_preview_needs_no_process_and_no_setting(bare_environment: Shell) -> None:
+    ended = preview(bare_environment, FAILED)
     assert (ended.code, ended.err) == (0, "")
     assert "❌ Workflow deploy-prod failed at database\n" in ended.out
 
 
-def test_links_lead_to_infrakitchen_when_its_address_is_set(bare: Shell) -> None:
-    bare.env.setenv("INFRAKITCHEN_URL", BASE)
-    assert f"{BASE}/workflows/5f0c-17" in preview(bare, FAILED).out
+def test_links_lead_to_infrakitchen_when_its_address_is_set(bare_environment: Shell) -> None:
+    bare_environment.env.setenv("INFRAKITCHEN_URL", BASE)
+    assert f"{BASE}/workflows/5f0c-17" in preview(bare_environment, FAILED).out
 
 
-def test_the_json_names_what_is_sent_and_nothing_else(bare: Shell) -> None:
-    found = preview(bare, RESOURCE, words=("--json",)).json
-    assert list(found) == ["text", "blocks", "attachments", "limits", "unmatched"]
+def test_the_json_holds_the_arguments_of_the_call_and_the_limits(bare_environment: Shell) -> None:
+    found = preview(bare_environment, RESOURCE, words=("--json",)).json
+    assert list(found) == ["text", "blocks", "attachments", "limits", "unmatched", "template_fault"]
     assert found["text"] == "✅ Resource db-main is provisioned"
     assert found["blocks"][0]["text"]["text"] == "✅ *Resource db-main is provisioned*"
     assert found["attachments"][0]["color"] == "#2eb67d"
     assert (found["limits"], found["unmatched"]) == ([], [])
 
 
-def test_what_is_near_a_limit_is_said_to_people_and_to_machines(bare: Shell) -> None:
-    [first, *_] = preview(bare, *STORM, words=("--json",)).json["limits"]
+def test_a_limit_that_is_near_is_in_text_and_json(bare_environment: Shell) -> None:
+    [first, *_] = preview(bare_environment, *STORM, words=("--json",)).json["limits"]
     assert (first["name"], first["limit"]) == ("text of section 2", 3000)
-    assert f"text of section 2: {first['used']:,} of 3,000 characters\n" in preview(bare, *STORM).out
-    assert "far from every limit" in preview(bare, FAILED).out
+    assert f"text of section 2: {first['used']:,} of 3,000 characters\n" in preview(bare_environment, *STORM).out
+    assert "not near any limit" in preview(bare_environment, FAILED).out
 
 
 @pytest.mark.parametrize(
     ("use", "words"),
     [
-        (Use("text of section 2", 2710, 3000, "characters"), "text of section 2: 2,710 of 3,000 characters"),
-        (Use("fields of section 2", 9, 10), "fields of section 2: 9 of 10"),
-        (Use("blocks", 51, 50), "blocks: 51 of 50, more than Slack takes"),
+        (LimitUse("text of section 2", 2710, 3000, "characters"), "text of section 2: 2,710 of 3,000 characters"),
+        (LimitUse("fields of section 2", 9, 10), "fields of section 2: 9 of 10"),
+        (LimitUse("blocks", 51, 50), "blocks: 51 of 50, more than Slack accepts"),
     ],
 )
-def test_a_limit_is_told_with_figures(use: Use, words: str) -> None:
-    assert in_words(use) == words
+def test_a_limit_is_described_with_its_use(use: LimitUse, words: str) -> None:
+    assert describe_use(use) == words
 
 
-def test_several_events_of_one_thing_are_one_message_of_its_newest_state(bare: Shell) -> None:
+def test_several_events_of_one_entity_are_one_message_of_its_newest_state(bare_environment: Shell) -> None:
     older = {
         **event("workflow.started", "0", workflow_id="5f0c-17", name="x"),
         "time": "2026-05-04T09:00:00Z",
     }
-    found = preview(bare, FAILED, older, words=("--json",)).json
+    found = preview(bare_environment, FAILED, older, words=("--json",)).json
     assert found["text"].startswith("❌ Workflow deploy-prod failed")
-    assert "1 earlier change told here too" in str(found)
+    assert "includes 1 earlier change" in str(found)
 
 
-def test_the_same_event_again_is_told_once_and_that_is_said(bare: Shell) -> None:
-    ended = preview(bare, FIRING, {**FIRING, "data": {"name": "Another"}}, BODY, BODY, words=("--json",))
-    assert ended.err == (
-        "Note: 1 event repeats an earlier one (same source and id) and would not be told again.\n"
-    )
-    assert ended.json["text"] == "3 updates: 🔴 Alert1; 🔵 Logs grew"  # a body without an id is another event
+def test_a_repeated_event_is_previewed_once_with_a_note(bare_environment: Shell) -> None:
+    ended = preview(bare_environment, FIRING, {**FIRING, "data": {"name": "Another"}}, BODY, BODY, words=("--json",))
+    assert ended.err == ("Note: 1 event repeats an earlier event (same source and id) and would not be posted again.\n")
+    assert ended.json["text"] == "3 updates: 🔴 Alert1 checkout; 🔵 Logs grew"  # a body without an id is another event
+
+
+def test_a_webhooks_body_is_previewed_as_the_message_of_its_alerts(bare_environment: Shell) -> None:
+    good = {"status": "firing", "labels": {"alertname": "DiskFull"}, "startsAt": "2026-01-02T03:00:00Z"}
+    group = {"receiver": "r", "version": "4", "alerts": [good, {"status": "firing", "labels": {"alertname": "x"}}]}
+    ended = preview(bare_environment, group, words=("--json",))
+    assert (ended.code, ended.json["text"]) == (0, "🟡 DiskFull")
+    assert ended.err.startswith("Warning: event 1 of 1: alerts[1].startsAt: missing")
+    both = preview(bare_environment, FAILED, group, words=("--json",)).json["text"]
+    assert "deploy-prod" in both
+    assert "DiskFull" in both
 
 
 @pytest.mark.parametrize(
@@ -196,16 +211,16 @@ def test_the_same_event_again_is_told_once_and_that_is_said(bare: Shell) -> None
         ("[]", "There is nothing to preview: the file holds no event."),
     ],
 )
-def test_what_is_no_event_is_named_in_one_line(bare: Shell, text: str | bytes, reason: str) -> None:
-    ended = bare("preview", "-", stdin=text)
+def test_an_invalid_event_is_one_line(bare_environment: Shell, text: str | bytes, reason: str) -> None:
+    ended = bare_environment("preview", "-", stdin=text)
     assert (ended.code, ended.out) == (1, "")
     assert reason in ended.err
     assert len(ended.err.splitlines()) == 1
 
 
-def test_a_hostile_event_reaches_the_terminal_as_words(bare: Shell) -> None:
+def test_a_hostile_event_cannot_steer_the_terminal(bare_environment: Shell) -> None:
     for words in ((), ("--json",)):
-        ended = preview(bare, HOSTILE, words=words)
+        ended = preview(bare_environment, HOSTILE, words=words)
         assert ended.code == 0
         assert all(line.isprintable() for line in ended.out.split("\n"))
 
@@ -223,7 +238,7 @@ def test_a_subscription_brings_its_mention_from_its_severity_on(shell: Shell) ->
     assert "In Slack, #ops\n" in preview(shell, alert(), words=words).out
 
 
-def test_what_a_subscription_does_not_match_is_left_out_with_the_reason(shell: Shell) -> None:
+def test_events_that_a_subscription_does_not_match_are_left_out_with_the_reason(shell: Shell) -> None:
     id_ = subscribed(shell, "--kind", "alert", "--min-severity", "error")
     events = (FAILED, alert("a"), alert("b", "info"), *(alert(f"c{n}", "info") for n in range(9)), BODY)
     ended = preview(shell, *events, words=("--subscription", id_, "--json"))
@@ -256,7 +271,7 @@ def test_a_reason_with_words_of_an_event_does_not_steer_the_terminal(shell: Shel
     assert len(ended.err.splitlines()) == 1
 
 
-def test_a_subscription_that_is_not_there_is_named(shell: Shell) -> None:
+def test_an_unknown_subscription_is_named_in_the_error(shell: Shell) -> None:
     ended = preview(shell, FAILED, words=("--subscription", "sub-404"))
     assert ended.code == 1
     assert "There is no subscription 'sub-404'" in ended.err
@@ -264,18 +279,15 @@ def test_a_subscription_that_is_not_there_is_named(shell: Shell) -> None:
 
 def test_filters_and_mention_are_the_subscriptions_own() -> None:
     some = Filters(min_severity=Severity.ERROR)
-    events, _ = read(
-        [json.dumps(alert(str(n), word)).encode() for n, word in enumerate(("info", "error"))], 0
-    )
-    told, unmatched = sort_out(events, Subscription("s", "i", "#ops", some, mention="<!here>"))
-    assert [one.event.id for one in told] == ["1"]
-    assert [one.place for one in unmatched] == [1]
+    events = [alert(str(n), word) for n, word in enumerate(("info", "error"))]
+    shown = preview_of(events, Subscription("s", "i", "#ops", some, mention="<!here>"))
+    assert "Alert1" in str(shown.message)
+    assert "Alert0" not in str(shown.message)
+    assert [event.place for event in shown.unmatched] == [1]
 
 
 pieces = st.sampled_from([EVIL, "<", "&", "*", "`", "\ud800", "🔥", "\x00", "x" * 300]) | st.text(max_size=20)
-texts = st.builds(
-    lambda some, times: "".join(some) * times, st.lists(pieces, max_size=4), st.sampled_from([1, 1, 40])
-)
+texts = st.builds(lambda some, times: "".join(some) * times, st.lists(pieces, max_size=4), st.sampled_from([1, 1, 40]))
 steps = st.fixed_dictionaries({"name": texts, "status": texts, "error_message": texts})
 datas = st.fixed_dictionaries(
     {},
@@ -295,20 +307,18 @@ kinds = st.sampled_from(
 numbers = itertools.count()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(kinds, datas), min_size=1, max_size=5))
-def test_whatever_the_events_the_json_is_what_slack_is_sent(
-    shell: Shell, some: list[tuple[str, dict[str, Any]]]
-) -> None:
+def test_for_any_events_the_json_equals_the_call(shell: Shell, some: list[tuple[str, dict[str, Any]]]) -> None:
     subscription = _subscription(shell)
     events = []
     for kind, data in some:
         id_ = f"e{next(numbers)}"
         ids = {"workflow_id": id_, "resource_id": id_, "fingerprint": id_, "entity_id": id_}
         events.append(event(kind, id_, **data, **ids))
-    posts = shell.acme.channel("ops").posts
+    posts = shell.acme.get_channel("ops").posts
     before = set(posts)
-    inspecting.told(shell, *map(json.dumps, events))
+    deliver(shell, *map(json.dumps, events))
     [ts] = set(posts) - before
     sent = posts[ts].sent
     found = preview(shell, *events, words=("--json", "--subscription", subscription)).json
@@ -318,7 +328,7 @@ def test_whatever_the_events_the_json_is_what_slack_is_sent(
 
 
 def _subscription(shell: Shell) -> str:
-    """One of everything, as plain messages: made by the first example."""
+    """Add a subscription to all events with plain messages."""
     shell.env.setenv("INFRAKITCHEN_URL", BASE)
     existing = shell("subscriptions", "list", "--json").json
     words = ("--style", "plain", "--mention", "<!here>", "--mention-from", "error")

@@ -1,4 +1,4 @@
-"""`ik-slack sandbox`: what it prints is enough to begin, and a taken port is one line."""
+"""`ik-slack sandbox`: the printed addresses work, and a port in use is one line."""
 
 import json
 import signal
@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from worker.cli import main
-from worker.cli.sandbox import MEMBER_OF, NOT_INVITED, add_acme
-from worker.sandbox.slack import SlackSandbox
+from worker.demo.scenario import MEMBER_CHANNELS, NOT_INVITED, add_sample_workspace
+from worker.sandbox.slack.server import SlackSandbox
 
 
-def test_acme_has_channels_of_every_sort() -> None:
-    channels = add_acme(SlackSandbox()).channels.values()
-    assert {one.name for one in channels if one.member and not one.private} == set(MEMBER_OF)
+def test_acme_has_channels_of_every_kind() -> None:
+    channels = add_sample_workspace(SlackSandbox()).channels.values()
+    assert {one.name for one in channels if one.member and not one.private} == set(MEMBER_CHANNELS)
     assert {one.name for one in channels if not one.member} == {NOT_INVITED}
     assert {one.name for one in channels if one.private} == {"incident-room"}
 
@@ -29,13 +29,10 @@ def test_a_taken_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
             main(["sandbox", "--port", str(port)])
     out, err = capsys.readouterr()
     assert (end.value.code, out) == (1, "")
-    assert (
-        err
-        == f"Error: Port {port} cannot be served: choose another (--port), or any that is free (--port 0).\n"
-    )
+    assert err == f"Error: Port {port} cannot be used: set --port to another, or to 0 for any free port.\n"
 
 
-def test_it_serves_what_it_prints_until_it_is_told_to_end() -> None:
+def test_the_printed_addresses_work_until_sigint() -> None:
     program = str(Path(sys.executable).parent / "ik-slack")
     running = subprocess.Popen(
         [program, "sandbox", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -46,15 +43,15 @@ def test_it_serves_what_it_prints_until_it_is_told_to_end() -> None:
         while "curl" not in said:
             said += (line := running.stdout.readline())
             assert line, "it ended"
-        token = said.partition("bot token")[2].split()[0]
+        token = said.partition("Bot token")[2].split()[0]
         api_url = said.partition("SLACK_API_URL=")[2].split()[0]
         call = urllib.request.Request(f"{api_url}auth.test", headers={"Authorization": f"Bearer {token}"})
         with urllib.request.urlopen(call, data=b"", timeout=10) as answer:
             assert json.load(answer)["team"] == "Acme"
-        page_url = said.partition("its page")[2].split()[0]
+        page_url = said.partition("Messages")[2].split()[0]
         with urllib.request.urlopen(page_url, timeout=10) as page:
             assert "deployments" in page.read().decode()
     finally:
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=20)
-    assert (running.returncode, out, err) == (0, "stopped\n", "")
+    assert (running.returncode, out, err) == (0, "Stopped.\n", "")

@@ -1,4 +1,4 @@
-"""`ik-slack up`: the Procfile is read, what dies is started again, all end when asked."""
+"""`ik-slack up`: it reads the Procfile, restarts programs that exit, and stops all on request."""
 
 import asyncio
 import os
@@ -10,13 +10,20 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
+from worker.bootstrap.procfile_supervisor import Program, Supervisor, parse, procfile, with_own_programs
 from worker.cli import main
-from worker.cli.before import only_one, redis_answers, refuse_namesakes
-from worker.cli.procfile import Program, parse, procfile
-from worker.cli.supervise import Supervisor, with_our_programs
-from worker.cli.up import chosen
-from worker.domain.errors import Problem
-from worker.sandbox.redis import EmbeddedRedis
+from worker.cli.up import (
+    check_bridge,
+    check_web,
+    data_dir_lock,
+    refuse_shadowing_modules,
+    select_programs,
+    single_instance_lock,
+    wait_for_redis,
+)  # fmt: skip
+from worker.domain.errors import UserError
+from worker.local_machine import free_port
+from worker.sandbox.embedded_redis import EmbeddedRedis
 
 LIVES = f"{sys.executable} -u -c \"import time; print('lives'); time.sleep(600)\""
 DIES = f"{sys.executable} -u -c \"print('dies')\""
@@ -26,16 +33,20 @@ STUBBORN = (
 )
 
 
-class Heard:
-    """What the processes said, and waiting for it."""
+class OutputLines:
+    """The output lines of the processes, with a wait for a line."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []
+        self.exits: list[tuple[str, str]] = []
         self.more = asyncio.Event()
 
     def __call__(self, name: str, line: str) -> None:
         self.lines.append((name, line))
         self.more.set()
+
+    def note_exit(self, name: str, line: str) -> None:
+        self.exits.append((name, line))
 
     async def until(self, there: Callable[[list[tuple[str, str]]], bool]) -> None:
         async with asyncio.timeout(20):
@@ -50,8 +61,24 @@ def code_of(*arguments: str) -> int:
     return int(end.value.code or 0)
 
 
-def test_our_procfile_names_ingest_worker_web_and_flower(tmp_path: Path) -> None:
-    assert [program.name for program in procfile(tmp_path)] == ["ingest", "worker", "web", "flower"]
+def test_our_procfile_names_all_processes(tmp_path: Path) -> None:
+    assert [program.name for program in procfile(tmp_path)] == ["ingest", "worker", "web", "flower", "bridge"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "has_bridge"),
+    [({}, False), ({"amqp_url": "amqp://localhost/"}, True), ({"broker_url": "amqps://localhost/"}, True)],
+)
+def test_the_bridge_runs_where_a_rabbitmq_is_set(setting: dict[str, str], has_bridge: bool) -> None:
+    programs = [Program("ingest", "ik-slack ingest"), Program("bridge", "ik-slack bridge")]
+    kept = check_bridge(programs, Settings.model_validate(setting), is_requested=False)
+    assert [program.name for program in kept] == (["ingest", "bridge"] if has_bridge else ["ingest"])
+
+
+def test_a_bridge_that_is_requested_needs_amqp_url() -> None:
+    with pytest.raises(UserError, match="AMQP_URL is not set"):
+        check_bridge([Program("bridge", "ik-slack bridge")], Settings(), is_requested=True)
+    assert check_bridge([Program("web", "ik-slack web")], Settings(), is_requested=True)
 
 
 def test_a_procfile_in_the_folder_wins(tmp_path: Path) -> None:
@@ -59,18 +86,16 @@ def test_a_procfile_in_the_folder_wins(tmp_path: Path) -> None:
     assert procfile(tmp_path) == [Program("worker2", "celery worker")]
 
 
-@pytest.mark.parametrize(
-    ("text", "said"), [("oops", "line 1 is not"), ("a: x\na: y", "line 2 names a a second time")]
-)
+@pytest.mark.parametrize(("text", "said"), [("oops", "line 1 is not"), ("a: x\na: y", "line 2 names a a second time")])
 def test_a_wrong_line_of_a_procfile_is_named(text: str, said: str) -> None:
-    with pytest.raises(Problem, match=said):
+    with pytest.raises(UserError, match=said):
         parse(text, Path("Procfile"))
 
 
 def test_only_chooses_by_name() -> None:
     programs = [Program("a", "x"), Program("b", "y")]
-    assert chosen(programs, "b") == [Program("b", "y")]
-    assert chosen(programs, None) == programs
+    assert select_programs(programs, "b") == [Program("b", "y")]
+    assert select_programs(programs, None) == programs
 
 
 def test_only_with_an_unknown_name_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,40 +103,27 @@ def test_only_with_an_unknown_name_is_wrong_use(capsys: pytest.CaptureFixture[st
     assert "no process wrker; there is: ingest, worker, web, flower" in capsys.readouterr().err
 
 
-def test_two_of_one_data_dir_are_refused(tmp_path: Path) -> None:
+def test_a_second_start_in_a_data_dir_is_refused(tmp_path: Path) -> None:
     with (
-        only_one(tmp_path),
-        pytest.raises(Problem, match=f"runs here already.*{os.getpid()}"),
-        only_one(tmp_path),
+        single_instance_lock(tmp_path),
+        pytest.raises(UserError, match=f"runs here already.*{os.getpid()}"),
+        single_instance_lock(tmp_path),
     ):
         pass
-    with only_one(tmp_path):
+    with single_instance_lock(tmp_path):
         pass
 
 
-def test_what_is_made_in_data_dir_is_for_its_owner_alone(tmp_path: Path) -> None:
-    with only_one(tmp_path / "var" / "demo"):
+def test_files_in_data_dir_are_readable_by_their_owner_only(tmp_path: Path) -> None:
+    with single_instance_lock(tmp_path / "var" / "demo"):
         modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("var", "var/demo", "var/demo/up.lock")]
     assert modes == [0o700, 0o700, 0o600]
-
-
-@pytest.mark.parametrize(("mode", "is_said"), [(0o777, True), (0o1777, False), (0o755, False)])
-def test_a_data_dir_that_everybody_may_change_is_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, is_said: bool
-) -> None:
-    tmp_path.chmod(mode)  # with the sticky bit, as /tmp has it, nobody replaces what is another's
-    with only_one(tmp_path):
-        pass
-    said = [
-        f"`chmod 700 {tmp_path}`, or set another DATA_DIR" in line.getMessage() for line in caplog.records
-    ]
-    assert said == [True] * is_said
 
 
 def test_a_taken_port_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from worker.store.vault import generate_key
+    from worker.store.token_cipher import generate_key
 
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -124,22 +136,13 @@ def test_a_taken_port_is_named(
     assert f"Port {port} is in use" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("namesake", ["worker.py", "config/__init__.py"])
-def test_a_directory_with_another_worker_of_its_own_is_refused(tmp_path: Path, namesake: str) -> None:
-    refuse_namesakes(tmp_path)
-    (tmp_path / namesake).parent.mkdir(exist_ok=True)
-    (tmp_path / namesake).touch()
-    with pytest.raises(Problem, match="from another directory"):
-        refuse_namesakes(tmp_path)
-
-
-async def test_a_redis_that_does_not_answer_is_waited_for_and_said_once(tmp_path: Path) -> None:
-    with socket.socket() as nobody:  # bound, not listening
-        nobody.bind(("127.0.0.1", 0))
-        port = nobody.getsockname()[1]
+async def test_up_waits_for_redis_and_reports_it_once(tmp_path: Path) -> None:
+    with socket.socket() as unused:  # bound, not listening
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
         said: list[str] = []
         settings = Settings.load(redis_url=f"redis://:secret@127.0.0.1:{port}/0")
-        waiting = asyncio.create_task(redis_answers(settings, said.append, lambda: False))
+        waiting = asyncio.create_task(wait_for_redis(settings, said.append, lambda: False))
         async with asyncio.timeout(10):
             while not said:
                 await asyncio.sleep(0.01)
@@ -148,23 +151,21 @@ async def test_a_redis_that_does_not_answer_is_waited_for_and_said_once(tmp_path
     try:
         settings = Settings.load(redis_url=url)
         async with asyncio.timeout(10):
-            await redis_answers(settings, said.append, lambda: False)
+            await wait_for_redis(settings, said.append, lambda: False)
     finally:
         waiting.cancel()
         await asyncio.to_thread(server.stop)
-    assert said == [
-        f"Redis at 127.0.0.1:{port}/0 does not answer: waiting for it. Start it, or correct REDIS_URL."
-    ]
+    assert said == [f"Redis at 127.0.0.1:{port}/0 does not answer: waiting for it. Start it, or correct REDIS_URL."]
 
 
-async def test_waiting_for_redis_ends_when_asked_to() -> None:
+async def test_waiting_for_redis_ends_at_a_stop() -> None:
     said: list[str] = []
     async with asyncio.timeout(10):
-        await redis_answers(Settings.load(redis_url="redis://127.0.0.1:1"), said.append, lambda: bool(said))
+        await wait_for_redis(Settings.load(redis_url="redis://127.0.0.1:1"), said.append, lambda: bool(said))
     assert len(said) == 1
 
 
-def test_without_a_key_it_says_how_to_make_one(
+def test_without_an_encryption_key_the_error_names_the_command_that_makes_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
@@ -174,24 +175,24 @@ def test_without_a_key_it_says_how_to_make_one(
 
 
 def test_our_programs_come_first_on_the_path() -> None:
-    assert with_our_programs({"PATH": "/usr/bin"})["PATH"].split(os.pathsep)[0] == str(
-        Path(sys.executable).parent
-    )
+    assert with_own_programs({"PATH": "/usr/bin"})["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
 
 
-async def test_what_dies_is_started_again_and_said() -> None:
-    heard = Heard()
-    supervisor = Supervisor([Program("short", DIES)], os.environ, heard)
+async def test_a_program_that_exits_is_restarted_and_reported() -> None:
+    heard = OutputLines()
+    supervisor = Supervisor([Program("short", DIES)], os.environ, on_line=heard, on_exit=heard.note_exit)
     running = asyncio.create_task(supervisor.run())
     await heard.until(lambda lines: lines.count(("short", "dies")) >= 2)
     supervisor.stop()
     await running
-    assert ("short", "ended (exit code 0), starts again in 0.5 s") in heard.lines
+    assert heard.exits[0] == ("short", "exited (exit code 0), restarting in 0.5 s")
 
 
-async def test_all_end_when_asked_to() -> None:
-    heard = Heard()
-    supervisor = Supervisor([Program("one", LIVES), Program("two", LIVES)], os.environ, heard)
+async def test_stop_ends_every_program() -> None:
+    heard = OutputLines()
+    supervisor = Supervisor(
+        [Program("one", LIVES), Program("two", LIVES)], os.environ, on_line=heard, on_exit=heard.note_exit
+    )
     running = asyncio.create_task(supervisor.run())
     await heard.until(lambda lines: len(lines) == 2)
     supervisor.stop()
@@ -199,12 +200,57 @@ async def test_all_end_when_asked_to() -> None:
         await running
 
 
-async def test_what_does_not_end_can_be_killed() -> None:
-    heard = Heard()
-    supervisor = Supervisor([Program("stubborn", STUBBORN)], os.environ, heard)
+async def test_a_program_that_ignores_sigterm_can_be_killed() -> None:
+    heard = OutputLines()
+    supervisor = Supervisor([Program("stubborn", STUBBORN)], os.environ, on_line=heard, on_exit=heard.note_exit)
     running = asyncio.create_task(supervisor.run())
     await heard.until(lambda lines: len(lines) == 1)
     supervisor.stop()
     supervisor.kill()
     async with asyncio.timeout(10):
         await running
+
+
+@pytest.mark.parametrize(("mode", "is_reported"), [(0o777, True), (0o1777, False), (0o755, False)])
+def test_a_data_dir_that_every_user_can_change_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, is_reported: bool
+) -> None:
+    tmp_path.chmod(mode)  # with the sticky bit, as /tmp has it, users cannot replace each other's files
+    with single_instance_lock(tmp_path):
+        pass
+    assert [f"`chmod 700 {tmp_path}`" in line.getMessage() for line in caplog.records] == [True] * is_reported
+
+
+@pytest.mark.parametrize("module", ["worker.py", "config/__init__.py"])
+def test_up_refuses_a_directory_with_another_worker_or_config_module(tmp_path: Path, module: str) -> None:
+    refuse_shadowing_modules(tmp_path)
+    (tmp_path / module).parent.mkdir(exist_ok=True)
+    (tmp_path / module).touch()
+    with pytest.raises(UserError, match="from another directory"):
+        refuse_shadowing_modules(tmp_path)
+
+
+UNUSED = (("ingest,worker", {}), ("web", {"admin_password": "a password"}), ("web", {"api_token": "t" * 40}))
+
+
+@pytest.mark.parametrize(("only", "settings"), UNUSED)
+def test_processes_that_keep_nothing_in_data_dir_do_not_need_it(
+    only: str, settings: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    configured = Settings.load(data_dir=tmp_path / "file", redis_url="redis://h", web_port=free_port(), **settings)
+    programs = select_programs(procfile(), only)
+    with data_dir_lock(programs, configured):
+        check_web(programs, configured)
+
+
+@pytest.mark.parametrize(("only", "redis_url"), [("flower", "redis://h"), ("ingest", None)])
+def test_a_data_dir_that_is_needed_and_cannot_be_written_is_one_line(
+    only: str, redis_url: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    configured = Settings.load(data_dir=tmp_path / "file", redis_url=redis_url)
+    lock = data_dir_lock(select_programs(procfile(), only), configured)
+    with pytest.raises(UserError, match=r"DATA_DIR .* cannot be used") as caught, lock:
+        pass
+    assert "\n" not in str(caught.value)

@@ -1,6 +1,7 @@
-"""Settings come from the environment, `.env` and secret files; a wrong one is said in one line."""
+"""Settings come from the environment, `.env` and secret files; an invalid one is reported in one line."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ SECRET = "hunter2-very-secret"
 
 
 @pytest.fixture(autouse=True)
-def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An empty environment and a directory without `.env`."""
     for name in list(os.environ):
         if name.removesuffix("_FILE").lower() in Settings.model_fields:
@@ -20,13 +21,13 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def complaint() -> str:
+def load_error() -> str:
     with pytest.raises(SettingsError) as caught:
         Settings.load()
     return str(caught.value)
 
 
-def test_without_any_setting_the_defaults_hold() -> None:
+def test_settings_have_defaults() -> None:
     settings = Settings.load()
     assert settings.redis_url is None
     assert settings.broker is None
@@ -36,19 +37,19 @@ def test_without_any_setting_the_defaults_hold() -> None:
     assert settings.data_dir == Path("var")
 
 
-def test_the_environment_wins_over_the_dotenv_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_dotenv_file(monkeypatch: pytest.MonkeyPatch) -> None:
     Path(".env").write_text("WEB_PORT=1000\nFLOWER_PORT=2000\nSOMETHING_ELSE=1\n")
     monkeypatch.setenv("WEB_PORT", "3000")
     settings = Settings.load()
     assert (settings.web_port, settings.flower_port) == (3000, 2000)
 
 
-def test_what_is_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEB_PORT", "3000")
     assert Settings.load(web_port=4000).web_port == 4000
 
 
-def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "")
     monkeypatch.setenv("WORKER_CONCURRENCY", "")
     settings = Settings.load()
@@ -56,12 +57,12 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
     assert settings.worker_concurrency == 64
 
 
-def test_settings_do_not_change() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(ValidationError):
         Settings.load().web_port = 1  # type: ignore[misc]
 
 
-def test_the_broker_is_redis_unless_it_lives_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_broker_defaults_to_redis_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://one/0")
     broker = Settings.load().broker
     assert broker
@@ -72,7 +73,7 @@ def test_the_broker_is_redis_unless_it_lives_elsewhere(monkeypatch: pytest.Monke
     assert broker.get_secret_value() == "redis://two/0"
 
 
-def test_a_base_address_gets_the_slash_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trailing_slashes_of_addresses_are_normalized(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLACK_API_URL", "http://localhost:1/api")
     monkeypatch.setenv("INFRAKITCHEN_URL", "https://ik.example/")
     settings = Settings.load()
@@ -81,14 +82,14 @@ def test_a_base_address_gets_the_slash_it_needs(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("level", ["debug", "Debug", "DEBUG"])
-def test_the_log_level_may_be_written_in_any_case(monkeypatch: pytest.MonkeyPatch, level: str) -> None:
+def test_the_log_level_is_case_insensitive(monkeypatch: pytest.MonkeyPatch, level: str) -> None:
     monkeypatch.setenv("LOG_LEVEL", level)
     monkeypatch.setenv("LOG_FORMAT", "JSON")
     settings = Settings.load()
     assert (settings.log_level, settings.log_format) == ("DEBUG", "json")
 
 
-def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_secret_is_read_from_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(f"\n  {SECRET}\n")
     monkeypatch.setenv("API_TOKEN_FILE", str(file))
@@ -100,7 +101,7 @@ def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_a_secret_given_twice_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_TOKEN", SECRET)
     monkeypatch.setenv("API_TOKEN_FILE", "/somewhere")
-    assert complaint() == "API_TOKEN_FILE: API_TOKEN is set too; keep one of the two"
+    assert load_error() == "API_TOKEN_FILE: API_TOKEN is set too; keep one of the two"
 
 
 @pytest.mark.parametrize(
@@ -112,22 +113,22 @@ def test_a_secret_given_twice_is_an_error(monkeypatch: pytest.MonkeyPatch) -> No
         (b"x" * 65537, "the file is over 64 KiB"),
     ],
 )
-def test_a_secret_file_that_cannot_be_used_is_said(
+def test_an_unusable_secret_file_is_an_error_with_its_reason(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, reason: str
 ) -> None:
     file = tmp_path / "token"
     if content is not None:
         file.write_bytes(content)
     monkeypatch.setenv("ENCRYPTION_KEY_FILE", str(file))
-    assert complaint().startswith(f"ENCRYPTION_KEY_FILE: {reason}; ")
+    assert load_error().startswith(f"ENCRYPTION_KEY_FILE: {reason}; ")
 
 
-def test_a_secret_written_where_its_file_belongs_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_given_as_a_file_name_is_not_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLACK_BOT_TOKEN_FILE", SECRET)
-    assert SECRET not in complaint()
+    assert SECRET not in load_error()
 
 
-def test_every_wrong_setting_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_invalid_setting_has_its_own_line(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = {
         "REDIS_URL": f"http://:{SECRET}@host",
         "KEY_PREFIX": "a{b",
@@ -141,36 +142,34 @@ def test_every_wrong_setting_has_its_line(monkeypatch: pytest.MonkeyPatch) -> No
     }
     for name, value in wrong.items():
         monkeypatch.setenv(name, value)
-    lines = complaint().splitlines()
+    lines = load_error().splitlines()
     assert {line.partition(":")[0] for line in lines} == set(wrong)
     assert len(lines) == len(wrong)
-    assert SECRET not in complaint()
+    assert SECRET not in load_error()
     assert any("unset it for the default (64)" in line for line in lines)
 
 
 @pytest.mark.parametrize(
     "address", ["http://", "http:///api", "http://[::1/api", "https://slack.com]/", "http://slack.com:x/"]
 )
-def test_an_address_that_leads_nowhere_is_said_before_anything_starts(
-    monkeypatch: pytest.MonkeyPatch, address: str
-) -> None:
+def test_an_address_without_a_host_is_rejected(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("SLACK_API_URL", address)
-    assert complaint().startswith("SLACK_API_URL: ")
-    assert "must name a host and at most a port" in complaint()
+    assert load_error().startswith("SLACK_API_URL: ")
+    assert "must name a host and at most a port" in load_error()
 
 
 @pytest.mark.parametrize("name", ["DELIVERY_MAX_AGE_S", "LANE_MAX_LENGTH", "PROBE_INTERVAL_S", "RETENTION_S"])
-def test_numbers_must_be_above_zero(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_numbers_must_be_positive(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "-1")
-    assert complaint().startswith(f"{name}: '-1' ")
+    assert load_error().startswith(f"{name}: '-1' ")
 
 
-def test_a_dotenv_file_that_cannot_be_read_is_said() -> None:
+def test_an_unreadable_dotenv_file_is_an_error() -> None:
     Path(".env").write_bytes(b"\xff\xfe=1")
-    assert complaint() == ".env is not UTF-8 text; save it as such"
+    assert load_error() == ".env is not UTF-8 text; save it as UTF-8"
 
 
-def test_no_secret_shows_in_the_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_repr_of_settings_has_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("REDIS_URL", "BROKER_URL"):
         monkeypatch.setenv(name, f"redis://:{SECRET}@host")
     for name in ("ENCRYPTION_KEY", "SLACK_BOT_TOKEN", "API_TOKEN", "ADMIN_PASSWORD"):
@@ -181,5 +180,112 @@ def test_no_secret_shows_in_the_repr(monkeypatch: pytest.MonkeyPatch) -> None:
     assert SECRET not in str(settings.model_dump())
 
 
-def test_every_setting_is_described() -> None:
+def test_every_setting_has_a_description() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+REDIS_SETTINGS, WEB_SETTINGS = ("REDIS_URL", "BROKER_URL"), ("SLACK_API_URL", "INFRAKITCHEN_URL", "CONSOLE_URL")
+PASSWORDS = [f"{SECRET}{sign}tail" for sign in "#/?[] "] + [f"{sign}{SECRET}" for sign in "#/?["]
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+@pytest.mark.parametrize("name", [*REDIS_SETTINGS, *WEB_SETTINGS])
+def test_an_unencoded_password_is_one_line_that_names_the_encoding(
+    monkeypatch: pytest.MonkeyPatch, name: str, password: str
+) -> None:
+    schemes = ("redis", "rediss", "sentinel") if name in REDIS_SETTINGS else ("https", "http")
+    for scheme in schemes:
+        monkeypatch.setenv(name, f"{scheme}://user:{password}@host:1234/1")
+        error = load_error()
+        assert error.startswith(f"{name}: ")
+        assert "\n" not in error
+        assert not re.search("hunter2|tail|user:", error)
+        assert "%23" in error or "at most a port" in error
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "h:x",
+        "h:0",
+        "h:70000",
+        "h:-1",
+        "h:",
+        ":secret",
+        "h/x",
+        "h/1/2",
+        "h/99999999",
+        "[::1",
+        "::1",
+        "h?x",
+        "h?x=1?",
+        "h#",
+        "h,h2",
+    ],
+)
+@pytest.mark.parametrize("name", REDIS_SETTINGS)
+def test_a_wrong_redis_address_is_one_line(monkeypatch: pytest.MonkeyPatch, name: str, address: str) -> None:
+    for login in ("", f"me:{SECRET}@"):
+        monkeypatch.setenv(name, f"redis://{login}{address}")
+        error = load_error()
+        assert error.startswith(f"{name}: ")
+        assert "\n" not in error
+        assert "hunter2" not in error
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["h", "h:1", "h/0", "[::1]:6379/0", ":p%23@h", "me:p%2F%3F@h:1/2?health_check_interval=5", "me@h", "", "h/"],
+)
+def test_a_redis_address_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("REDIS_URL", f"rediss://{address}")
+    url = Settings.load().redis_url
+    assert url
+    assert url.get_secret_value() == f"rediss://{address}"
+
+
+@pytest.mark.parametrize("name", WEB_SETTINGS)
+def test_the_login_of_a_wrong_web_address_is_not_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for address in (f"https://me:{SECRET}@h:x", f"me:{SECRET}@h", f"https://me:{SECRET}", f"https://h/?key={SECRET}:1"):
+        monkeypatch.setenv(name, address)
+        assert "hunter2" not in load_error()
+
+
+@pytest.mark.parametrize("name", ["ADMIN_PASSWORD", "API_TOKEN"])
+def test_the_space_around_a_password_does_not_count(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, f"  {SECRET} with space\t")
+    secret = getattr(Settings.load(), name.lower())
+    assert secret.get_secret_value() == f"{SECRET} with space"
+    for wrong in ("   ", "a\nb", "x" * 1001):
+        monkeypatch.setenv(name, wrong)
+        assert load_error().startswith(f"{name}: must have 1 to 1000 printable characters")
+
+
+def test_a_token_that_no_header_can_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_TOKEN", "schlüssel")
+    assert load_error().startswith("API_TOKEN: must have ASCII characters only")
+
+
+def test_a_broker_of_infrakitchens_own_environment_is_its_rabbitmq(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://one/0")
+    monkeypatch.setenv("BROKER_URL", "amqp://ik:secret@rabbitmq:5672/%2Fik")
+    settings = Settings.load()
+    assert settings.rabbitmq == "amqp://ik:secret@rabbitmq:5672/%2Fik"
+    assert settings.broker == settings.redis_url
+    monkeypatch.setenv("AMQP_URL", "amqps://other/")
+    assert Settings.load().rabbitmq == "amqps://other/"
+
+
+def test_without_an_amqp_address_there_is_no_rabbitmq(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKER_URL", "redis://two/0")
+    assert not Settings.load().rabbitmq
+
+
+@pytest.mark.parametrize("address", ["rabbitmq:5672", "redis://rabbitmq/", "amqp://u:se#cret@rabbitmq/", "amqp://h:x/"])
+def test_an_address_of_rabbitmq_that_cannot_work_is_one_line_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("AMQP_URL", address)
+    with pytest.raises(SettingsError, match=r"^AMQP_URL: \w+") as error:
+        Settings.load()
+    assert "cret" not in str(error.value)

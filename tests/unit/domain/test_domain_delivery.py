@@ -1,4 +1,4 @@
-"""Deliveries: names that are the same wherever they are worked out, and destinations as people write them."""
+"""Ids of deliveries and events, and the normalized spelling of destinations."""
 
 import pytest
 from hypothesis import given
@@ -9,9 +9,9 @@ from worker.domain.delivery import (
     canonical_destination,
     delivery_id,
     destination_form,
-    digest,
     event_ref,
     lane_name,
+    stable_hash,
 )
 
 texts = st.text(st.characters(codec=None), max_size=30)
@@ -31,7 +31,7 @@ def test_ids_differ_where_their_parts_differ() -> None:
 
 
 def test_an_events_record_is_found_by_its_id_alone() -> None:
-    assert event_ref("a", "e1").split(".")[0] == event_ref("b", "e1").split(".")[0] == digest("e1")
+    assert event_ref("a", "e1").split(".")[0] == event_ref("b", "e1").split(".")[0] == stable_hash("e1")
     assert event_ref("a", "e1") != event_ref("b", "e1")
 
 
@@ -47,6 +47,7 @@ def test_an_events_record_is_found_by_its_id_alone() -> None:
         ("U0123ABCD", Destination.USER_ID, "U0123ABCD"),
         ("W0123ABCD", Destination.USER_ID, "W0123ABCD"),
         ("Ada@Example.com", Destination.EMAIL, "ada@example.com"),
+        ("C123", Destination.CHANNEL_NAME, None),
         ("two words", None, None),
         ("a,b", None, None),
         ("##x", None, None),
@@ -54,18 +55,16 @@ def test_an_events_record_is_found_by_its_id_alone() -> None:
         ("#" + "x" * 81, None, None),
     ],
 )
-def test_a_destination_has_one_spelling(
-    written: str, form: Destination | None, canonical: str | None
-) -> None:
+def test_a_destination_has_one_spelling(written: str, form: Destination | None, canonical: str | None) -> None:
     assert destination_form(written) is form
     assert canonical_destination(f" {written} ") == canonical
 
 
 @given(st.text())
-def test_the_one_spelling_is_kept(written: str) -> None:
+def test_the_normalized_spelling_of_a_destination_is_kept(written: str) -> None:
     found = canonical_destination(written)
     assert found is None or canonical_destination(found) == found
 
 
-def test_a_lane_is_named_as_people_type_it() -> None:
+def test_the_name_of_a_lane_is_integration_and_destination() -> None:
     assert lane_name("default", "#ops") == "default/#ops"

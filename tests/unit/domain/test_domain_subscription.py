@@ -1,4 +1,4 @@
-"""Subscriptions: all filters must match, and one that does not says why."""
+"""Subscriptions: all filters must match, and a mismatch has a reason."""
 
 import dataclasses
 
@@ -7,6 +7,7 @@ import pytest
 from worker.domain.event import Entity, Event, Kind, Severity
 from worker.domain.subscription import Filters, Subscription
 
+NOW_MS = 1_000_000
 EVENT = Event(
     id="e1",
     source="s",
@@ -17,6 +18,7 @@ EVENT = Event(
     severity=Severity.WARNING,
     title="T",
     status="rejected",
+    action="REJECT",
     project="shop",
     labels={"env": "prod", "tier": "1"},
 )
@@ -32,13 +34,14 @@ EVENT = Event(
         Filters(names=("web-*", "DB-*")),
         Filters(projects=("shop",)),
         Filters(statuses=("error", "rejected")),
+        Filters(actions=("destroy", "reject")),
         Filters(min_severity=Severity.WARNING),
         Filters(labels=("env=prod",)),
         Filters(labels=("env=dev", "env=prod", "tier=1")),
     ],
 )
-def test_what_matches_has_no_reason_against_it(filters: Filters) -> None:
-    assert filters.why_not(EVENT) == ""
+def test_a_matching_event_has_no_mismatch_reason(filters: Filters) -> None:
+    assert filters.mismatch_reason(EVENT) == ""
 
 
 @pytest.mark.parametrize(
@@ -50,25 +53,26 @@ def test_what_matches_has_no_reason_against_it(filters: Filters) -> None:
         (Filters(names=("web-*",)), "name is db-main, not web-*"),
         (Filters(projects=("other",)), "project is shop, not other"),
         (Filters(statuses=("error",)), "status is rejected, not error"),
+        (Filters(actions=("destroy",)), "action is REJECT, not destroy"),
         (Filters(min_severity=Severity.ERROR), "severity is warning, below error"),
         (Filters(labels=("env=dev", "env=test")), "label env is prod, not dev or test"),
         (Filters(labels=("zone=a",)), "label zone is not given, not a"),
         (Filters(kinds=(Kind.RESOURCE,), labels=("env=dev",)), "label env is prod, not dev"),
     ],
 )
-def test_what_does_not_match_says_why(filters: Filters, reason: str) -> None:
-    assert filters.why_not(EVENT) == reason
+def test_the_mismatch_reason_names_the_filter(filters: Filters, reason: str) -> None:
+    assert filters.mismatch_reason(EVENT) == reason
 
 
-def test_what_an_event_does_not_give_is_said() -> None:
+def test_the_mismatch_reason_says_that_a_field_is_not_given() -> None:
     nameless = dataclasses.replace(EVENT, project="")
-    assert Filters(projects=("shop",)).why_not(nameless) == "project is not given, not shop"
+    assert Filters(projects=("shop",)).mismatch_reason(nameless) == "project is not given, not shop"
 
 
 def test_a_paused_subscription_matches_nothing() -> None:
     subscription = Subscription("s1", "default", "#ops")
-    assert subscription.why_not(EVENT) == ""
-    assert dataclasses.replace(subscription, paused=True).why_not(EVENT) == "the subscription is paused"
+    assert subscription.mismatch_reason(EVENT, NOW_MS) == ""
+    assert dataclasses.replace(subscription, paused=True).mismatch_reason(EVENT, NOW_MS) == "the subscription is paused"
     assert subscription.lane == "default/#ops"
 
 
@@ -81,42 +85,42 @@ def test_a_paused_subscription_matches_nothing() -> None:
         (Severity.CRITICAL, "done", ""),
     ],
 )
-def test_it_mentions_from_its_severity_on_and_not_for_what_is_over(
+def test_an_event_is_mentioned_from_the_chosen_severity_unless_it_ends_something(
     severity: Severity, status: str, mention: str
 ) -> None:
     subscription = Subscription("s", "i", "#ops", mention="<!here>", mention_from=Severity.ERROR)
-    assert subscription.mention_of(dataclasses.replace(EVENT, severity=severity, status=status)) == mention
+    assert subscription.mention_for(dataclasses.replace(EVENT, severity=severity, status=status)) == mention
 
 
-def test_a_mute_begins_once_and_the_same_again_changes_nothing() -> None:
-    muted = Subscription("s", "acme", "#ops").muted(500, 100)
+def test_the_same_mute_again_changes_nothing() -> None:
+    muted = Subscription("s", "acme", "#ops").with_mute(500, 100)
     assert (muted.muted_from_ms, muted.muted_until_ms) == (100, 500)
-    assert muted.muted(500, 200) == muted
-    assert muted.muted(900, 200) == dataclasses.replace(muted, muted_from_ms=200, muted_until_ms=900)
+    assert muted.with_mute(500, 200) == muted
+    assert muted.with_mute(900, 200) == dataclasses.replace(muted, muted_from_ms=200, muted_until_ms=900)
 
 
-def test_a_mute_that_is_ended_was_one_until_then() -> None:
-    muted = Subscription("s", "acme", "#ops").muted(500, 100)
-    assert muted.muted(0, 300).muted_until_ms == 300
-    assert muted.muted(0, 700) == muted
+def test_an_ended_mute_keeps_its_start() -> None:
+    muted = Subscription("s", "acme", "#ops").with_mute(500, 100)
+    assert muted.with_mute(0, 300).muted_until_ms == 300
+    assert muted.with_mute(0, 700) == muted
 
 
 NIGHT_MS = 1_764_025_200_000  # 2025-11-25 00:00 in Stockholm
 QUIET = Subscription("s", "acme", "#ops", quiet_hours="22:00-07:00", time_zone="Europe/Stockholm")
 
 
-def test_in_quiet_hours_what_is_not_critical_is_held_until_they_end() -> None:
-    assert QUIET.held_until_ms(EVENT, NIGHT_MS) == NIGHT_MS + 7 * 3_600_000
-    assert QUIET.held_until_ms(EVENT, NIGHT_MS + 8 * 3_600_000) == 0
-    assert QUIET.held_until_ms(dataclasses.replace(EVENT, severity=Severity.CRITICAL), NIGHT_MS) == 0
+def test_quiet_hours_delay_events_that_are_not_critical() -> None:
+    assert QUIET.quiet_until_ms(EVENT, NIGHT_MS) == NIGHT_MS + 7 * 3_600_000
+    assert QUIET.quiet_until_ms(EVENT, NIGHT_MS + 8 * 3_600_000) == 0
+    assert QUIET.quiet_until_ms(dataclasses.replace(EVENT, severity=Severity.CRITICAL), NIGHT_MS) == 0
 
 
-def test_how_bad_is_told_at_once_may_be_chosen() -> None:
+def test_quiet_below_chooses_the_severity_that_is_not_delayed() -> None:
     louder = dataclasses.replace(QUIET, quiet_below=Severity.WARNING)
-    assert louder.held_until_ms(EVENT, NIGHT_MS) == 0
-    assert louder.held_until_ms(dataclasses.replace(EVENT, severity=Severity.INFO), NIGHT_MS) > 0
+    assert louder.quiet_until_ms(EVENT, NIGHT_MS) == 0
+    assert louder.quiet_until_ms(dataclasses.replace(EVENT, severity=Severity.INFO), NIGHT_MS) > 0
 
 
-def test_without_quiet_hours_or_where_nobody_knows_the_zone_nothing_is_held() -> None:
-    assert Subscription("s", "acme", "#ops").held_until_ms(EVENT, NIGHT_MS) == 0
-    assert dataclasses.replace(QUIET, time_zone="Mars/Base").held_until_ms(EVENT, NIGHT_MS) == 0
+def test_nothing_is_delayed_without_quiet_hours_or_in_an_unknown_time_zone() -> None:
+    assert Subscription("s", "acme", "#ops").quiet_until_ms(EVENT, NIGHT_MS) == 0
+    assert dataclasses.replace(QUIET, time_zone="Mars/Base").quiet_until_ms(EVENT, NIGHT_MS) == 0

@@ -1,4 +1,4 @@
-"""What may happen, made from the words an event may hold: the bodies behind the files in `tests/golden/`."""
+"""The event bodies of the golden files in `tests/golden/`."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -71,7 +71,7 @@ OWN = {
 
 
 def workflows() -> dict[str, Body]:
-    """Every event of a workflow with every status, and runs that have little or much to show."""
+    """Return every event of a workflow with every status, and runs with few and many steps."""
     cases = {}
     for what, status in product(WORKFLOW_EVENTS, WORKFLOW_STATUSES):
         ended = ENDED if what in ("completed", "failed", "cancelled") else {}
@@ -92,7 +92,7 @@ def workflows() -> dict[str, Body]:
 
 
 def resources() -> dict[str, Body]:
-    """Every state of a resource with every status."""
+    """Return every state of a resource with every status."""
     return {
         f"state {state}, status {status or 'absent'}": cloud_event(
             "resource.state_changed", **RESOURCE, state=state, status=status,
@@ -104,7 +104,7 @@ def resources() -> dict[str, Body]:
 
 
 def alerts() -> dict[str, Body]:
-    """An alert that fires and is resolved, of every severity and one nobody knows."""
+    """Return firing and resolved alerts of every severity and of an unknown one."""
     cases = {}
     for what, severity in product(("firing", "resolved"), SEVERITIES):
         ended = {"ends_at": "2026-05-04T10:00:00Z"} if what == "resolved" else {}
@@ -124,7 +124,7 @@ def alerts() -> dict[str, Body]:
 
 
 def others() -> dict[str, Body]:
-    """What has no kind of its own, and InfraKitchen's own body in all its forms."""
+    """Return events of other types, and InfraKitchen's own body in all its forms."""
     cases = {
         f"severity {severity or 'absent'}": cloud_event(
             "storage.updated", title="Logs grew", entity_id="logs", severity=severity, message="by 40 GiB"
@@ -169,23 +169,23 @@ HOSTILE = {
 }
 
 
-def hostile(text: str) -> Iterator[tuple[str, Body]]:
-    """An event of each kind that says `text` wherever it may say something."""
+def hostile_of_each_kind(text: str) -> Iterator[tuple[str, Body]]:
+    """Return an event of each kind with `text` in every text field."""
     steps = [
         {"name": text, "status": "done"},
         {"name": text, "status": "error", "error_message": text + "!"},
     ]
     yield "workflow", cloud_event(
         "workflow.failed", workflow_id=text, name=text, error_message=text, creator=text, project=text,
-        steps=steps, action=text, labels={text: text},
+        steps=steps, action=text, labels={text: f"{text}!"},
     )  # fmt: skip
     yield "resource", cloud_event(
         "resource.state_changed", resource_id=text, name=text, template=text, state=text, status=text,
-        previous_state=text, requester=text, message=text, project=text, labels={text: text},
+        previous_state=text, requester=text, message=text, project=text, labels={text: f"{text}!"},
     )  # fmt: skip
     yield "alert", cloud_event(
         "alert.firing", name=text, severity=text, summary=text, description=text + "!", project=text,
-        labels={text: text}, generator_url=f"https://alerts.example.com/{text}", fingerprint=text,
+        labels={text: f"{text}!"}, generator_url=f"https://alerts.example.com/{text}", fingerprint=text,
     )  # fmt: skip
     yield (
         "other",
@@ -201,9 +201,9 @@ def hostile(text: str) -> Iterator[tuple[str, Body]]:
     )
 
 
-def hostiles() -> dict[str, Body]:
-    """Every kind with every sort of text that could do harm, and a run of 100 steps that all say much."""
-    cases = {f"{name}: {kind}": body for name, text in HOSTILE.items() for kind, body in hostile(text)}
+def all_hostile() -> dict[str, Body]:
+    """Return every kind with every hostile text, and a run of 100 steps with long texts."""
+    cases = {f"{name}: {kind}": body for name, text in HOSTILE.items() for kind, body in hostile_of_each_kind(text)}
     steps = [
         {
             "name": f"step {n} " + "🔥&" * 60,

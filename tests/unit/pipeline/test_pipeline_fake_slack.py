@@ -1,26 +1,27 @@
-"""The small Slack answers as the real gateway does on the sandbox."""
+"""The fake gateway answers like the real one on the sandbox."""
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable
 
 import pytest
-from fake_slack import FakeSlack
+from support.fake_slack import FakeSlack
 
-from worker.domain.errors import Blocked, Refusal
+from worker.domain.errors import Blocked, SlackError
 from worker.domain.event import Entity, Event, Kind, Severity
-from worker.domain.folding import Folding, Line
 from worker.domain.integration import Person, Secret
+from worker.domain.message_plan import Line, MessageContent
 from worker.pipeline.gateway import Gateway
-from worker.pipeline.render import render
-from worker.sandbox.slack import SlackSandbox
+from worker.rendering.single import render
+from worker.sandbox.slack.server import SlackSandbox
 from worker.slack.gateway import SlackGateway
 
 EVENT = Event("1", "/ik", "x", Kind.OTHER, "1-0", Entity("x", "1"), Severity.INFO, "hello")
-MESSAGE = render(Folding((Line(EVENT, "d"),)))
+MESSAGE = render(MessageContent((Line(EVENT, "d"),)))
 
 
 @pytest.fixture(params=["fake", "real"])
 async def slack(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Gateway, Secret]]:
-    """One workspace, the same in both."""
+    """Return each gateway with an equal workspace."""
     if request.param == "fake":
         fake = FakeSlack()
         fake.add_channel("C0000001", "ops")
@@ -39,12 +40,12 @@ async def slack(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Gateway, 
         workspace.add_channel(name, **more)
     workspace.add_user("ada@example.com")
     workspace.add_user("bot@example.com", is_bot=True)
-    async with sandbox.serving() as url, SlackGateway(url) as gateway:
+    async with sandbox.serving() as url, contextlib.aclosing(SlackGateway(url)) as gateway:
         yield gateway, Secret(workspace.token)
 
 
 async def code_of(what: Awaitable[object]) -> str:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(SlackError) as caught:
         await what
     assert isinstance(caught.value, Blocked)
     return caught.value.code
@@ -59,9 +60,9 @@ async def ids(gateway: Gateway, token: Secret) -> dict[str, str]:
     return {one.name: one.id for one in found}
 
 
-async def test_channels_are_listed_with_what_stands_against_them(slack: tuple[Gateway, Secret]) -> None:
+async def test_channels_are_listed_with_membership_and_archive_state(slack: tuple[Gateway, Secret]) -> None:
     gateway, token = slack
-    found = [await gateway.conversation(token, id_) for id_ in (await ids(gateway, token)).values()]
+    found = [await gateway.get_conversation(token, id_) for id_ in (await ids(gateway, token)).values()]
     assert {one.name: (one.is_member, one.is_archived) for one in found} == {
         "ops": (True, False),
         "foreign": (False, False),
@@ -69,12 +70,10 @@ async def test_channels_are_listed_with_what_stands_against_them(slack: tuple[Ga
     }
     assert not (await gateway.list_conversations(token, private=True)).conversations
     joined = await gateway.list_conversations(token, private=False, joined=True)
-    assert [(one.name, one.is_member, one.is_archived) for one in joined.conversations] == [
-        ("ops", True, False)
-    ]
+    assert [(one.name, one.is_member, one.is_archived) for one in joined.conversations] == [("ops", True, False)]
 
 
-async def test_a_post_goes_where_the_bot_is_and_nowhere_else(slack: tuple[Gateway, Secret]) -> None:
+async def test_a_post_is_accepted_only_in_joined_and_active_channels(slack: tuple[Gateway, Secret]) -> None:
     gateway, token = slack
     found = await ids(gateway, token)
     receipt = await gateway.post(token, found["ops"], MESSAGE)
@@ -88,15 +87,15 @@ async def test_a_post_goes_where_the_bot_is_and_nowhere_else(slack: tuple[Gatewa
 @pytest.mark.parametrize("email", ["ada@example.com", "bot@example.com"])
 async def test_a_person_is_the_same_by_email_and_by_id(slack: tuple[Gateway, Secret], email: str) -> None:
     gateway, token = slack
-    found = await gateway.person_by_email(token, email)
+    found = await gateway.find_person_by_email(token, email)
     assert found.is_bot is email.startswith("bot")
-    assert await gateway.person(token, found.id) == found
+    assert await gateway.get_person(token, found.id) == found
 
 
-async def test_who_nobody_knows_is_refused(slack: tuple[Gateway, Secret]) -> None:
+async def test_an_unknown_person_or_token_is_rejected(slack: tuple[Gateway, Secret]) -> None:
     gateway, token = slack
-    assert await code_of(gateway.person_by_email(token, "a@b.co")) == "users_not_found"
-    assert await code_of(gateway.person(token, "U9999999")) == "user_not_found"
+    assert await code_of(gateway.find_person_by_email(token, "a@b.co")) == "users_not_found"
+    assert await code_of(gateway.get_person(token, "U9999999")) == "user_not_found"
     assert await code_of(gateway.identify(Secret("xoxb-none"))) == "invalid_auth"
     assert (await gateway.identify(token)).missing_scopes == ()
-    assert gateway.refusal("is_archived").code == "is_archived"
+    assert gateway.error_from_code("is_archived").code == "is_archived"

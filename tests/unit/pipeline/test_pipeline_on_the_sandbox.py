@@ -1,27 +1,30 @@
-"""The pipeline through the real gateway, against a Slack that behaves like Slack where it hurts."""
+"""The pipeline with the real gateway against the sandbox Slack."""
 
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-from pipeline_house import House, alert
-from pipeline_house import house as build
+from support.events import alert
+from support.pipeline import Pipeline
+from support.pipeline import open_pipeline as build
 
 from worker.domain.errors import Uncertain
 from worker.domain.integration import Secret
-from worker.sandbox.slack import SlackSandbox
-from worker.sandbox.state import Workspace
+from worker.sandbox.slack.server import SlackSandbox
+from worker.sandbox.slack.workspace import Workspace
 from worker.slack.gateway import SlackGateway
+from worker.store.schedule import ProbeKind, ProbeTarget
 
-Slack = tuple[House, SlackSandbox, Workspace]
+Slack = tuple[Pipeline, SlackSandbox, Workspace]
 
 
 @pytest.fixture
 async def slack() -> AsyncIterator[Slack]:
-    """A house at a sandbox whose clock is the house's."""
+    """Return a pipeline and a sandbox with the same clock."""
     sandbox = SlackSandbox()
     workspace = sandbox.add_workspace("Acme")
     workspace.add_channel("ops")
-    async with sandbox.serving() as url, SlackGateway(url) as gateway, build(gateway) as house:
+    async with sandbox.serving() as url, contextlib.aclosing(SlackGateway(url)) as gateway, build(gateway) as house:
         sandbox._monotonic = house.hand.monotonic
         await house.connect("acme", workspace.token)
         await house.subscribe()
@@ -32,13 +35,13 @@ def texts(sandbox: SlackSandbox, channel: str = "ops") -> list[str]:
     return [one["text"] for one in sandbox.messages(channel)]
 
 
-async def test_an_event_is_told(slack: Slack) -> None:
+async def test_an_event_is_posted(slack: Slack) -> None:
     house, sandbox, _ = slack
-    assert (await house.tell(alert("disk full"))).posts == 1
+    assert (await house.deliver(alert("disk full"))).posts == 1
     assert texts(sandbox) == ["🔴 disk full"]
 
 
-async def test_a_storm_keeps_slacks_pace(slack: Slack) -> None:
+async def test_a_storm_keeps_the_rate_limits(slack: Slack) -> None:
     house, sandbox, _ = slack
     for n in range(5):
         await house.publish(*(alert(f"n{n}-{m}") for m in range(20)))
@@ -53,12 +56,12 @@ async def test_a_storm_keeps_slacks_pace(slack: Slack) -> None:
 async def test_an_uninvited_bot_is_invited(slack: Slack) -> None:
     house, sandbox, workspace = slack
     workspace.kick("ops")
-    await house.tell(alert())
+    await house.deliver(alert())
     note = await house.note()
-    assert (note["parked"], note["hint"]) == ("not_in_channel", "Type `/invite @infrakitchen` in #ops.")
+    assert (note.parked, str(note.hint)) == ("not_in_channel", "Type `/invite @infrakitchen` in #ops.")
     workspace.invite("ops")
     house.pass_time(61)
-    assert await house.made.sweep.prober.probe("lane:acme/#ops") == ("acme/#ops",)
+    assert await house.app.prober.probe(ProbeTarget(ProbeKind.LANE, "acme/#ops")) == ("acme/#ops",)
     await house.drain()
     assert len(texts(sandbox)) == 1
 
@@ -69,7 +72,7 @@ async def test_a_private_channel_and_a_person_are_reached(slack: Slack) -> None:
     workspace.add_user("a@b.co")
     for destination in ("#secret", "a@b.co"):
         await house.subscribe(destination)
-    await house.tell(alert())
+    await house.deliver(alert())
     for lane in ("acme/#secret", "acme/a@b.co"):
         assert (await house.drain(lane)).posts == 1
     assert len(texts(sandbox, "secret")) == len(texts(sandbox, "a@b.co")) == 1
@@ -87,12 +90,10 @@ async def test_a_private_channel_and_a_person_are_reached(slack: Slack) -> None:
         ("invalid_blocks", "refused", False, 1),
     ],
 )
-async def test_a_fault_is_survived(
-    slack: Slack, fault: str, outcome: str, repeated: bool, posts: int
-) -> None:
+async def test_a_transient_error_is_retried(slack: Slack, fault: str, outcome: str, repeated: bool, posts: int) -> None:
     house, sandbox, _ = slack
     sandbox.fault(fault)
-    await house.tell(alert())
+    await house.deliver(alert())
     house.pass_time(3)
     await house.drain()
     assert (await house.attempts())[0][0] == outcome
@@ -102,21 +103,21 @@ async def test_a_fault_is_survived(
     assert len(texts(sandbox)) == posts
 
 
-async def test_a_reinstalled_app_goes_on_with_the_same_token(slack: Slack) -> None:
+async def test_an_integration_resumes_with_the_same_token_after_a_reinstall(slack: Slack) -> None:
     house, sandbox, workspace = slack
-    await house.tell(alert("before"))
+    await house.deliver(alert("before"))
     workspace.revoke(workspace.token)
     house.pass_time(2)
-    await house.tell(alert("during"))
+    await house.deliver(alert("during"))
     assert (await house.balance()).parked == 1
     workspace.reinstate(workspace.token)
     house.pass_time(61)
-    await house.made.sweep.prober.probe("integration:acme")
+    await house.app.prober.probe(ProbeTarget(ProbeKind.INTEGRATION, "acme"))
     await house.drain()
     assert len(texts(sandbox)) == 2
 
 
-async def test_a_thousand_channels_are_read_in_pages(slack: Slack) -> None:
+async def test_a_thousand_channels_are_listed_in_pages(slack: Slack) -> None:
     house, sandbox, workspace = slack
     for n in range(1500):
         workspace.add_channel(f"c{n}")
@@ -132,25 +133,25 @@ async def test_a_thousand_channels_are_read_in_pages(slack: Slack) -> None:
     ["http_500", "http_502_html", "slow", "hang", "reset_before", "close_after", "bad_json", "truncated_json",
      "json_list", "internal_error", "ratelimited", "invalid_cursor"],
 )  # fmt: skip
-async def test_a_reading_spoilt_in_the_middle_leaves_the_old_channels_and_ends_with_the_new(
+async def test_a_refresh_that_fails_keeps_the_old_channels_until_it_ends(
     fault: str,
 ) -> None:
     sandbox = SlackSandbox()
     workspace = sandbox.add_workspace("Acme")
     workspace.add_channel("gone")
-    workspace.page_most = 2
+    workspace.page_limit = 2
     async with (
         sandbox.serving() as url,
-        SlackGateway(url, total_timeout_s=0.3) as gateway,
+        contextlib.aclosing(SlackGateway(url, total_timeout_s=0.3)) as gateway,
         build(gateway) as house,
     ):
         sandbox._monotonic = house.hand.monotonic
         acme, token = await house.connect("acme", workspace.token), Secret(workspace.token)
 
         async def names() -> list[str]:
-            return [one.name for one in await house.made.directory.all("acme")]
+            return [one.name for one in await house.app.directory.list_channels("acme")]
 
-        await house.made.reader.read(acme, token)
+        await house.app.directory_refresher.refresh(acme, token)
         sandbox.calls.clear()
         workspace.delete("gone")
         for number in range(5):
@@ -158,10 +159,10 @@ async def test_a_reading_spoilt_in_the_middle_leaves_the_old_channels_and_ends_w
         sandbox.fault("slow", method="conversations.list", delay_s=0)
         sandbox.fault(fault, method="conversations.list", delay_s=1, retry_after=30)
         try:
-            await house.made.reader.read(acme, token)
+            await house.app.directory_refresher.refresh(acme, token)
         except Uncertain:
             assert await names() == ["gone"]
-            await house.made.reader.read(acme, token)
+            await house.app.directory_refresher.refresh(acme, token)
         assert await names() == ["c0", "c1", "c2", "c3", "c4"]
         again = 2 if fault == "invalid_cursor" else 1  # the list begins anew: one page more
         assert sandbox.calls["conversations.list"] == 3 + 1 + again

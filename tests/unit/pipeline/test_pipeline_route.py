@@ -1,4 +1,4 @@
-"""An event is for every subscription whose filters match, and a person can be told why it was not."""
+"""Events are routed to the subscriptions whose filters match, and a suppressed event has a reason."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from worker.domain.event import Entity, Event, Kind, Severity
 from worker.domain.subscription import Filters, Subscription
-from worker.pipeline.route import index, route, why_suppressed
+from worker.pipeline.ingest import SubscriptionIndex
 
 EVENT = Event(
     id="1",
@@ -20,9 +20,11 @@ EVENT = Event(
     severity=Severity.ERROR,
     title="Workflow deploy-prod failed",
     status="error",
+    action="Destroy",
     project="shop",
     labels={"env": "prod", "team": "core"},
 )
+NOW_MS = 1_000_000
 MATCHING = {
     "kinds": (Kind.WORKFLOW, Kind.ALERT),
     "entity_types": ("workflow",),
@@ -30,6 +32,7 @@ MATCHING = {
     "names": ("DEPLOY-*",),
     "projects": ("shop",),
     "statuses": ("error",),
+    "actions": ("create", "destroy"),
     "min_severity": Severity.ERROR,
     "labels": ("env=prod", "env=stage", "team=core"),
 }
@@ -40,6 +43,7 @@ OTHER = {
     "names": ("build-*",),
     "projects": ("bank",),
     "statuses": ("done",),
+    "actions": ("approve",),
     "min_severity": Severity.CRITICAL,
     "labels": ("env=prod", "team=other"),
 }
@@ -50,23 +54,23 @@ def subscription(id_: str = "s", *, paused: bool = False, **filters: object) -> 
 
 
 def routed(*subscriptions: Subscription) -> list[str]:
-    return [one.id for one in route(EVENT, index(subscriptions))]
+    return [one.id for one in SubscriptionIndex.build(subscriptions).match(EVENT, NOW_MS)]
 
 
-def test_without_filters_everything_matches() -> None:
+def test_a_subscription_without_filters_matches_every_event() -> None:
     assert routed(subscription()) == ["s"]
 
 
 @pytest.mark.parametrize("name", MATCHING)
-def test_each_filter_lets_through_what_it_names(name: str) -> None:
+def test_each_filter_matches_the_values_it_names(name: str) -> None:
     assert routed(subscription(**{name: MATCHING[name]})) == ["s"]
 
 
 @pytest.mark.parametrize("name", OTHER)
-def test_each_filter_keeps_out_what_it_does_not_name_and_says_so(name: str) -> None:
+def test_each_filter_rejects_other_values_with_a_reason(name: str) -> None:
     one = subscription(**{name: OTHER[name]})
     assert routed(one) == []
-    assert one.why_not(EVENT)
+    assert one.mismatch_reason(EVENT, NOW_MS)
 
 
 @given(st.sets(st.sampled_from(sorted(MATCHING))), st.sets(st.sampled_from(sorted(OTHER))))
@@ -75,41 +79,56 @@ def test_all_filters_must_match(matching: set[str], other: set[str]) -> None:
     assert routed(subscription(**filters)) == ([] if other else ["s"])
 
 
-def test_a_paused_subscription_gets_nothing_and_says_so() -> None:
+def test_a_paused_subscription_matches_nothing() -> None:
     one = subscription(paused=True)
     assert routed(one) == []
-    assert one.why_not(EVENT) == "the subscription is paused"
+    assert one.mismatch_reason(EVENT, NOW_MS) == "the subscription is paused"
 
 
-def test_every_matching_subscription_is_told_in_the_order_they_were_made() -> None:
+def test_matching_subscriptions_keep_their_order() -> None:
     assert routed(subscription("a"), subscription("b", paused=True), subscription("c")) == ["a", "c"]
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_the_index_leaves_out_nobody(kind: Kind) -> None:
+def test_the_index_finds_the_same_subscriptions_as_a_scan(kind: Kind) -> None:
     some = [subscription(f"{wanted}", kinds=(wanted,)) for wanted in Kind]
     event = replace(EVENT, kind=kind)
-    slowly = [one.id for one in some if not one.why_not(event)]
-    assert [one.id for one in route(event, index(some))] == slowly == [kind]
+    slowly = [one.id for one in some if not one.mismatch_reason(event, NOW_MS)]
+    assert [one.id for one in SubscriptionIndex.build(some).match(event, NOW_MS)] == slowly == [kind]
 
 
-def test_what_is_suppressed_has_a_reason() -> None:
-    assert why_suppressed(EVENT, index([])) == "there is no active subscription"
-    assert why_suppressed(EVENT, index([subscription(paused=True)])) == "there is no active subscription"
-    assert why_suppressed(EVENT, index([subscription(projects=("bank",))])) == "no subscription matches"
+def test_a_suppressed_event_has_a_reason() -> None:
+    assert SubscriptionIndex.build([]).suppression_reason(EVENT, NOW_MS) == "there is no active subscription"
+    assert (
+        SubscriptionIndex.build([subscription(paused=True)]).suppression_reason(EVENT, NOW_MS)
+        == "there is no active subscription"
+    )
+    assert (
+        SubscriptionIndex.build([subscription(projects=("bank",))]).suppression_reason(EVENT, NOW_MS)
+        == "no subscription matches"
+    )
 
 
-def test_a_muted_subscription_gets_nothing_while_it_is_muted() -> None:
+def test_a_muted_subscription_matches_nothing_until_the_mute_ends() -> None:
     came_ms = EVENT.accepted_at_ms
     muted = replace(subscription(), muted_from_ms=came_ms, muted_until_ms=came_ms + 1)
     assert routed(muted) == []
-    assert muted.why_not(EVENT).startswith("muted until 1970-01-01 00:00")
-    assert why_suppressed(EVENT, index([muted])) == f"every subscription it is for is {muted.why_not(EVENT)}"
+    assert muted.mismatch_reason(EVENT, NOW_MS).startswith("muted until 1970-01-01 00:00")
+    assert (
+        SubscriptionIndex.build([muted]).suppression_reason(EVENT, NOW_MS)
+        == f"every matching subscription is {muted.mismatch_reason(EVENT, NOW_MS)}"
+    )
     for begins_ms, ends_ms in ((came_ms + 1, came_ms + 2), (came_ms - 1, came_ms)):
         assert routed(replace(muted, muted_from_ms=begins_ms, muted_until_ms=ends_ms)) == ["s"]
 
 
-def test_a_filter_that_does_not_match_is_the_better_reason_than_a_mute() -> None:
+def test_a_filter_that_does_not_match_is_a_better_reason_than_a_mute() -> None:
     muted = replace(subscription(projects=("bank",)), muted_until_ms=EVENT.accepted_at_ms + 1)
-    assert muted.why_not(EVENT) == "project is shop, not bank"
-    assert why_suppressed(EVENT, index([muted])) == "no subscription matches"
+    assert muted.mismatch_reason(EVENT, NOW_MS) == "project is shop, not bank"
+    assert SubscriptionIndex.build([muted]).suppression_reason(EVENT, NOW_MS) == "no subscription matches"
+
+
+def test_an_entry_id_from_the_future_ends_no_mute() -> None:
+    muted = replace(subscription(), muted_from_ms=NOW_MS - 1, muted_until_ms=NOW_MS + 1)
+    assert muted.mute_reason(replace(EVENT, entry_id=f"{NOW_MS + 1}-0"), NOW_MS)
+    assert not muted.mute_reason(replace(EVENT, entry_id=f"{NOW_MS + 1}-0"), NOW_MS + 1)

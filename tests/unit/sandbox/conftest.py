@@ -1,4 +1,4 @@
-"""A served sandbox with one workspace, its clock in the test's hand."""
+"""A served sandbox with one workspace and a manual clock."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -7,13 +7,13 @@ from typing import Any
 import aiohttp
 import pytest
 
-from worker.sandbox.slack import SlackSandbox
-from worker.sandbox.state import Workspace
+from worker.sandbox.slack.server import SlackSandbox
+from worker.sandbox.slack.workspace import Workspace
 
 
 @dataclass
-class Hand:
-    """A clock that moves when told."""
+class ManualClock:
+    """A manual clock."""
 
     now_s: float = 1000.0
 
@@ -27,13 +27,13 @@ class Client:
 
     sandbox: SlackSandbox
     workspace: Workspace
-    clock: Hand
+    clock: ManualClock
     session: aiohttp.ClientSession
     url: str = ""
     responses: list[aiohttp.ClientResponse] = field(default_factory=list)
 
     async def __call__(self, method: str, *, token: str | None = None, **args: Any) -> dict[str, Any]:
-        """What a method answers."""
+        """Call a method and return its answer."""
         headers = {"Authorization": f"Bearer {self.workspace.token if token is None else token}"}
         form = method.startswith(("conversations", "users", "chat.get"))  # reads take no JSON
         sent = {"data": args} if form else {"json": args}
@@ -48,7 +48,7 @@ class Client:
 
 @pytest.fixture
 async def slack() -> AsyncIterator[Client]:
-    clock = Hand()
+    clock = ManualClock()
     sandbox = SlackSandbox(monotonic=clock)
     workspace = sandbox.add_workspace("Acme")
     workspace.add_channel("ops")

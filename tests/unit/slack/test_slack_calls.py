@@ -1,24 +1,26 @@
-"""What the gateway asks, byte for byte, what it reads, and over how many connections."""
+"""Requests of the gateway byte for byte, the answers it reads, and its connections."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
-from slack_wire import MESSAGE, TOKEN, Wire, http, told
+from support.slack_http import MESSAGE, TOKEN, SlackServer, http_response, slack_answer
 
 from worker.domain.errors import Blocked, Uncertain
-from worker.domain.integration import REQUIRED_SCOPES, Conversation, Identity, Page, Person, Secret
+from worker.domain.integration import REQUIRED_SCOPES, Conversation, ConversationPage, Identity, Person, Secret
 from worker.domain.message import Message, Section
-from worker.slack.calling import Caller
+from worker.slack.client import open_client
 from worker.slack.gateway import BASE_URL, SlackGateway
 
-Opener = Callable[..., Awaitable[Wire]]
+Opener = Callable[..., Awaitable[SlackServer]]
 Maker = Callable[..., SlackGateway]
+ClientMaker = Callable[[str], AsyncWebClient]
 
-POSTED = told(ok=True, channel="C0000000001", ts="1700000000.000100")
+POSTED = slack_answer(ok=True, channel="C0000000001", ts="1700000000.000100")
 WHO = {
     "ok": True,
     "team_id": "T01",
@@ -53,10 +55,10 @@ async def test_a_post_is_one_json_object_without_previews(open_wire: Opener, gat
 
 @pytest.mark.parametrize("cursor", ["", "dGVhbTpDMDI="])
 @pytest.mark.parametrize("private", [False, True])
-async def test_a_page_is_asked_for_with_archived_channels_and_one_kind_alone(
+async def test_a_page_lists_one_kind_of_channels_with_archived_ones(
     open_wire: Opener, gateway_to: Maker, private: bool, cursor: str
 ) -> None:
-    wire = await open_wire(told(ok=True, channels=[]))
+    wire = await open_wire(slack_answer(ok=True, channels=[]))
     await gateway_to(wire.url).list_conversations(TOKEN, private=private, cursor=cursor)
     verb, target, _ = wire.line.split()
     asked = parse_qs(urlsplit(target).query)
@@ -68,12 +70,10 @@ async def test_a_page_is_asked_for_with_archived_channels_and_one_kind_alone(
     } | ({"cursor": [cursor]} if cursor else {})
 
 
-async def test_the_channels_the_bot_is_in_are_asked_for_by_themselves(
-    open_wire: Opener, gateway_to: Maker
-) -> None:
-    wire = await open_wire(told(ok=True, channels=[{"id": "C01", "name": "ops"}]))
+async def test_the_channels_of_the_bot_have_their_own_method(open_wire: Opener, gateway_to: Maker) -> None:
+    wire = await open_wire(slack_answer(ok=True, channels=[{"id": "C01", "name": "ops"}]))
     page = await gateway_to(wire.url).list_conversations(TOKEN, private=True, joined=True)
-    assert page == Page((Conversation("C01", "ops", is_member=True),))  # which the answer leaves out
+    assert page == ConversationPage((Conversation("C01", "ops", is_member=True),))  # which the answer leaves out
     target = urlsplit(wire.line.split()[1])
     assert target.path == "/api/users.conversations"
     assert parse_qs(target.query) == {
@@ -82,24 +82,20 @@ async def test_the_channels_the_bot_is_in_are_asked_for_by_themselves(
 
 
 @pytest.mark.parametrize("metadata", [{"next_cursor": ""}, {"next_cursor": None}, {}, None, []])
-async def test_a_page_without_a_cursor_is_the_last(
-    open_wire: Opener, gateway_to: Maker, metadata: object
-) -> None:
-    wire = await open_wire(told(ok=True, channels=[CHANNEL], response_metadata=metadata))
+async def test_a_page_without_a_cursor_is_the_last(open_wire: Opener, gateway_to: Maker, metadata: object) -> None:
+    wire = await open_wire(slack_answer(ok=True, channels=[CHANNEL], response_metadata=metadata))
     page = await gateway_to(wire.url).list_conversations(TOKEN, private=False)
-    assert page == Page((Conversation("C01", "ops", is_member=True, is_archived=True),), "")
+    assert page == ConversationPage((Conversation("C01", "ops", is_member=True, is_archived=True),), "")
 
 
 async def test_an_empty_page_with_a_cursor_is_not_the_last(open_wire: Opener, gateway_to: Maker) -> None:
-    wire = await open_wire(told(ok=True, channels=[], response_metadata={"next_cursor": "abc="}))
-    assert await gateway_to(wire.url).list_conversations(TOKEN, private=False) == Page((), "abc=")
+    wire = await open_wire(slack_answer(ok=True, channels=[], response_metadata={"next_cursor": "abc="}))
+    assert await gateway_to(wire.url).list_conversations(TOKEN, private=False) == ConversationPage((), "abc=")
 
 
 @pytest.mark.parametrize("name", ["x-oauth-scopes", "X-OAuth-Scopes", "X-OAUTH-SCOPES"])
-async def test_scopes_are_read_in_any_case_of_the_header(
-    open_wire: Opener, gateway_to: Maker, name: str
-) -> None:
-    wire = await open_wire(http(200, json.dumps(WHO), **{name: "chat:write, users:read,,groups:read"}))
+async def test_scopes_are_read_in_any_case_of_the_header(open_wire: Opener, gateway_to: Maker, name: str) -> None:
+    wire = await open_wire(http_response(200, json.dumps(WHO), **{name: "chat:write, users:read,,groups:read"}))
     identity = await gateway_to(wire.url).identify(TOKEN)
     assert identity == Identity(
         "T01", "Acme", "https://a/", "U01", "infrakitchen", scopes=("chat:write", "users:read", "groups:read")
@@ -107,25 +103,25 @@ async def test_scopes_are_read_in_any_case_of_the_header(
 
 
 async def test_without_the_header_no_scope_is_known(open_wire: Opener, gateway_to: Maker) -> None:
-    wire = await open_wire(told(**WHO))
+    wire = await open_wire(slack_answer(**WHO))
     assert (await gateway_to(wire.url).identify(TOKEN)).missing_scopes == REQUIRED_SCOPES
 
 
 async def test_direct_messages_count_as_joined(open_wire: Opener, gateway_to: Maker) -> None:
-    wire = await open_wire(told(ok=True, channel={"id": "D01", "is_im": True, "user": "U01"}))
-    assert await gateway_to(wire.url).conversation(TOKEN, "D01") == Conversation("D01", "", is_member=True)
+    wire = await open_wire(slack_answer(ok=True, channel={"id": "D01", "is_im": True, "user": "U01"}))
+    assert await gateway_to(wire.url).get_conversation(TOKEN, "D01") == Conversation("D01", "", is_member=True)
 
 
 async def test_a_person_is_found_by_email(open_wire: Opener, gateway_to: Maker) -> None:
-    wire = await open_wire(told(ok=True, user={"id": "U07", "is_bot": False, "deleted": True}))
-    person = await gateway_to(wire.url).person_by_email(TOKEN, "ann+ops@example.com")
+    wire = await open_wire(slack_answer(ok=True, user={"id": "U07", "is_bot": False, "deleted": True}))
+    person = await gateway_to(wire.url).find_person_by_email(TOKEN, "ann+ops@example.com")
     assert person == Person("U07", deleted=True)
     assert "email=ann%2Bops@example.com" in wire.line
 
 
 async def test_a_person_is_found_by_id(open_wire: Opener, gateway_to: Maker) -> None:
-    wire = await open_wire(told(ok=True, user={"id": "U07", "is_bot": True}))
-    assert await gateway_to(wire.url).person(TOKEN, "U07") == Person("U07", is_bot=True)
+    wire = await open_wire(slack_answer(ok=True, user={"id": "U07", "is_bot": True}))
+    assert await gateway_to(wire.url).get_person(TOKEN, "U07") == Person("U07", is_bot=True)
     assert wire.line == "GET /api/users.info?user=U07 HTTP/1.1"
 
 
@@ -133,16 +129,16 @@ async def test_a_person_is_found_by_id(open_wire: Opener, gateway_to: Maker) -> 
     "answer",
     [{}, {"channels": None, "channel": None, "user": None}, {"channels": ["C01"], "channel": {}, "user": {}}],
 )
-async def test_an_answer_without_what_was_asked_for_is_unreadable(
+async def test_an_answer_without_the_expected_object_is_unreadable(
     open_wire: Opener, gateway_to: Maker, answer: dict[str, object]
 ) -> None:
-    gateway = gateway_to((await open_wire(told(ok=True, **answer))).url)
+    gateway = gateway_to((await open_wire(slack_answer(ok=True, **answer))).url)
     for asked in (
         gateway.identify(TOKEN),
         gateway.list_conversations(TOKEN, private=False),
-        gateway.conversation(TOKEN, "C01"),
-        gateway.person_by_email(TOKEN, "ann@example.com"),
-        gateway.person(TOKEN, "U07"),
+        gateway.get_conversation(TOKEN, "C01"),
+        gateway.find_person_by_email(TOKEN, "ann@example.com"),
+        gateway.get_person(TOKEN, "U07"),
     ):
         with pytest.raises(Uncertain) as caught:
             await asked
@@ -150,7 +146,7 @@ async def test_an_answer_without_what_was_asked_for_is_unreadable(
 
 
 @pytest.mark.parametrize("text", ["", "xoxb-1\nX-Evil: 1", "xoxb 1", "xoxb-ü", "\x00"])
-async def test_what_fits_in_no_header_is_no_token(open_wire: Opener, gateway_to: Maker, text: str) -> None:
+async def test_a_token_that_fits_in_no_header_is_invalid(open_wire: Opener, gateway_to: Maker, text: str) -> None:
     wire = await open_wire(POSTED)
     with pytest.raises(Blocked) as caught:
         await gateway_to(wire.url).post(Secret(text), "C0000000001", MESSAGE)
@@ -177,8 +173,8 @@ async def test_no_more_connections_are_opened_than_allowed(open_wire: Opener, ga
     assert wire.connections <= 3
 
 
-async def test_cookies_of_one_workspace_stay_there(open_wire: Opener, gateway_to: Maker) -> None:
-    posted = http(200, '{"ok":true,"channel":"C01","ts":"1.1"}', Set_Cookie="b=1; path=/")
+async def test_no_cookie_is_sent_back(open_wire: Opener, gateway_to: Maker) -> None:
+    posted = http_response(200, '{"ok":true,"channel":"C01","ts":"1.1"}', Set_Cookie="b=1; path=/")
     wire = await open_wire(posted)
     gateway = gateway_to(wire.url.replace("127.0.0.1", "localhost"))  # a jar takes none from a bare address
     for _ in range(2):
@@ -211,24 +207,38 @@ async def test_a_cancelled_post_is_cancelled(open_wire: Opener, gateway_to: Make
         await post
 
 
-def caller_to(url: str) -> Caller:
-    return Caller(url, total_timeout_s=1.0, connect_timeout_s=1.0, connections=1)
+@pytest.fixture
+async def client_to() -> AsyncIterator[Callable[[str], AsyncWebClient]]:
+    """Return a function that opens clients, closed after the test."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        def opened(url: str) -> AsyncWebClient:
+            client = open_client(url, 1.0, 1.0, 1)
+            assert client.session
+            stack.push_async_callback(client.session.close)
+            return client
+
+        yield opened
 
 
-def test_the_address_is_the_sdks_own() -> None:
+def test_the_default_address_is_that_of_the_sdk() -> None:
     assert AsyncWebClient.BASE_URL == BASE_URL
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "slack.localhost", "[::1]"])
-def test_a_proxy_is_not_used_for_this_machine(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+async def test_a_proxy_is_not_used_for_this_machine(
+    monkeypatch: pytest.MonkeyPatch, client_to: ClientMaker, host: str
+) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.example.com:3128")
-    assert caller_to(f"http://{host}:8080/api/").client.proxy is None
+    assert client_to(f"http://{host}:8080/api/").proxy is None
 
 
-def test_an_address_that_is_none_is_not_this_machine() -> None:
-    assert caller_to("http://[::1/api/").client.base_url == "http://[::1/api/"
+async def test_an_invalid_address_is_not_this_machine(client_to: ClientMaker) -> None:
+    assert client_to("http://[::1/api/").base_url == "http://[::1/api/"
 
 
-def test_a_proxy_of_the_environment_is_used_for_slack(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_of_the_environment_is_used_for_slack(
+    monkeypatch: pytest.MonkeyPatch, client_to: ClientMaker
+) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
-    assert caller_to(BASE_URL).client.proxy == "http://proxy.example.com:3128"
+    assert client_to(BASE_URL).proxy == "http://proxy.example.com:3128"

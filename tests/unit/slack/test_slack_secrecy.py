@@ -1,36 +1,47 @@
-"""No token in what is raised, nor in what is logged, whatever happens."""
+"""No error and no log line contains a token."""
 
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
-from slack_wire import MESSAGE, TOKEN, Behaviour, Wire, close, error, hang, http, reset, told
+from support.slack_http import (
+    MESSAGE,
+    TOKEN,
+    Behaviour,
+    SlackServer,
+    close,
+    hang,
+    http_response,
+    reset,
+    slack_answer,
+    slack_error,
+)
 
-from worker.domain.errors import Refusal
+from worker.domain.errors import SlackError
 from worker.slack.gateway import SlackGateway
 
-Opener = Callable[..., Awaitable[Wire]]
+Opener = Callable[..., Awaitable[SlackServer]]
 Maker = Callable[..., SlackGateway]
 
 SECRET = TOKEN.reveal()
-ECHO = error("invalid_auth", token=SECRET, response_metadata={"messages": ["bad token"]})
+ECHO = slack_error("invalid_auth", token=SECRET, response_metadata={"messages": ["bad token"]})
 CASES: dict[str, bytes | Behaviour] = {
     "closed": close,
     "reset": reset,
     "hangs": hang,
-    "html_502": http(502, "<html>", "text/html"),
-    "text_200": http(200, "ok", "text/plain"),
-    "gzip_200": http(200, b"\x1f\x8b", "application/gzip"),
-    "cut_json": http(200, '{"ok":true,'),
-    "cut_json_echo": http(200, f'{{"token":"{SECRET}"'),
+    "html_502": http_response(502, "<html>", "text/html"),
+    "text_200": http_response(200, "ok", "text/plain"),
+    "gzip_200": http_response(200, b"\x1f\x8b", "application/gzip"),
+    "cut_json": http_response(200, '{"ok":true,'),
+    "cut_json_echo": http_response(200, f'{{"token":"{SECRET}"'),
     "no_http": b"nonsense\r\n\r\n",
-    "redirected": http(307, Location="/api/chat.postMessage"),
-    "error": error("invalid_auth"),
+    "redirected": http_response(307, Location="/api/chat.postMessage"),
+    "error": slack_error("invalid_auth"),
     "error_echo": ECHO,
-    "error_is_the_token": error(SECRET),
-    "throttled": http(429, "", Retry_After="1"),
-    "without_ts": told(ok=True, channel="C01"),
+    "error_is_the_token": slack_error(SECRET),
+    "throttled": http_response(429, "", Retry_After="1"),
+    "without_ts": slack_answer(ok=True, channel="C01"),
 }
 
 
@@ -41,7 +52,7 @@ def chain(failure: BaseException | None) -> Iterator[BaseException]:
 
 
 def words_of(failure: BaseException) -> Iterator[str]:
-    """All a log, a page or a crash report could print of a failure, variables included."""
+    """Return all texts that a log, page or crash report could print of a failure, with variables."""
     for link in chain(failure):
         yield from (str(link), repr(link), repr(link.args), repr(getattr(link, "__dict__", "")))
         yield from traceback.format_exception(link)
@@ -52,12 +63,12 @@ def words_of(failure: BaseException) -> Iterator[str]:
 
 @pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("name", CASES)
-async def test_a_failed_call_tells_no_token(
+async def test_the_error_of_a_failed_call_contains_no_token(
     open_wire: Opener, gateway_to: Maker, caplog: pytest.LogCaptureFixture, name: str, plain: bool
 ) -> None:
     caplog.set_level(logging.DEBUG)
     wire = await open_wire(CASES[name])
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(SlackError) as caught:
         await gateway_to(wire.url, total_timeout_s=0.2 if name == "hangs" else 5).post(
             TOKEN, "C0000000001", MESSAGE, plain=plain
         )
@@ -72,22 +83,22 @@ async def test_a_call_that_works_logs_neither_token_nor_message(
     open_wire: Opener, gateway_to: Maker, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    wire = await open_wire(told(ok=True, channel="C01", ts="1.1"))
+    wire = await open_wire(slack_answer(ok=True, channel="C01", ts="1.1"))
     await gateway_to(wire.url).post(TOKEN, "C0000000001", MESSAGE)
     assert SECRET not in caplog.text
     assert MESSAGE.text not in caplog.text
 
 
-async def test_even_a_root_logger_at_debug_does_not_make_the_sdk_talk(
+async def test_the_sdk_logs_nothing_even_at_debug(
     open_wire: Opener, gateway_to: Maker, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("slack_sdk", "slack_sdk.web.async_base_client", "worker.slack"):
         caplog.set_level(logging.DEBUG, logger=name)
     wire = await open_wire(ECHO)
-    with pytest.raises(Refusal):
+    with pytest.raises(SlackError):
         await gateway_to(wire.url).identify(TOKEN)
     assert caplog.text == ""
 
 
-def test_a_gateway_shows_no_token() -> None:
+def test_the_attributes_of_a_gateway_contain_no_token() -> None:
     assert "xoxb" not in repr(vars(SlackGateway()))

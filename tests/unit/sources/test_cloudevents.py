@@ -1,19 +1,21 @@
-"""Each type of CloudEvent becomes the event people expect."""
+"""Each type of CloudEvent becomes an Event with the fields of its data."""
 
 import json
+import re
+from base64 import b64encode
 from typing import Any
 
 import pytest
 
 from worker.domain.event import Entity, Event, Kind, Severity, Step
-from worker.sources import read
+from worker.sources import Unreadable, parse
 
 PLACE = "1700000000000-3"
 
 
 def cloudevent(kind: str, data: Any = None, **more: Any) -> Event:
     fields = {"specversion": "1.0", "id": "e1", "source": "/ik", "type": kind, "data": data} | more
-    return read(json.dumps(fields).encode(), PLACE)
+    return parse(json.dumps(fields).encode(), PLACE)
 
 
 def workflow(what: str, **data: Any) -> Event:
@@ -21,16 +23,14 @@ def workflow(what: str, **data: Any) -> Event:
 
 
 def resource(**data: Any) -> Event:
-    return cloudevent(
-        "io.infrakitchen.resource.state_changed", {"resource_id": "r1", "name": "db-main"} | data
-    )
+    return cloudevent("io.infrakitchen.resource.state_changed", {"resource_id": "r1", "name": "db-main"} | data)
 
 
 def alert(what: str = "firing", **data: Any) -> Event:
     return cloudevent(f"io.infrakitchen.alert.{what}", data)
 
 
-def test_a_failed_workflow_tells_everything() -> None:
+def test_every_field_of_a_failed_workflow_is_parsed() -> None:
     event = cloudevent(
         "io.infrakitchen.workflow.failed",
         {
@@ -89,18 +89,18 @@ def test_a_failed_workflow_tells_everything() -> None:
         ("cancelled", "Workflow deploy-prod was cancelled", "cancelled", Severity.WARNING),
     ],
 )
-def test_a_workflow_says_what_happened_without_a_status(
+def test_the_type_gives_the_status_of_a_workflow_without_one(
     what: str, title: str, status: str, severity: Severity
 ) -> None:
     event = workflow(what)
     assert (event.title, event.status, event.severity) == (title, status, severity)
 
 
-def test_a_failure_is_an_error_whatever_its_status_says() -> None:
+def test_a_failed_workflow_is_an_error_at_any_status() -> None:
     assert workflow("failed", status="pending").severity is Severity.ERROR
 
 
-def test_a_status_nobody_knows_is_kept_and_ranks_as_a_warning() -> None:
+def test_an_unknown_status_is_kept_and_ranks_as_a_warning() -> None:
     event = workflow("completed", status="Half-Done")
     assert (event.status, event.severity) == ("Half-Done", Severity.WARNING)
 
@@ -110,7 +110,7 @@ def test_completed_steps_are_counted() -> None:
     assert workflow("step_completed", steps=steps).title == "Workflow deploy-prod: 2 of 3 steps done"
 
 
-def test_steps_without_a_usable_position_stand_where_they_are_listed() -> None:
+def test_steps_without_a_position_keep_their_place_in_the_list() -> None:
     steps = [
         {"name": "a", "position": "x"},
         "odd",
@@ -125,7 +125,7 @@ def test_steps_without_a_usable_position_stand_where_they_are_listed() -> None:
 
 
 @pytest.mark.parametrize("steps", ["three", {"a": 1}, 3, None])
-def test_steps_of_a_wrong_shape_do_not_cost_the_event(steps: object) -> None:
+def test_steps_of_a_wrong_type_are_ignored(steps: object) -> None:
     assert workflow("started", steps=steps).steps == ()
 
 
@@ -133,23 +133,141 @@ def test_steps_of_a_wrong_shape_do_not_cost_the_event(steps: object) -> None:
     ("creator", "requester"),
     [({"name": " ", "email": "a@b.c"}, "a@b.c"), ("Ada", "Ada"), (None, ""), ([], ""), ({}, "")],
 )
-def test_who_asked_is_a_name_or_an_address(creator: object, requester: str) -> None:
+def test_a_requester_is_a_name_or_an_email(creator: object, requester: str) -> None:
     assert workflow("started", creator=creator).requester == requester
 
 
-@pytest.mark.parametrize("data", [None, "text", 5, [], [{}]])
-def test_a_known_type_with_unusable_data_is_told_all_the_same(data: object) -> None:
-    event = cloudevent("io.infrakitchen.workflow.failed", data, subject="w7")
-    assert (event.kind, event.title, event.entity.id) == (Kind.WORKFLOW, "Workflow failed", "w7")
+TOPIC = "it names what an event of type io.infrakitchen.workflow.failed is about"
 
 
-def test_numbers_are_taken_as_texts() -> None:
+@pytest.mark.parametrize(
+    ("data", "detail"),
+    [
+        (None, f"data: missing: {TOPIC}"),
+        ("text", f"data: a string, not an object: {TOPIC}"),
+        ("[1]", f"data: an array, not an object: {TOPIC}"),
+        ("{", f"data: a string, not an object: {TOPIC}"),
+        (5, f"data: a number, not an object: {TOPIC}"),
+        ([{}], f"data: an array, not an object: {TOPIC}"),
+    ],
+)
+def test_an_own_event_without_usable_data_is_refused(data: object, detail: str) -> None:
+    with pytest.raises(Unreadable, match=re.escape(detail)):
+        cloudevent("io.infrakitchen.workflow.failed", data, subject="w7")
+
+
+@pytest.mark.parametrize(
+    ("type_", "data"),
+    [
+        ("workflow.failed", {}),
+        ("workflow.failed", {"error_message": "boom", "name": " ", "workflow_id": "\u200b"}),
+        ("resource.state_changed", {"state": "provision", "resource_id": None, "name": {}}),
+        ("alert.firing", {"severity": "warning", "labels": {"service": ""}, "summary": "\u3164"}),
+        ("storage.updated", {"status": "done", "entity": {}}),
+    ],
+)
+def test_an_own_event_that_names_nothing_is_refused(type_: str, data: object) -> None:
+    with pytest.raises(Unreadable, match="must name what an event of type"):
+        cloudevent(f"io.infrakitchen.{type_}", data)
+
+
+@pytest.mark.parametrize(
+    ("type_", "data", "title"),
+    [
+        ("workflow.failed", {"error_message": "boom"}, "Workflow w7 failed"),
+        ("resource.state_changed", {"status": "error"}, "Resource w7 failed"),
+        ("alert.firing", {"severity": "warning"}, "Alert w7"),
+        ("storage.updated", {"status": "done"}, "w7"),
+    ],
+)
+def test_the_subject_names_what_an_own_event_is_about(type_: str, data: object, title: str) -> None:
+    assert cloudevent(f"io.infrakitchen.{type_}", data, subject="w7").title == title
+
+
+@pytest.mark.parametrize("data", [{"fingerprint": "f1", "name": " "}, {"fingerprint": "f1", "summary": "\u2800"}])
+def test_an_alert_without_a_visible_name_is_named_by_its_fingerprint(data: object) -> None:
+    assert cloudevent("io.infrakitchen.alert.firing", data).title == "Alert f1"
+
+
+def base64(text: str, charset: str = "utf-8") -> str:
+    return b64encode(text.encode(charset)).decode()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"data": '{"workflow_id": "w1", "name": "deploy"}'},
+        {"data": ' {"workflow_id": "w1", "name": "deploy"}', "datacontenttype": "text/plain"},
+        {"data": json.dumps('{"workflow_id": "w1", "name": "deploy"}')},
+        {"data": None, "data_base64": base64('{"workflow_id": "w1", "name": "deploy"}')},
+        {"data_base64": base64('\ufeff{"workflow_id": "w1", "name": "deploy"}'), "datacontenttype": "application/json"},
+        {"data_base64": base64('{"workflow_id": "w1",\n"name": "deploy"}')[:20] + "\n"
+         + base64('{"workflow_id": "w1",\n"name": "deploy"}')[20:], "datacontenttype": "application/octet-stream"},
+    ],
+)  # fmt: skip
+def test_data_in_a_text_or_in_base64_is_decoded(fields: dict[str, object]) -> None:
+    event = cloudevent("io.infrakitchen.workflow.failed", **fields)
+    assert event.entity == Entity("workflow", "w1", "deploy")
+
+
+@pytest.mark.parametrize("encoded", ["%%%", "abc", "é"])
+def test_data_that_is_no_base64_is_refused(encoded: str) -> None:
+    with pytest.raises(Unreadable, match="data_base64: not Base64"):
+        cloudevent("com.example.x", data_base64=encoded)
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"data": "Hello", "datacontenttype": "text/plain"}, "Hello"),
+        ({"data": "Hello"}, "Hello"),
+        ({"data": '{"message": "not read"}', "datacontenttype": "text/plain"}, '{"message": "not read"}'),
+        ({"data": '{"message": "read"}'}, "read"),
+        ({"data": '"Hello"', "datacontenttype": "application/json; charset=utf-8"}, "Hello"),
+        ({"data": "<order/>", "datacontenttype": "application/xml"}, "<order/>"),
+        ({"data": 42.5}, "42.5"),
+        ({"data": False}, "false"),
+        ({"data": ["a", 1, None, True]}, "a, 1, true"),
+        ({"data": [{"näme": 1}, []]}, '[{"näme": 1}, []]'),
+        ({"data": []}, ""),
+        ({"data_base64": base64("grüße", "latin-1"), "datacontenttype": "text/plain; charset=ISO-8859-1"}, "grüße"),
+        ({"data_base64": base64("grüße", "latin-1"), "datacontenttype": "text/plain"}, "5 bytes of text/plain"),
+        ({"data_base64": base64("a", "latin-1"), "datacontenttype": "text/plain; charset=hex"}, "1 byte of text/plain"),
+        ({"data_base64": base64("\0" * 2000), "datacontenttype": "image/png"}, "2,000 bytes of image/png"),
+        ({"data_base64": base64("\0")}, "1 byte of an unknown type"),
+        ({"data_base64": 5}, ""),
+    ],
+)  # fmt: skip
+def test_any_data_of_a_foreign_type_is_shown(fields: dict[str, object], text: str) -> None:
+    event = cloudevent("com.example.x", **fields)
+    assert (event.kind, event.title, event.text) == (Kind.OTHER, "com.example.x", text)
+
+
+def test_sequences_of_terminals_are_removed_from_every_text() -> None:
+    event = workflow(
+        "failed",
+        name="\x1b[1mdeploy\x1b[0m",
+        error_message="10 %\r100 %\r\n\x1b[31mError:\x1b[0m quota",
+        steps=[{"name": "\x1b]8;;https://x\x07db\x1b]8;;\x07", "status": "error", "error_message": "\x1b[31mno"}],
+        labels={"env": "\x1b[32mprod\x1b[0m"},
+    )
+    assert (event.entity.name, event.error) == ("deploy", "100 %\nError: quota")
+    assert (event.steps[0].name, event.steps[0].error, event.labels) == ("db", "no", {"env": "prod"})
+
+
+@pytest.mark.parametrize("name", ["", " ", "\u200b\u200b \u2060", "\u200d", "\u3164", "\x1b[31m\x1b[0m"])
+def test_a_name_of_which_nothing_is_seen_is_no_name(name: str) -> None:
+    event = workflow("failed", name=name, error_message=name)
+    assert (event.title, event.error) == ("Workflow w1 failed", "")
+
+
+def test_numbers_become_texts() -> None:
     event = workflow("started", workflow_id=17, name=3.5, project=True)
     assert (event.entity, event.project) == (Entity("workflow", "17", "3.5"), "true")
 
 
 @pytest.mark.parametrize("time", ["yesterday", "", 5, None, "2026-13-01T00:00:00Z", "9999-12-31T23:59:60Z"])
-def test_a_time_that_is_none_leaves_the_order_to_the_stream(time: object) -> None:
+def test_an_event_without_a_valid_time_has_the_time_of_its_entry(time: object) -> None:
     event = cloudevent("x", time=time)
     assert event.time_s is None
     assert event.order == (1700000000.0, 1_700_000_000_000, 3)
@@ -167,11 +285,11 @@ def test_a_time_that_is_none_leaves_the_order_to_the_stream(time: object) -> Non
         ("0001-01-01T00:00:00Z", -62135596800.0),
     ],
 )
-def test_a_time_of_any_age_is_read(time: str, time_s: float) -> None:
+def test_a_time_of_any_age_is_parsed(time: str, time_s: float) -> None:
     assert cloudevent("x", time=time).time_s == time_s
 
 
-def test_a_resource_tells_what_changed() -> None:
+def test_every_field_of_a_resource_is_parsed() -> None:
     event = resource(
         template="postgres",
         state="provisioned",
@@ -187,7 +305,7 @@ def test_a_resource_tells_what_changed() -> None:
     assert (event.state, event.status, event.previous) == ("provisioned", "done", "provision, in_progress")
     assert (event.template, event.requester, event.project) == ("postgres", "ada@example.com", "shop")
     assert event.text == "took 4 minutes"
-    assert event.about == "resource:resource:r1"
+    assert event.subject_key == "resource:resource:r1"
 
 
 @pytest.mark.parametrize(
@@ -196,7 +314,11 @@ def test_a_resource_tells_what_changed() -> None:
         ("provisioned", "done", "Resource db-main is provisioned", Severity.INFO),
         ("destroyed", None, "Resource db-main is destroyed", Severity.INFO),
         ("provision", "in_progress", "Resource db-main: provision in progress", Severity.INFO),
-        ("provision", "approval_pending", "Resource db-main: provision approval pending", Severity.INFO),
+        ("provision", "approval_pending", "Resource db-main: provision waits for approval", Severity.INFO),
+        ("provision", "ready", "Resource db-main: provision approved, not executed yet", Severity.INFO),
+        ("provisioned", "ready", "Resource db-main: update approved, not executed yet", Severity.INFO),
+        ("destroy", "ready", "Resource db-main: destroy approved, not executed yet", Severity.INFO),
+        ("provisioned", "in_progress", "Resource db-main: update in progress", Severity.INFO),
         ("provision", "error", "Resource db-main failed to provision", Severity.ERROR),
         ("destroy", "error", "Resource db-main failed to be destroyed", Severity.ERROR),
         ("provisioned", "error", "Resource db-main failed", Severity.ERROR),
@@ -206,14 +328,29 @@ def test_a_resource_tells_what_changed() -> None:
         (None, None, "Resource db-main changed", Severity.INFO),
     ],
 )
-def test_a_resource_is_told_in_one_line(
+def test_the_title_of_a_resource_names_its_state(
     state: str | None, status: str | None, title: str, severity: Severity
 ) -> None:
     event = resource(state=state, status=status)
     assert (event.title, event.severity) == (title, severity)
 
 
-def test_an_alert_tells_everything() -> None:
+@pytest.mark.parametrize(
+    ("data", "action"),
+    [
+        ({"state": "destroy", "status": "in_progress"}, "destroy"),
+        ({"state": "destroyed", "status": "done"}, "destroy"),
+        ({"state": "destroy", "status": "rejected"}, "reject"),
+        ({"state": "provision", "status": "rejected"}, "reject"),
+        ({"state": "provision", "status": "in_progress"}, ""),
+        ({"state": "destroy", "action": "recreate"}, "recreate"),
+    ],
+)
+def test_a_state_of_a_resource_gives_its_action_where_it_is_certain(data: dict[str, str], action: str) -> None:
+    assert resource(**data).action == action
+
+
+def test_every_field_of_an_alert_is_parsed() -> None:
     event = alert(
         name="DiskFull",
         fingerprint="f1",
@@ -233,16 +370,16 @@ def test_an_alert_tells_everything() -> None:
     assert (event.title, event.text) == ("DiskFull", "disk is full\n97 % of /data")
     assert (event.started_at_s, event.ended_at_s) == (10.0, 20.0)
     assert event.url == "https://prometheus.example/graph"
-    assert event.about == "alert:fingerprint:f1"
+    assert event.subject_key == f"alert:fingerprint:f1:{event.source}"
 
 
-def test_an_alert_without_an_entity_is_about_itself() -> None:
+def test_an_alert_without_an_entity_is_its_own_entity() -> None:
     assert alert(name="DiskFull", fingerprint="f1").entity == Entity("alert", "f1", "DiskFull")
 
 
-def test_two_alerts_of_one_resource_are_different_things() -> None:
+def test_two_alerts_of_one_resource_have_different_subject_keys() -> None:
     entity = {"type": "resource", "id": "r1"}
-    assert alert(fingerprint="a", entity=entity).about != alert(fingerprint="b", entity=entity).about
+    assert alert(fingerprint="a", entity=entity).subject_key != alert(fingerprint="b", entity=entity).subject_key
 
 
 def test_a_resolved_alert_keeps_its_severity() -> None:
@@ -250,27 +387,27 @@ def test_a_resolved_alert_keeps_its_severity() -> None:
     assert (event.status, event.severity, event.severity_word) == ("resolved", Severity.CRITICAL, "critical")
 
 
-def test_an_alert_without_a_fingerprint_is_known_by_name_and_labels() -> None:
+def test_name_and_labels_give_the_fingerprint_of_an_alert_without_one() -> None:
     first = alert(name="A", labels={"x": "1", "y": "2"})
-    assert first.about == alert("resolved", name="A", labels={"y": "2", "x": "1"}).about
-    assert first.about != alert(name="A", labels={"x": "2", "y": "2"}).about
+    assert first.subject_key == alert("resolved", name="A", labels={"y": "2", "x": "1"}).subject_key
+    assert first.subject_key != alert(name="A", labels={"x": "2", "y": "2"}).subject_key
 
 
-def test_an_alert_that_says_nothing_is_told_and_is_about_itself_alone() -> None:
-    event = alert()
-    assert (event.title, event.severity, event.about) == ("Alert", Severity.WARNING, "alert:alert:e1")
+def test_an_alert_without_a_fingerprint_and_labels_has_a_subject_key_of_its_own() -> None:
+    event = alert(description="disk is full")
+    assert (event.title, event.severity, event.subject_key) == ("disk is full", Severity.WARNING, "alert:alert:e1")
 
 
-def test_what_alertmanager_puts_into_labels_and_annotations_is_found() -> None:
+def test_labels_and_annotations_fill_the_missing_fields_of_an_alert() -> None:
     event = alert(
         labels={"alertname": "DiskFull", "severity": "page"},
         annotations={"summary": "full", "description": "full"},
     )
-    assert (event.title, event.text, event.severity_word) == ("DiskFull", "full", "page")
-    assert event.severity is Severity.WARNING
+    assert (event.title, event.text, event.severity_word) == ("DiskFull", "full", "critical")
+    assert event.severity is Severity.CRITICAL
 
 
-def test_a_type_nobody_knows_is_told_with_what_it_says() -> None:
+def test_the_known_fields_of_an_unknown_type_are_parsed() -> None:
     event = cloudevent(
         "io.infrakitchen.storage.updated",
         {
@@ -288,16 +425,27 @@ def test_a_type_nobody_knows_is_told_with_what_it_says() -> None:
     assert event.requester == "Ada"
 
 
-def test_a_foreign_type_is_told_by_its_type() -> None:
+def test_the_title_of_a_foreign_type_is_its_type() -> None:
     event = cloudevent("com.example.thing", {"severity": "critical", "entity": {"type": "thing", "id": "1"}})
     assert (event.title, event.severity) == ("com.example.thing", Severity.CRITICAL)
     assert event.entity == Entity("thing", "1")
 
 
-def test_an_unknown_event_that_names_nothing_is_about_itself_alone() -> None:
-    assert cloudevent("x").about == "other::e1"
+def test_an_unknown_event_without_an_entity_has_a_subject_key_of_its_own() -> None:
+    assert cloudevent("x").subject_key == "other::e1"
 
 
-def test_a_new_event_of_a_known_thing_still_names_the_thing() -> None:
+def test_an_unknown_event_of_a_known_entity_type_names_the_entity() -> None:
     event = cloudevent("io.infrakitchen.workflow.paused", {"workflow_id": "w1", "name": "deploy"})
     assert (event.kind, event.entity) == (Kind.OTHER, Entity("workflow", "w1", "deploy"))
+
+
+def test_an_annotation_whose_name_says_that_it_is_an_address_may_have_spaces() -> None:
+    annotations = {
+        "runbook_url": "HTTPS://wiki.example/run book|db", "dashboard": "https://g.example/d/1",
+        "note": "https://wiki.example is down again", "logs_url": "javascript:alert(1)", "copy_url": "https://g.example/d/1",
+    }  # fmt: skip
+    event = alert(name="DiskFull", annotations=annotations)
+    assert [(link.label, link.url) for link in event.links] == [
+        ("Runbook", "https://wiki.example/run%20book%7Cdb"), ("Dashboard", "https://g.example/d/1"),
+    ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Keys: every one under the prefix, and none that is another."""
+"""Redis keys: all have the prefix, and no two are equal."""
 
 import re
 
@@ -17,13 +17,13 @@ def all_keys(keys: Keys) -> list[str]:
         keys.delivery("d"),
         keys.event("h.s")[0],
         keys.rejected("1-1"),
-        keys.held("ops"),
+        keys.lanes_of_parked_integration("ops"),
         keys.integration_parked("ops"),
         keys.pace("T1", "C1"),
         keys.closed("T1", "C1"),
         keys.version("integrations"),
-        *keys.whole_directory("ops"),
-        keys.beat("worker"),
+        *keys.all_of_directory("ops"),
+        keys.heartbeats("worker"),
         keys.lock("sweep"),
         keys.session("s"),
         keys.session("s", "tried"),
@@ -41,7 +41,7 @@ def test_every_key_has_the_prefix_so_two_installations_share_a_server():
     assert Keys().prefix == "ik"
 
 
-def test_every_key_is_in_the_table():
+def test_every_redis_key_is_in_the_documented_table():
     table = module.__doc__ or ""
     listed = {line.split()[0].split(":")[1] for line in table.splitlines() if line.startswith("P:")}
     assert {key.split(":")[1] for key in all_keys(KEYS)} <= listed

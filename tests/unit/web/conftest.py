@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from web_house import Web, served
+from support.web import Web, serve_web
 
 
 @pytest.fixture
 async def web() -> AsyncIterator[Web]:
-    async with served() as made:
-        yield made
+    async with serve_web() as app:
+        yield app

@@ -1,21 +1,22 @@
-"""The API's nouns: what is asked is answered, what is wrong is a problem that says so."""
+"""The HTTP API: the resources, and the problem documents of wrong requests."""
 
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from web_house import Answer, Web, served
+from support.web import Answer, Web, serve_web
+from yarl import URL
 
-from worker.sandbox.slack import SlackSandbox
-from worker.sandbox.state import Workspace
-from worker.store.vault import generate_key
+from worker.sandbox.slack.server import SlackSandbox
+from worker.sandbox.slack.workspace import Workspace
+from worker.store.token_cipher import generate_key
 from worker.web.app import make_app
 
 
 @pytest.fixture
 async def acme() -> AsyncIterator[tuple[Web, Workspace]]:
-    """A web process, and a workspace with two channels."""
+    """Serve a web process with a workspace of two channels."""
     sandbox = SlackSandbox()
     sandbox.set_rate(0)
     workspace = sandbox.add_workspace("Acme")
@@ -23,7 +24,7 @@ async def acme() -> AsyncIterator[tuple[Web, Workspace]]:
     workspace.add_channel("closed", member=False)
     async with (
         sandbox.serving() as url,
-        served(slack_api_url=url, encryption_key=generate_key()) as web,
+        serve_web(slack_api_url=url, encryption_key=generate_key()) as web,
     ):
         yield web, workspace
 
@@ -33,7 +34,7 @@ async def connected(web: Web, workspace: Workspace) -> Answer:
 
 
 async def empty(web: Web, method: str, path: str) -> Answer:
-    """A change without a body."""
+    """Send a change without a body."""
     return await web.ask(method, f"/api/v1/{path}", headers={"content-type": "application/json"})
 
 
@@ -43,7 +44,7 @@ async def get(web: Web, path: str) -> Any:
     return answer.body
 
 
-async def test_an_integration_lives_and_its_token_is_never_said(
+async def test_an_integration_is_added_checked_rotated_and_removed_and_no_answer_has_its_token(
     acme: tuple[Web, Workspace], caplog: pytest.LogCaptureFixture
 ) -> None:
     web, workspace = acme
@@ -68,7 +69,7 @@ async def test_an_integration_lives_and_its_token_is_never_said(
     assert new not in said
 
 
-async def test_a_token_that_is_wrong_is_said_without_it(acme: tuple[Web, Workspace]) -> None:
+async def test_the_error_for_a_wrong_token_does_not_repeat_it(acme: tuple[Web, Workspace]) -> None:
     web, _ = acme
     for wrong in ("xoxb-0-wrong-token", "wrong-token", 12345678):
         answer = await web.ask("POST", "/api/v1/integrations", {"name": "acme", "token": wrong})
@@ -77,7 +78,7 @@ async def test_a_token_that_is_wrong_is_said_without_it(acme: tuple[Web, Workspa
     assert (await get(web, "integrations"))["rows"] == []
 
 
-async def test_a_subscription_lives(acme: tuple[Web, Workspace]) -> None:
+async def test_a_subscription_is_added_paused_muted_replaced_and_removed(acme: tuple[Web, Workspace]) -> None:
     web, workspace = acme
     await connected(web, workspace)
     rule = {"destination": "#ops", "kind": ["alert"], "min_severity": "error"}
@@ -103,7 +104,7 @@ async def test_a_subscription_lives(acme: tuple[Web, Workspace]) -> None:
     assert (await get(web, "subscriptions"))["rows"] == []
 
 
-async def test_a_test_message_is_posted_now(acme: tuple[Web, Workspace]) -> None:
+async def test_a_test_message_is_posted_or_the_error_names_the_fix(acme: tuple[Web, Workspace]) -> None:
     web, workspace = acme
     await connected(web, workspace)
     for destination, status in (("#ops", 200), ("#closed", 409)):
@@ -129,15 +130,16 @@ WRONG: tuple[tuple[str, str, object, int, str], ...] = (
     ("POST", "integrations/x/test", {"post": "a b"}, 422, "post"),
     ("POST", "parked/resume", {"lane": "x"}, 404, "There is no lane 'x'"),
     ("POST", "parked/resume", {}, 422, "lane"),
-    ("POST", "dead-letters/replay", {}, 400, "Say which"),
+    ("POST", "dead-letters/replay", {}, 400, "Nothing is selected"),
+    ("POST", "dead-letters/replay", {"ids": [""]}, 400, "An id is empty"),
     ("POST", "dead-letters/discard", {"all": True, "reason": "x"}, 400, "one way"),
     ("GET", "deliveries/x", None, 404, "There is no delivery 'x'"),
     ("GET", "deliveries?state=gone", None, 422, "query.state"),
-    ("GET", "deliveries?after=x", None, 400, "no place in this list"),
+    ("GET", "deliveries?after=x", None, 400, "is no cursor of this list"),
     ("GET", "deliveries?limit=501", None, 422, "query.limit"),
-    ("GET", "parked?after=x", None, 400, "no place in this list"),
-    ("GET", "dead-letters?after=x", None, 400, "no place in this list"),
-    ("GET", "dead-letters/x", None, 404, "x is not a dead letter"),
+    ("GET", "parked?after=x", None, 400, "is no cursor of this list"),
+    ("GET", "dead-letters?after=x", None, 400, "is no cursor of this list"),
+    ("GET", "dead-letters/x", None, 404, "There is no dead letter x"),
     ("GET", "channels?integration=x", None, 404, "no integration"),
     ("POST", "preview", {"events": [{}]}, 422, "events"),
     ("POST", "preview", {"events": []}, 422, "events"),
@@ -146,7 +148,7 @@ WRONG: tuple[tuple[str, str, object, int, str], ...] = (
 )  # fmt: skip
 
 
-async def test_what_is_wrong_is_a_problem_that_says_so(web: Web) -> None:
+async def test_a_wrong_request_is_answered_with_a_problem(web: Web) -> None:
     for method, path, body, status, said in WRONG:
         answer = await web.ask(method, f"/api/v1/{path}", body)
         case = (method, path, body, answer)
@@ -156,7 +158,7 @@ async def test_what_is_wrong_is_a_problem_that_says_so(web: Web) -> None:
         assert said in answer.body["detail"], case
 
 
-async def test_a_method_a_path_does_not_take_is_answered_with_all_it_takes(web: Web) -> None:
+async def test_an_unsupported_method_is_answered_with_the_allowed_ones(web: Web) -> None:
     for path, methods in (
         ("subscriptions", "GET, POST"),
         ("subscriptions/x", "DELETE, GET, PUT"),
@@ -169,7 +171,7 @@ async def test_a_method_a_path_does_not_take_is_answered_with_all_it_takes(web: 
         assert (answer.status, answer.headers["Allow"]) == (405, methods), path
 
 
-async def test_a_slash_too_many_leads_to_the_path_without_and_names_no_host(web: Web) -> None:
+async def test_a_trailing_slash_redirects_to_the_path_without_naming_a_host(web: Web) -> None:
     for path in ("/api/v1/ledger/", "/webhooks/grafana/", "/healthz/"):
         method = "POST" if "webhooks" in path else "GET"
         answer = await web.ask(method, f"{path}?a=1", allow_redirects=False)
@@ -177,17 +179,17 @@ async def test_a_slash_too_many_leads_to_the_path_without_and_names_no_host(web:
     assert (await web.ask("GET", "/api/v1/nothing/", allow_redirects=False)).status == 404
 
 
-async def test_dead_letters_that_are_none_are_said_one_by_one(web: Web) -> None:
+async def test_each_unknown_dead_letter_has_its_own_result(web: Web) -> None:
     answer = await web.ask("POST", "/api/v1/dead-letters/replay", {"ids": ["a", "b"]})
     assert answer.status == 200
-    assert [(one["id"], one["ending"]) for one in answer.body["results"]] == [
+    assert [(one["id"], one["outcome"]) for one in answer.body["results"]] == [
         ("a", "unknown"),
         ("b", "unknown"),
     ]
     assert (await web.ask("POST", "/api/v1/dead-letters/discard", {"all": True})).body["results"] == []
 
 
-async def test_what_would_be_posted_is_shown(web: Web) -> None:
+async def test_a_preview_shows_the_message(web: Web) -> None:
     event = {
         "specversion": "1.0", "id": "1", "source": "s", "type": "io.infrakitchen.workflow.failed",
         "data": {"workflow_id": "w", "name": "deploy-prod"},
@@ -195,20 +197,18 @@ async def test_what_would_be_posted_is_shown(web: Web) -> None:
     shown = (await web.ask("POST", "/api/v1/preview", {"events": [event]})).body
     assert "deploy-prod" in shown["text"]
     assert shown["unmatched"] == []
-    mine = (
-        await web.ask("POST", "/api/v1/preview", {"events": [event], "template": "Look: {{ title }}"})
-    ).body
+    mine = (await web.ask("POST", "/api/v1/preview", {"events": [event], "template": "Look: {{ title }}"})).body
     assert "Look: " in str(mine["blocks"])
     wrong = await web.ask("POST", "/api/v1/preview", {"events": [event], "template": "{% for %}"})
     assert wrong.status == 422
 
 
-async def test_channels_go_on_where_they_stopped(acme: tuple[Web, Workspace]) -> None:
+async def test_channels_are_listed_page_by_page(acme: tuple[Web, Workspace]) -> None:
     web, workspace = acme
     await connected(web, workspace)
-    integration = await web.made.integrations.find("acme")
-    await web.made.reader.read(
-        integration, await web.made.integrations.token(integration.id), unless_younger_s=0
+    integration = await web.app.integrations.find("acme")
+    await web.app.directory_refresher.refresh(
+        integration, await web.app.integrations.get_token(integration.id), unless_younger_s=0
     )
     names, after = [], ""
     while after is not None:
@@ -221,7 +221,7 @@ async def test_channels_go_on_where_they_stopped(acme: tuple[Web, Workspace]) ->
     assert [row["name"] for row in member["rows"]] == ["ops"]
 
 
-async def test_without_redis_every_noun_is_a_503(web: Web) -> None:
+async def test_without_redis_every_list_answers_503(web: Web) -> None:
     web.redis.connected = False
     for path in (
         "ledger",
@@ -236,8 +236,8 @@ async def test_without_redis_every_noun_is_a_503(web: Web) -> None:
         assert (answer.status, answer.headers["Content-Type"]) == (503, "application/problem+json"), path
 
 
-async def test_every_answer_of_the_api_is_documented(web: Web) -> None:
-    document = make_app(web.made).openapi()
+async def test_every_response_of_the_api_is_documented(web: Web) -> None:
+    document = make_app(web.app).openapi()
     for path, operations in document["paths"].items():
         if not path.startswith(("/api/", "/webhooks/")):
             continue
@@ -251,15 +251,34 @@ async def test_every_answer_of_the_api_is_documented(web: Web) -> None:
                 assert list(one["content"]) == ["application/problem+json"], (path, method, status)
                 shape = one["content"]["application/problem+json"]["schema"]["$ref"].rpartition("/")[2]
                 assert "detail" in document["components"]["schemas"][shape]["properties"]
-            assert operation["security"] == [{"token": []}], (path, method)
+            passwords = [{"password": []}] if path.startswith("/webhooks/") else []
+            assert operation["security"] == [{"token": []}, *passwords], (path, method)
 
 
-async def test_who_changed_what_stands_in_the_log(web: Web, caplog: pytest.LogCaptureFixture) -> None:
+async def test_every_change_is_in_the_audit_log(web: Web, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "worker.audit")
     await web.ask("POST", "/api/v1/dead-letters/discard", {"ids": ["a"]})
     await web.ask("GET", "/api/v1/ledger")
     await web.ask("DELETE", "/api/v1/subscriptions/x", {})
-    told = [vars(record) for record in caplog.records if record.name == "worker.audit"]
-    assert [(line["by"], line["did"], line["ids"]) for line in told] == [
-        ("this machine", "POST /api/v1/dead-letters/discard", "a")
+    audit_lines = [vars(record) for record in caplog.records if record.name == "worker.audit"]
+    assert [(line["who"], line["what"], line["outcome"]) for line in audit_lines] == [
+        ("start-up key", "POST /api/v1/dead-letters/discard", "done"),
+        ("start-up key", "DELETE /api/v1/subscriptions/x", "refused"),
     ]
+    assert audit_lines[0]["ids"] == "a"
+
+
+@pytest.mark.parametrize(
+    "id_", ["%E2%98%83", "%0d%0aSet-Cookie:%20x=1", "%00", "%FF", "%25", "a%2Fb", "%ED%A0%80", "%5C%5Cevil"]
+)
+async def test_a_slash_behind_any_id_redirects_within_the_api(
+    web: Web, id_: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for path in ("deliveries", "dead-letters", "subscriptions", "integrations"):
+        address = URL(f"/api/v1/{path}/{id_}/", encoded=True)
+        async with web.client.get(address, allow_redirects=False) as answer:
+            assert answer.status in (307, 400, 404), path
+            location = answer.headers.get("location", "/api/v1/")
+            assert location.startswith("/api/v1/")
+            assert "set-cookie" not in {name.lower() for name in answer.headers}
+    assert "Traceback" not in caplog.text

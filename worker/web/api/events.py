@@ -1,121 +1,194 @@
-"""`/api/v1/events`: published, and explained."""
+"""`/api/v1/events`, `/preview`, `/ledger` and `/doctor`: publish, explain and preview events; read-only checks."""
 
+import json
+import re
+import time
+from base64 import b64encode
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Path as PathParameter
+from fastapi import Request
+from pydantic import Field
 
-from worker.asking.plain import plain_story
-from worker.asking.story import stories
-from worker.bootstrap import Services
-from worker.domain.event import MAX_EVENT_BYTES
+from worker.domain.errors import UserError
+from worker.domain.event import EventTooLarge
 from worker.publish import encode
-from worker.sources import Unreadable, read
-from worker.store.stream import EventStream
-from worker.web.api.told import (
-    StoryShape,
+from worker.services.diagnostics import Finding, check_key_ring, run_diagnostics
+from worker.services.event_trace import trace_event
+from worker.services.preview import get_templated_subscription, preview_events
+from worker.services.publishing import convert_bodies, load_label_mapping
+from worker.services.schemas import EventTraceSchema, PreviewSchema
+from worker.services.status import StatusSchema, get_status
+from worker.sources import Unreadable, parse
+from worker.sources.cloudevents import decode_text
+from worker.store.ledger import Balance, take_ledger_snapshot
+from worker.web.audit import audited_router, set_audit_details
+from worker.web.errors import RequestError
+from worker.web.requests import (
+    AppDep,
+    RequestBody,
+    Rows,
+    binary_attributes,
+    content_type_of,
+    decode_body,
+    document_body,
+    read_body,
+    read_content,
+    read_json,
 )
-from worker.web.audit import about, audited
-from worker.web.bodies import json_body
-from worker.web.problems import ANY, Faulty, documented
 from worker.web.webhooks import Published, publish
 
-EVENTS_MOST = 1_000
-FAULTS_MOST = 10
-_TEXT = {"type": "string"}
-_NAME = {"type": "string", "minLength": 1}
-_EVENT = {
-    "type": "object",
-    "description": "CloudEvents 1.0, or InfraKitchen's own notification body",
-    "anyOf": [
-        {
-            "required": ["specversion", "id", "source", "type"],
-            "properties": {
-                "specversion": {"type": "string", "enum": ["1.0"]},
-                **dict.fromkeys(("id", "source", "type"), _NAME),
-                "data": {"type": "object"},
-            },
-        },
-        {
-            "required": ["entity_type"],
-            "properties": {
-                "entity_type": _NAME,
-                **dict.fromkeys(("event_type", "entity_id", "title", "message", "status"), _TEXT),
-            },
-        },
-    ],
-}
-_BODY = {"oneOf": [_EVENT, {"type": "array", "items": _EVENT, "minItems": 1, "maxItems": EVENTS_MOST}]}
-_DOCUMENTED: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {name: {"schema": _BODY} for name in ("application/json", "application/cloudevents+json")},
-    }
+MAX_EVENTS = 1_000
+MAX_FAULTS = 10
+_EVENT_SCHEMA = json.loads(Path(__file__).with_name("event_schema.json").read_text("utf-8"))
+_EVENTS_SCHEMA = {"type": "array", "items": _EVENT_SCHEMA, "maxItems": MAX_EVENTS}
+_CONTENT = {"schema": {"oneOf": [_EVENT_SCHEMA, _EVENTS_SCHEMA]}}
+_BATCH = {"schema": _EVENTS_SCHEMA}
+_PUBLISH_BODY = {
+    "required": True,
+    "content": {
+        **dict.fromkeys(("application/json", "application/cloudevents+json"), _CONTENT),
+        "application/cloudevents-batch+json": _BATCH,
+    },
 }
 
-
-def events(made: Services) -> APIRouter:
-    """Publish and explain."""
-    router = audited()
-
-    @router.post(
-        "/events",
-        status_code=202,
-        summary="Publish events, all of them or, if one is wrong, none",
-        responses=documented(400, 413, 415, *ANY),
-        openapi_extra=_DOCUMENTED,
-    )
-    async def add(request: Request) -> Published:
-        """One event, or an array of up to 1,000; 256 KiB an event, 8 MiB together.
-
-        The same event again is told once. What is answered is in the stream.
-        """
-        published = await _published(made.stream, await json_body(request))
-        about(request, events=len(published.ids))
-        return published
-
-    @router.get(
-        "/events/{event_id:path}",
-        summary="The whole way of an event",
-        response_model=StoryShape,
-        responses=documented(404, 409, 422, *ANY),
-    )
-    async def explain(event_id: Annotated[str, Path(min_length=1, max_length=4_000)]) -> Any:
-        """By its own id, a stream entry's or a delivery's."""
-        first, *others = map(plain_story, await stories(made, event_id))
-        return {**first, "others": others} if others else first
-
-    return router
+router = audited_router("/events", tags=["events"])
+diagnostics = audited_router(tags=["diagnostics"])
 
 
-async def _published(stream: EventStream, found: object) -> Published:
-    several = found if isinstance(found, list) else [found]
-    if not 1 <= len(several) <= EVENTS_MOST:
-        detail = f"These are {len(several)} events: send 1 to {EVENTS_MOST} at once. Nothing was published."
-        raise Faulty(413 if several else 400, detail)
+@router.post(
+    "",
+    status_code=202,
+    summary="Publish events: all of them, or none if one is wrong",
+    openapi_extra={"requestBody": _PUBLISH_BODY},
+)
+async def publish_events(app: AppDep, request: Request) -> Published:
+    """Publish one event, or an array of up to 1,000; at most 256 KiB an event and 8 MiB together.
+
+    In binary mode, the headers that begin with `ce-` are the attributes of one event, and the body is its data, of any
+    content type. When the answer comes, the events are in the stream. An event that is published again is not delivered
+    again.
+    """
+    attributes = binary_attributes(request)
+    body = await _read_binary_event(request, attributes) if attributes else await read_json(request)
+    published = await publish(app.stream, _encode_all(body))
+    set_audit_details(request, events=len(published.ids))
+    return published
+
+
+async def _read_binary_event(request: Request, attributes: Mapping[str, str]) -> dict[str, object]:
+    """Return the CloudEvent of a request in binary mode.
+
+    https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md#31-binary-content-mode
+    """
+    content, type_ = await read_content(request), content_type_of(request)
+    names = [name for name in attributes if name.isalnum() and name != "data"]
+    event: dict[str, object] = {name: _decode_attribute(attributes[name]) for name in names}
+    if "specversion" not in event:
+        raise RequestError(400, "ce-specversion: missing: an event in binary mode has its attributes in headers.")
+    given = request.headers.get("content-type", "")
+    event |= {"datacontenttype": given} if given else {}
+    if not content:
+        return event
+    if not type_ or "json" in type_:
+        return event | {"data": decode_body(content)}
+    text = decode_text(content, given)
+    return event | ({"data_base64": b64encode(content).decode()} if text is None else {"data": text})
+
+
+def _decode_attribute(value: str) -> str:
+    """Return an attribute of a header: percent-encoded, in quotes or not."""
+    text = value.encode("latin-1").decode("utf-8", "replace").strip()
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = re.sub(r"\\(.)", r"\1", text[1:-1])
+    return unquote(text)
+
+
+def _encode_all(body: object) -> list[bytes]:
+    """Return the events of a body as the stream holds them; raise RequestError that names each wrong one."""
+    items = body if isinstance(body, list) else [body]
+    if len(items) > MAX_EVENTS:
+        detail = f"The body has {len(items)} events: send up to {MAX_EVENTS} at once. Nothing was published."
+        raise RequestError(413, detail)
     encoded, faults, status = [], [], 400
-    for place, event in enumerate(several, 1):
+    for number, item in enumerate(items, 1):
         try:
-            encoded.append(_checked(event))
-        except (ValueError, Unreadable) as error:
-            faults.append(f"event {place}{_named(event)}: {error}")
-            status = 413 if f"at most {MAX_EVENT_BYTES}" in str(error) else status
+            encoded.append(_encode(item))
+        except ValueError as error:
+            id_ = item.get("id") if isinstance(item, dict) else None
+            name = f" ({id_[:100]})" if isinstance(id_, str) else ""
+            faults.append(f"event {number}{name}: {error}")
+            status = 413 if isinstance(error, EventTooLarge) else status
     if faults:
-        more = len(faults) - FAULTS_MOST
-        some = [*faults[:FAULTS_MOST], *([f"and {more} more"] if more > 0 else [])]
-        raise Faulty(status, f"Nothing was published: {faults[0]}.", some)
-    return await publish(stream, encoded)
+        more = len(faults) - MAX_FAULTS
+        errors = [*faults[:MAX_FAULTS], *([f"and {more} more"] if more > 0 else [])]
+        raise RequestError(status, f"Nothing was published: {faults[0]}.", errors)
+    return encoded
 
 
-def _checked(event: object) -> bytes:
-    """What goes into the stream; ValueError or Unreadable when it is no event."""
-    if not isinstance(event, dict):
+def _encode(item: object) -> bytes:
+    if not isinstance(item, dict):
         raise Unreadable("an event is a JSON object")
-    raw = encode(event)
-    read(raw, "0-0")
+    raw = encode(item)
+    parse(raw, "0-0")
     return raw
 
 
-def _named(event: object) -> str:
-    """Its own id, if it says one."""
-    name = event.get("id") if isinstance(event, dict) else None
-    return f" ({name[:100]})" if isinstance(name, str) else ""
+@router.get("/{event_id:path}", summary="Show everything that happened to an event")
+async def explain_event(
+    app: AppDep, event_id: Annotated[str, PathParameter(min_length=1, max_length=4_000)]
+) -> EventTraceSchema:
+    """Show the deliveries of an event, by its id, or by that of its stream entry or of a delivery."""
+    return EventTraceSchema.of_traces(await trace_event(app, event_id))
+
+
+class PreviewRequest(RequestBody):
+    """Events as `events` takes them, or bodies of webhooks, for a subscription or for a template that is not saved."""
+
+    events: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=100)]
+    subscription: str | None = None
+    template: Annotated[str, Field(max_length=100_000)] | None = None
+
+
+@diagnostics.post("/preview", openapi_extra=document_body(PreviewRequest))
+async def preview(app: AppDep, request: Request) -> PreviewSchema:
+    """Preview the message that would be posted for events that are pending together. Nothing is posted."""
+    body = await read_body(request, PreviewRequest)
+    labels = load_label_mapping(app.settings.alert_labels)
+    subscription = await get_templated_subscription(app, body.subscription) if body.subscription else None
+    try:
+        result = await preview_events(
+            convert_bodies(body.events, labels).events,
+            now_ms=time.time_ns() // 1_000_000,
+            subscription=subscription,
+            template=body.template,
+            infrakitchen_url=app.settings.infrakitchen_url or "",
+        )
+    except UserError as error:
+        raise RequestError(422, str(error), [str(error)]) from None
+    except ValueError as error:
+        raise RequestError(422, f"events: {error}.", [str(error)]) from None
+    return PreviewSchema.of_preview(result)
+
+
+@diagnostics.get("/ledger")
+async def show_ledger(app: AppDep) -> Balance:
+    """Show the balance of all events and deliveries, in one consistent snapshot."""
+    return (await take_ledger_snapshot(app.redis)).balance
+
+
+@diagnostics.get("/status")
+async def show_status(app: AppDep) -> StatusSchema:
+    """Show whether messages arrive, and what needs a person."""
+    return StatusSchema.of_status(await get_status(app))
+
+
+@diagnostics.get("/doctor")
+async def run_doctor(app: AppDep) -> Rows[Finding]:
+    """Run all health checks and show the fix of each failed one."""
+    key_ring = check_key_ring(app.settings)
+    findings = await run_diagnostics(app, key_ring)
+    return Rows(rows=findings if key_ring in findings else [key_ring, *findings])

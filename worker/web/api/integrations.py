@@ -1,36 +1,41 @@
-"""`/api/v1/integrations` and `/channels`: Slack app installations, their tokens, and what they see."""
+"""`/api/v1/integrations` and `/channels`: integrations, their tokens, and the directory of channels."""
 
-from typing import Annotated, Any
+from operator import itemgetter
+from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import Field, SecretStr
 
-from worker.asking.choosing import every_integration, one_integration
-from worker.asking.connecting import disabled, enabled, plain_tested, removed, rotated_to, tested
-from worker.asking.rows import plain_channel, plain_integration
-from worker.bootstrap import Services
 from worker.domain.delivery import canonical_destination
 from worker.domain.integration import Secret
-from worker.pipeline.connect import add_integration
-from worker.web.api.reading import LIMIT, After, Asked, Id, Limit, body_of, documented_body
-from worker.web.api.shapes import (
-    ChannelShape,
-    Discarded,
-    IntegrationShape,
-    RotatedIntegration,
-    Rows,
-    TestedIntegration,
-)
-from worker.web.audit import about, audited
-from worker.web.problems import ANY, Faulty, documented
+from worker.pipeline.integration_setup import add_integration as save_integration
+from worker.services import integrations as service
+from worker.services import schemas
+from worker.web.api.subscriptions import Discarded
+from worker.web.audit import audited_router, set_audit_details
+from worker.web.errors import RequestError
+from worker.web.requests import LIMIT, After, AppDep, Id, Limit, RequestBody, Rows, document_body, read_body
 
-CHANGED = documented(400, 404, 409, 413, 415, 422, 502, *ANY)
+router = audited_router("/integrations", tags=["integrations"])
+channels = audited_router("/channels", tags=["channels"])
 Line = Annotated[str, Field(max_length=500)]
 Token = Annotated[SecretStr, Field(min_length=1, max_length=500)]
 
 
-class Added(Asked):
-    """A Slack app installation by its name, and the Bot User OAuth Token."""
+@router.get("")
+async def list_integrations(app: AppDep) -> Rows[schemas.IntegrationSchema]:
+    """List all integrations by name with their health, never a token."""
+    return Rows(rows=list(map(schemas.IntegrationSchema.of, await service.list_integrations(app))))
+
+
+@router.get("/{name}")
+async def show_integration(app: AppDep, name: Id) -> schemas.IntegrationSchema:
+    """Show an integration by its name or id."""
+    return schemas.IntegrationSchema.of(await service.get_integration(app, name))
+
+
+class AddRequest(RequestBody):
+    """The name of the integration and its Bot User OAuth Token."""
 
     name: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^\S(.*\S)?$")]
     token: Token
@@ -38,124 +43,93 @@ class Added(Asked):
     labels: Annotated[tuple[Line, ...], Field(max_length=50)] = ()
 
 
-class Rotated(Asked):
-    """Another token; with `force` also one of another workspace."""
+@router.post("", status_code=201, openapi_extra=document_body(AddRequest))
+async def add_integration(app: AppDep, request: Request) -> schemas.IntegrationSchema:
+    """Test a bot token and save it encrypted. An integration that exists under this name gets the new token."""
+    body = await read_body(request, AddRequest)
+    if not body.name.isprintable():
+        raise RequestError(422, "name: it has characters that cannot be printed.")
+    app.token_cipher.require_keys()
+    set_audit_details(request, integration=body.name)
+    integration = await save_integration(
+        app.integrations, app.gateway, body.name, _secret(body.token), description=body.description, labels=body.labels
+    )
+    return schemas.IntegrationSchema.of(integration)
+
+
+class RotateRequest(RequestBody):
+    """The new token. With `force`, it may be one of another workspace."""
 
     token: Token
     force: bool = False
 
 
-class Tried(Asked):
-    """With `post` a short test message is posted there too."""
+@router.post("/{name}/rotate", openapi_extra=document_body(RotateRequest))
+async def rotate_integration(app: AppDep, name: Id, request: Request) -> schemas.RotatedIntegrationSchema:
+    """Test a new token and swap it in. Everything parked for the old token resumes automatically."""
+    body = await read_body(request, RotateRequest)
+    integration, warnings = await service.rotate_integration(app, name, _secret(body.token), force=body.force)
+    return schemas.RotatedIntegrationSchema.of(integration, warnings=warnings)
+
+
+class CheckRequest(RequestBody):
+    """A destination that a test message is posted to, if any."""
 
     post: str | None = None
 
 
-def integrations(made: Services) -> APIRouter:
-    """All that can be done with them."""
-    router = audited("/integrations")
-    _reads(router, made)
-    _tokens(router, made)
-    _switches(router, made)
-    return router
+@router.post("/{name}/test", openapi_extra=document_body(CheckRequest))
+async def test_integration(app: AppDep, name: Id, request: Request) -> schemas.CheckedIntegrationSchema:
+    """Check the token, its scopes and every subscribed channel. A failed check is not an error of the request."""
+    body = await read_body(request, CheckRequest)
+    destination = canonical_destination(body.post) if body.post else None
+    if body.post and destination is None:
+        raise RequestError(422, "post: it is none of #channel, a conversation id, an email or a user id.")
+    integration, checks = await service.check_integration(app, await app.integrations.find(name), destination)
+    return schemas.CheckedIntegrationSchema.of(integration, checks=checks)
 
 
-def _reads(router: APIRouter, made: Services) -> None:
-    @router.get("", response_model=Rows[IntegrationShape], responses=documented(*ANY))
-    async def list_integrations() -> Any:
-        """All of them by name, with their health; never a token."""
-        return {"rows": [plain_integration(one) for one in await every_integration(made)]}
-
-    @router.get("/{name}", response_model=IntegrationShape, responses=documented(404, 422, *ANY))
-    async def show_integration(name: Id) -> Any:
-        """One by its name or id."""
-        return plain_integration(await one_integration(made, name))
+@router.post("/{name}/disable")
+async def disable_integration(app: AppDep, name: Id) -> schemas.IntegrationSchema:
+    """Disable an integration. Its deliveries wait."""
+    await service.disable_integration(app, name)
+    return await show_integration(app, name)
 
 
-def _tokens(router: APIRouter, made: Services) -> None:
-    @router.post(
-        "", status_code=201, response_model=IntegrationShape, responses=CHANGED, openapi_extra=_body(Added)
-    )
-    async def add_integration_(request: Request) -> Any:
-        """Test a bot token, and save it sealed. A name that exists gets the new token."""
-        asked = await body_of(request, Added)
-        if not asked.name.isprintable():
-            raise Faulty(422, "name: it has characters that cannot be printed.")
-        made.vault.require()
-        about(request, integration=asked.name)
-        token = Secret(asked.token.get_secret_value().strip())
-        saved = await add_integration(
-            made.integrations, made.gateway, asked.name, token,
-            description=asked.description, labels=asked.labels,
-        )  # fmt: skip
-        return plain_integration(saved)
-
-    @router.post(
-        "/{name}/rotate", response_model=RotatedIntegration, responses=CHANGED, openapi_extra=_body(Rotated)
-    )
-    async def rotate_integration(name: Id, request: Request) -> Any:
-        """Give it another token, tested first; what waited for it goes on by itself."""
-        asked = await body_of(request, Rotated)
-        token = Secret(asked.token.get_secret_value().strip())
-        rotated, said = await rotated_to(made, name, token, force=asked.force)
-        return {**plain_integration(rotated), "warnings": said}
-
-    @router.post(
-        "/{name}/test", response_model=TestedIntegration, responses=CHANGED, openapi_extra=_body(Tried)
-    )
-    async def test_integration(name: Id, request: Request) -> Any:
-        """From token to channels; a check that fails is no error of the request."""
-        asked = await body_of(request, Tried)
-        destination = canonical_destination(asked.post) if asked.post else None
-        if asked.post and destination is None:
-            raise Faulty(422, "post: it is none of #channel, a conversation id, an email or a user id.")
-        return plain_tested(*await tested(made, await made.integrations.find(name), destination))
+@router.post("/{name}/enable")
+async def enable_integration(app: AppDep, name: Id) -> schemas.IntegrationSchema:
+    """Enable an integration. Its waiting deliveries are sent first."""
+    await service.enable_integration(app, name)
+    return await show_integration(app, name)
 
 
-def _switches(router: APIRouter, made: Services) -> None:
-    @router.post("/{name}/disable", response_model=IntegrationShape, responses=CHANGED)
-    async def disable_integration(name: Id) -> Any:
-        """Post nothing with it; what is for it waits."""
-        await disabled(made, name)
-        return plain_integration(await one_integration(made, name))
-
-    @router.post("/{name}/enable", response_model=IntegrationShape, responses=CHANGED)
-    async def enable_integration(name: Id) -> Any:
-        """Post with it again, what waited first."""
-        await enabled(made, name)
-        return plain_integration(await one_integration(made, name))
-
-    @router.delete("/{name}", responses=CHANGED)
-    async def remove_integration(name: Id, with_subscriptions: bool = False) -> Discarded:
-        """Forget it and its token; refused while subscriptions use it, unless they go with it."""
-        _, lost = await removed(made, name, with_subscriptions=with_subscriptions)
-        return Discarded(discarded=lost)
+@router.delete("/{name}")
+async def remove_integration(app: AppDep, name: Id, with_subscriptions: bool = False) -> Discarded:
+    """Delete an integration and its token. Refused while subscriptions use it, unless they are removed too."""
+    _, discarded = await service.remove_integration(app, name, with_subscriptions=with_subscriptions)
+    return Discarded(discarded=discarded)
 
 
-def channels(made: Services) -> APIRouter:
-    """The directory as last read."""
-    router = audited()
-
-    @router.get("/channels", response_model=Rows[ChannelShape], responses=documented(404, 422, *ANY))
-    async def list_channels(
-        integration: str | None = None,
-        member: Annotated[bool, Query(description="Only those the bot is a member of")] = False,
-        after: After = None,
-        limit: Limit = LIMIT,
-    ) -> Any:
-        """Of one integration or of all, by integration and name."""
-        some = [await made.integrations.find(integration)] if integration else await made.integrations.all()
-        known = [(each, channel) for each in some for channel in await made.directory.all(each.id)]
-        named = sorted(
-            ((f"{each.id}:{channel.name}:{channel.id}", each, channel) for each, channel in known),
-            key=lambda one: one[0],
-        )
-        wanted = [one for one in named if one[0] > (after or "") and (one[2].is_member or not member)]
-        rows = [plain_channel(each, channel) for _, each, channel in wanted[:limit]]
-        return {"rows": rows, "next": wanted[limit - 1][0] if len(wanted) > limit else None}
-
-    return router
+def _secret(token: SecretStr) -> Secret:
+    return Secret(token.get_secret_value().strip())
 
 
-def _body(model: type[Asked]) -> dict[str, Any]:
-    return documented_body(model)
+@channels.get("")
+async def list_channels(
+    app: AppDep,
+    integration: str | None = None,
+    member: Annotated[bool, Query(description="Only those that the bot is a member of")] = False,
+    after: After = None,
+    limit: Limit = LIMIT,
+) -> Rows[schemas.ChannelSchema]:
+    """List the channels of one integration or of all, as last read from Slack, by integration and name."""
+    owners = [await app.integrations.find(integration)] if integration else await app.integrations.list_all()
+    rows = [
+        (f"{owner.id}:{channel.name}:{channel.id}", owner.name, channel)
+        for owner in owners
+        for channel in await app.directory.list_channels(owner.id)
+        if channel.is_member or not member
+    ]
+    rest = sorted((row for row in rows if row[0] > (after or "")), key=itemgetter(0))
+    page = [schemas.ChannelSchema.of(channel, integration=name) for _, name, channel in rest[:limit]]
+    return Rows(rows=page, next=rest[limit - 1][0] if len(rest) > limit else None)

@@ -1,0 +1,1 @@
+"""What tests share: builders of events, fakes, running installations, and checks."""

@@ -1,0 +1,1 @@
+"""Slack messages drawn without Slack: as HTML, in a terminal, or as a picture."""

@@ -1,0 +1,1 @@
+"""Delivery: sends the pending deliveries of leased lanes; start reading at `session.LaneSession.deliver_next`."""

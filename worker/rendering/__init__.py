@@ -1,0 +1,1 @@
+"""Rendering: turns events into messages."""

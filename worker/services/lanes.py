@@ -1,0 +1,155 @@
+"""Lanes: find them as users write them, list the parked ones with their fixes, try one now."""
+
+import asyncio
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, replace
+from functools import partial
+
+from worker.bootstrap.context import AppContext
+from worker.domain.delivery import Address, Destination, canonical_destination, destination_form, lane_parts
+from worker.domain.errors import NotFound, UserError
+from worker.domain.hints import Action, Hint, Step
+from worker.domain.subscription import Subscription
+from worker.services.formatting import pluralize
+from worker.store.lanes import ParkedLane
+from worker.store.ledger import take_ledger_snapshot
+from worker.store.pagination import Page, take_rows
+
+MANY_NAMES = 2_000  # of more names only those of a similar length are compared
+MAX_SUBSCRIPTIONS = 3
+INVITE = "not_in_channel"  # the one step that resolves it is in Slack
+
+
+async def match_lanes(app: AppContext, *, lane: str = "", channel: str = "") -> tuple[str, ...] | None:
+    """Return the lanes that `lane` and `channel` mean, for a filter; None when neither is given.
+
+    `lane` is a lane or a destination, `channel` a destination, or the id or the name of a conversation in Slack.
+    """
+    if not lane and not channel:
+        return None
+    names, integrations = await asyncio.gather(list_lane_names(app), app.integrations.list_all())
+    if lane:
+        by_name = {item.name: item.id for item in integrations}
+        integration, slash, destination = lane.partition("/")
+        exact = {lane, f"{by_name.get(integration, integration)}{slash}{destination}"}
+        names = [name for name in names if name in exact] or [
+            name for name in names if lane_parts(name)[1] in _spellings(lane)
+        ]
+    if channel:
+        wanted, addresses = _spellings(channel), await app.lanes.find_addresses(names)
+        names = [
+            name
+            for name in names
+            if lane_parts(name)[1] in wanted or not wanted.isdisjoint(astuple(addresses.get(name, Address(""))))
+        ]
+    return tuple(names)
+
+
+async def list_lane_names(app: AppContext) -> list[str]:
+    """Return the names of all lanes that had a delivery or belong to a subscription."""
+    names, subscriptions = await asyncio.gather(app.lanes.list_names(), app.subscriptions.list_all())
+    return sorted({*names, *(subscription.lane for subscription in subscriptions)})
+
+
+def _spellings(written: str) -> set[str]:
+    return {written, canonical_destination(written) or written}
+
+
+def find_similar(name: str, names: Sequence[str]) -> list[str]:
+    """Return the two names most similar to one that does not exist, the best first."""
+    if len(names) > MANY_NAMES:
+        names = [other for other in names if abs(len(other) - len(name)) <= 3]
+    return difflib.get_close_matches(name, names, n=2, cutoff=0.7)
+
+
+async def find_similar_channels(app: AppContext, integration_id: str, destination: str) -> list[str]:
+    """Return the channels, with #, whose names are similar to a destination that was not found."""
+    if destination_form(destination) is not Destination.CHANNEL_NAME:
+        return []
+    names = [item.name for item in await app.directory.list_channels(integration_id) if not item.is_archived]
+    return [f"#{name}" for name in find_similar(destination.removeprefix("#"), names)]
+
+
+async def lead_on(app: AppContext, lane: str, code: str, hint: Hint, subscriptions: Iterable[Subscription]) -> Hint:
+    """Return the hint of a parked lane, with the subscription to correct and the name that was perhaps meant."""
+    integration_id, destination = lane_parts(lane)
+    ids = [subscription.id for subscription in subscriptions if subscription.lane == lane][:MAX_SUBSCRIPTIONS]
+    similar = await find_similar_channels(app, integration_id, destination) if code == "channel_not_found" else []
+    if similar:
+        hint += Hint.of(f"Did you mean {' or '.join(similar)}?")
+    for id_ in ids if code != INVITE else ():
+        step = Step(Action.MOVE_SUBSCRIPTION, f"{id_} --to '{similar[0] if similar else 'DEST'}'")
+        hint += Hint.of("To send its events elsewhere, ", step, ".")
+    return hint
+
+
+async def get_parked_page(app: AppContext, after: str | None = None, limit: int = 50) -> Page[ParkedLane]:
+    """Return a page of parked lanes, longest parked first, each with a hint that leads on."""
+    page, subscriptions = await app.parked_lanes.page(after, limit), await app.subscriptions.list_all()
+    rows = [
+        lane
+        if lane.whole_integration
+        else replace(lane, hint=await lead_on(app, lane.lane, lane.reason, lane.hint, subscriptions))
+        for lane in page.rows
+    ]
+    return Page(tuple(rows), page.next)
+
+
+async def list_parked(app: AppContext) -> list[ParkedLane]:
+    """Return all parked lanes."""
+    return await take_rows(partial(get_parked_page, app))
+
+
+@dataclass(frozen=True, slots=True)
+class ResumedLane:
+    """Result of resuming a lane."""
+
+    lane: str
+    pending: int = 0
+    was_parked: bool = True
+    was_snoozed: bool = False  #: Whether it waited out a failure.
+
+    @property
+    def is_trying(self) -> bool:
+        """Return whether there was something to resume."""
+        return self.was_parked or self.was_snoozed
+
+    def __str__(self) -> str:
+        if not self.is_trying:
+            return f"{self.lane} is not parked and waits out no failure: there is nothing to resume."
+        verb = "resumed" if self.was_parked else "tries again now"
+        return f"{self.lane} {verb} with {pluralize(self.pending, 'pending delivery', 'pending deliveries')}."
+
+
+async def resume_lane(app: AppContext, written: str) -> ResumedLane:
+    """Let a lane that is parked, or waits out a failure, try once now.
+
+    `written` is a lane, or its destination alone if that is unique. Raises NotFound without such a lane, UserError for
+    an ambiguous destination or a lane parked with its integration.
+    """
+    counts = (await take_ledger_snapshot(app.redis)).lanes
+    matches = await match_lanes(app, lane=written) or ()
+    if len(matches) > 1:
+        raise UserError(f"Several lanes lead to {written}. Name one of {', '.join(matches)}.")
+    if not matches:
+        raise await unknown_lane(app, written, Action.LIST_PARKED)
+    lane = matches[0]
+    parked = next((parked for parked in await app.parked_lanes.list_all() if parked.lane == lane), None)
+    if parked and parked.whole_integration:
+        raise UserError(f"{lane} is parked with its integration: {parked.detail}.", parked.hint)
+    resumed = await app.lanes.resume(lane, permanently=False)
+    if resumed.wake:
+        await app.wake([lane])
+    pending = next((count.pending for count in counts if count.lane == lane), 0)
+    return ResumedLane(lane, pending, was_parked=resumed.was_parked, was_snoozed=resumed.was_snoozed and pending > 0)
+
+
+async def unknown_lane(app: AppContext, written: str, list_by: Action) -> NotFound:
+    """Return the error for a lane or destination that there is not, with those of similar names."""
+    lanes = await list_lane_names(app)
+    similar = difflib.get_close_matches(written, lanes, n=3)
+    similar = similar or difflib.get_close_matches(written, {lane_parts(lane)[1] for lane in lanes}, n=3)
+    if similar:
+        return NotFound(f"There is no lane {written[:100]!r}: did you mean {' or '.join(similar)}?")
+    return NotFound(f"There is no lane {written[:100]!r}.", Hint.of("To see the lanes, ", Step(list_by), "."))

@@ -1,9 +1,0 @@
--- A slot is used only now, later than it was booked for: the next one is a whole interval away from here.
--- KEYS  1 the allowance  ARGV  1 ms per slot
--- Returns 1 when the next slot moved.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + time[2] / 1000
-local next_free = now + tonumber(ARGV[1])
-if tonumber(redis.call('GET', KEYS[1]) or 0) >= next_free then return 0 end
-redis.call('SET', KEYS[1], string.format('%.3f', next_free), 'PX', math.ceil(tonumber(ARGV[1])) + 1000)
-return 1

@@ -1,0 +1,121 @@
+"""The sweeper's schedule: lanes that are due, probes of what is parked, and warnings still to be sent.
+
+Redis keeps each of them as a short text in a sorted set; here they are typed, and only here they are parsed.
+"""
+
+import logging
+from dataclasses import dataclass
+from enum import StrEnum
+
+from worker.store.integrations import FIRST_PROBE_MS, LONGEST_PROBE_MS
+from worker.store.lanes import WAKE_MS
+from worker.store.redis_client import RedisClient, RedisStore, texts
+
+log = logging.getLogger("worker.sweep")
+
+
+class ProbeKind(StrEnum):
+    """Kinds of what is parked and probed."""
+
+    LANE = "lane"
+    INTEGRATION = "integration"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTarget:
+    """A parked lane or integration that is to be probed."""
+
+    kind: ProbeKind
+    name: str  #: The lane's name or the integration's id.
+
+    @classmethod
+    def parse(cls, stored: str) -> "ProbeTarget":
+        """Return the target that `format` wrote."""
+        kind, _, name = stored.partition(":")
+        return cls(ProbeKind(kind), name)
+
+    def format(self) -> str:
+        """Return the text under which Redis keeps this target."""
+        return f"{self.kind}:{self.name}"
+
+
+class WarningKind(StrEnum):
+    """Why the operations channel is to be warned."""
+
+    LANE_PARKED = "lane"
+    INTEGRATION_PARKED = "integration"
+    NEAR_LENGTH = "length"
+    NEAR_AGE = "age"
+    BEGUN = "event"  #: Its alert is being sent; `name` is JSON of the lanes, the time in ms and the event's JSON.
+
+
+@dataclass(frozen=True, slots=True)
+class PendingWarning:
+    """A warning still to be sent."""
+
+    kind: WarningKind
+    name: str  #: The lane's name or the integration's id.
+
+    def format(self) -> str:
+        """Return the text under which Redis keeps this warning."""
+        return f"{self.kind}:{self.name}"
+
+
+class Schedule(RedisStore):
+    """The lanes and probes that are due."""
+
+    async def claim_due_lanes(self, *, limit: int, horizon_ms: int) -> list[str]:
+        """Return lanes that are due; the caller is the one to send their wake-up calls."""
+        arguments = (limit, horizon_ms, self._keys.lane(""), WAKE_MS)
+        return texts(await self._server.run_script("due_lanes", (self._keys.named("due"),), arguments))
+
+    async def claim_due_probes(self, *, again_in_s: float, limit: int) -> list[ProbeTarget]:
+        """Return what is to be probed now; each is due again after `again_in_s` at the latest."""
+        arguments = (limit, int(again_in_s * 1000), self._keys.integration(""), FIRST_PROBE_MS, LONGEST_PROBE_MS)
+        stored = texts(await self._server.run_script("due_probes", (self._keys.named("probes"),), arguments))
+        return [ProbeTarget.parse(target) for target in stored]
+
+    async def probe_within(self, target: ProbeTarget, in_s: float) -> None:
+        """Probe a parked lane or integration again within `in_s`, as this time Slack could not be asked."""
+        at_ms = await self._server.now_ms() + int(in_s * 1000)
+        await self._server.command("ZADD", self._keys.named("probes"), "XX", "LT", at_ms, target.format())
+
+    async def list_waiting_lanes(self) -> dict[str, bool]:
+        """Return, by lane in which deliveries may grow too old, whether the lane is parked."""
+        keys = self._keys
+        names = [("ZRANGE", keys.named("due"), 0, -1), ("ZRANGE", keys.named("parked"), 0, -1)]
+        running, parked, integrations = await self._server.pipeline([*names, ("HKEYS", keys.named("integrations"))])
+        commands = [("SMEMBERS", keys.lanes_of_parked_integration(id_)) for id_ in texts(integrations)]
+        of_integrations = [lane for lanes in await self._server.pipeline(commands) for lane in texts(list(lanes))]
+        return dict.fromkeys(texts(running), False) | dict.fromkeys([*texts(parked), *of_integrations], True)
+
+
+class Warnings:
+    """The warnings still to be sent to the operations channel."""
+
+    def __init__(self, server: RedisClient) -> None:
+        self._server = server
+        self._key = server.keys.named("warnings")
+
+    async def list_pending(self, *, limit: int) -> list[PendingWarning]:
+        """Return warnings still to be sent, oldest first; remove any that cannot be parsed."""
+        pending: list[PendingWarning] = []
+        for stored in texts(await self._server.command("ZRANGE", self._key, 0, limit - 1)):
+            kind, _, name = stored.partition(":")
+            try:
+                pending.append(PendingWarning(WarningKind(kind), name))
+            except ValueError:
+                log.exception("unreadable warning removed")
+                await self._server.command("ZREM", self._key, stored)
+        return pending
+
+    async def begin(self, warning: PendingWarning, alert: str, since_ms: int) -> PendingWarning:
+        """Replace a warning by its alert, so that a crash loses neither even if the cause is gone by then."""
+        begun = PendingWarning(WarningKind.BEGUN, alert)
+        add = ("ZADD", self._key, since_ms, begun.format())
+        await self._server.transaction(add, ("ZREM", self._key, warning.format()))
+        return begun
+
+    async def finish(self, warning: PendingWarning) -> None:
+        """Remove a warning that was sent or is not needed."""
+        await self._server.command("ZREM", self._key, warning.format())

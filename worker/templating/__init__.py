@@ -1,0 +1,1 @@
+"""Templates of subscriptions: variables and filters, the engine, and the child process that runs it."""

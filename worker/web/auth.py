@@ -1,0 +1,158 @@
+"""Authentication of API and webhook requests by token: `API_TOKEN`, a named token, or the start-up key.
+
+The start-up key is the only credential of an installation that has no other. Nothing else opens anything: no address
+of a client, no host name, no header of a proxy.
+"""
+
+import hmac
+import logging
+import math
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Annotated, NamedTuple
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBasic, HTTPBasicCredentials, HTTPBearer
+from starlette.exceptions import HTTPException
+
+from config.settings import Settings
+from worker.local_machine import STARTUP_KEY_FILE
+from worker.store.api_tokens import ApiTokens, find_token
+from worker.store.audit import AuditTrail
+from worker.store.redis_client import RedisClient
+from worker.store.sessions import TOKEN_LIMIT, LoginThrottle
+from worker.telemetry import log_event
+from worker.web.audit import SAFE_METHODS, RequestAudit
+
+log = logging.getLogger("worker.web")
+
+#: Tokens shorter than this can be guessed: after too many wrong tokens from an address they are refused too.
+GUESSABLE_LENGTH = 32
+MAKE_A_TOKEN = "`ik-slack api-tokens add NAME` makes a token."  # noqa: S105  # a sentence
+USE_THE_KEY = f"While there is none, the start-up key in the file {STARTUP_KEY_FILE} of DATA_DIR is the token."
+KEY_ENDED = "The start-up key has ended, because there are named tokens: use one of them."
+WEBHOOKS, PUBLISH_PATH = "/webhooks/", "/api/v1/events"
+
+bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="token",
+    description="API_TOKEN, or a named token made by `ik-slack api-tokens add NAME`",
+)
+basic = HTTPBasic(
+    auto_error=False, scheme_name="password", description="The same tokens as password, with any user name"
+)
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+BasicCredentials = Annotated[HTTPBasicCredentials | None, Depends(basic)]
+
+
+class Caller(NamedTuple):
+    """The sender of a request."""
+
+    who: str  #: The name of the token.
+    only: str = ""  #: The scope of the token; empty when it may do everything.
+
+
+class ApiAuth:
+    """Authentication of requests to the API and the webhooks."""
+
+    def __init__(self, settings: Settings, startup_key: str, redis: RedisClient) -> None:
+        self._api_token = settings.api_token.get_secret_value() if settings.api_token else ""
+        self._startup_key = startup_key
+        self._tokens = ApiTokens(redis)
+        self._throttle = LoginThrottle(redis)
+        self._trail = AuditTrail(redis)
+
+    async def authenticate(self, request: Request, credentials: Credentials) -> None:
+        """Begin the audit entry of an authenticated request; raises HTTPException for any other."""
+        await self._authenticate(request, credentials.credentials if credentials else "")
+
+    async def authenticate_webhook(
+        self, request: Request, credentials: Credentials, basic_credentials: BasicCredentials
+    ) -> None:
+        """Authenticate as `authenticate` does; many senders of webhooks can send a token as a password only."""
+        token = basic_credentials.password if basic_credentials else ""
+        await self._authenticate(request, credentials.credentials if credentials else token)
+
+    async def authenticate_document(self, request: Request, credentials: Credentials) -> None:
+        """Authenticate a request for the OpenAPI document, which is public when the settings have a credential."""
+        if self._startup_key:
+            await self.authenticate(request, credentials)
+
+    async def _authenticate(self, request: Request, token: str) -> None:
+        caller, path, method = await self._identify(request, token), request.scope["path"], request.method
+        if method not in SAFE_METHODS:
+            audit = request.state.audit = RequestAudit(self._trail, caller.who, f"{method} {path}")
+            audit.is_kept = not path.startswith((PUBLISH_PATH, WEBHOOKS))
+        if caller.only and caller.only != _required_scope(method, path):
+            detail = f"The token {caller.who} is for {caller.only} only: {method} {path} needs another token."
+            raise HTTPException(403, f"{detail} {MAKE_A_TOKEN}")
+
+    async def _identify(self, request: Request, token: str) -> Caller:
+        address = throttle_key(client_host(request))
+        if _is_same(token, self._api_token):
+            if len(self._api_token) < GUESSABLE_LENGTH:
+                _require_no_wait(address, await self._throttle.wait_s(address, TOKEN_LIMIT))
+            return Caller("API_TOKEN")
+        named = await self._tokens.list_all()
+        hint = f" {USE_THE_KEY}" if self._startup_key and not named else ""
+        if not token:
+            raise _unauthorized(request, f"A token is needed: Authorization: Bearer TOKEN. {MAKE_A_TOKEN}{hint}")
+        if known := find_token(token, named):
+            return Caller(known.name, known.only)
+        if _is_same(token, self._startup_key):
+            if named:
+                raise _unauthorized(request, KEY_ENDED, ', error="invalid_token"')
+            return Caller("start-up key")
+        _require_no_wait(address, await self._throttle.book_attempt(address, TOKEN_LIMIT))
+        log_event(log, logging.WARNING, "token rejected", address=client_host(request), path=request.scope["path"])
+        detail = f"The token is wrong or revoked. {MAKE_A_TOKEN}{hint}"
+        raise _unauthorized(request, detail, ', error="invalid_token"')
+
+
+def _is_same(token: str, secret: str) -> bool:
+    return bool(secret) and hmac.compare_digest(token.encode("utf-8", "surrogatepass"), secret.encode())
+
+
+def _required_scope(method: str, path: str) -> str:
+    """Return the scope that is enough for a request; empty when no scope is."""
+    if path.startswith(WEBHOOKS):
+        return "webhooks"
+    if method in SAFE_METHODS:
+        return "read"
+    return "publish" if path == PUBLISH_PATH else ""
+
+
+def _require_no_wait(address: str, wait_s: float) -> None:
+    if seconds := math.ceil(wait_s):
+        detail = f"Too many wrong tokens came from {address}: wait {seconds} s."
+        raise HTTPException(429, detail, {"retry-after": str(seconds)})
+
+
+def _unauthorized(request: Request, detail: str, error: str = "") -> HTTPException:
+    schemes = f'Bearer realm="ik-slack"{error}'
+    if request.scope["path"].startswith(WEBHOOKS):
+        schemes += ', Basic realm="ik-slack"'
+    return HTTPException(401, detail, {"www-authenticate": schemes})
+
+
+def client_host(request: Request) -> str:
+    """Return the address a request came from; empty when unknown. It slows guesses down and opens nothing."""
+    return request.client.host if request.client else ""
+
+
+def is_from_this_site(request: Request) -> bool:
+    """Return whether no page of another site sent a request, by `Sec-Fetch-Site` or, from old browsers, `Origin`."""
+    if site := request.headers.get("sec-fetch-site"):
+        return site in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    return origin is None or origin.partition("://")[2] == request.headers.get("host")
+
+
+def throttle_key(client: str) -> str:
+    """Return the address that failures are counted for: of IPv6 the network, in which a client has many addresses."""
+    try:
+        address = ip_address(client)
+    except ValueError:
+        return "unknown"
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or ip_network(f"{address}/64", strict=False).network_address)
+    return str(address)
