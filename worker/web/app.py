@@ -73,14 +73,19 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-async def serve(application: FastAPI, listening: socket.socket, shutdown: ShutdownSignal) -> None:
-    """Answer requests until shutdown; requests under way are finished."""
-    server = _Server(
+def make_server(application: FastAPI) -> uvicorn.Server:
+    """Return the server of an application; `serve` runs it."""
+    return _Server(
         uvicorn.Config(
             application, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="off",
             http=LimitedConnection, ws="none", limit_concurrency=MAX_CONNECTIONS, timeout_graceful_shutdown=STOP_S,
         )
     )  # fmt: skip
+
+
+async def serve(application: FastAPI, listening: socket.socket, shutdown: ShutdownSignal) -> None:
+    """Answer requests until shutdown; requests under way are finished."""
+    server = make_server(application)
     host, port, *_ = listening.getsockname()
     log_event(log, logging.INFO, "web server listening", host=host, port=port)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
