@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import ClientSession, CookieJar
 from fakeredis import FakeAsyncRedis, FakeServer
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 from yarl import URL
 
 from config.settings import Settings
@@ -79,7 +79,7 @@ STARTUP_KEY = make_token()
 
 
 @asynccontextmanager
-async def serving(application: FastAPI, listening: socket) -> AsyncIterator[None]:
+async def serving(application: ASGIApp, listening: socket) -> AsyncIterator[None]:
     """Serve an application. At the end its connections are cut: a graceful stop waits 0.2 s, and has its own test."""
     server = make_server(application)
     server.config.load()
