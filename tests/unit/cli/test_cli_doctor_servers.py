@@ -94,6 +94,21 @@ def test_weak_secrets_are_notes(healthy: Shell) -> None:
     assert set(find_problems(healthy)) == {"API_TOKEN", "ADMIN_PASSWORD"}
 
 
+@pytest.mark.parametrize(
+    ("address", "is_unchecked"),
+    [
+        ("rediss://h?ssl_cert_reqs=none", True),
+        ("rediss://h/0?a=b&ssl_cert_reqs=CERT_NONE&c=d", True),
+        ("rediss://:ssl_cert_reqs=none@h", False),
+        ("rediss://h?ssl_cert_reqs=required", False),
+        ("redis://h", False),
+    ],
+)
+def test_a_redis_whose_certificate_is_not_checked_is_a_note(address: str, is_unchecked: bool) -> None:
+    names = [finding.check for finding in check_secrets(Settings.load(redis_url=address))]
+    assert names == (["REDIS_URL"] if is_unchecked else ["secrets"])
+
+
 @pytest.fixture
 def frozen(shell: Shell, tmp_path: Path) -> Iterator[Shell]:
     """Freeze a server of its own."""
