@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies_environment, proxy_bypass
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
@@ -81,7 +81,7 @@ def find_proxy(base_url: str) -> str | None:
         host = urlsplit(base_url).hostname or ""
     proxy = proxies.get("https") or proxies.get("http")
     is_local = is_loopback(host) or host.endswith(".localhost")
-    if not proxy or is_local or proxy_bypass_environment(host, proxies):
+    if not proxy or is_local or proxy_bypass(host):
         return None
     scheme, separator, _ = proxy.partition("://")
     if not separator:

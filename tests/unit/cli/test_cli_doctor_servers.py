@@ -11,8 +11,10 @@ import redis
 from support.cli import Shell, record_heartbeats, set_up
 from support.events import failed_workflow
 
+from config.settings import Settings
 from worker.bootstrap.context import AppContext
 from worker.sandbox.embedded_redis import EmbeddedRedis
+from worker.services.diagnostics import check_secrets
 from worker.store.stream import LAST_POSSIBLE_ID
 from worker.store.token_cipher import generate_key
 

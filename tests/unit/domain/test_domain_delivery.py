@@ -9,8 +9,8 @@ from worker.domain.delivery import (
     canonical_destination,
     delivery_id,
     destination_form,
-    id_in_capitals,
     event_ref,
+    id_in_capitals,
     lane_name,
     stable_hash,
 )
