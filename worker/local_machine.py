@@ -108,7 +108,7 @@ def make_private_folder(path: Path) -> None:
 
 
 def run_under_init() -> None:
-    """As process 1 of a container, go on in a child, and wait for every process that loses its parent.
+    """Continue in a child when this is process 1 of a container, and wait for every process that loses its parent.
 
     The kernel gives process 1 those processes, and keeps each dead one until process 1 has waited for it. Signals that
     end a program are passed on to the child, and the child's exit code is this process's.

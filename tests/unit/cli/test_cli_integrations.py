@@ -203,7 +203,7 @@ def test_the_test_refuses_an_invalid_destination(shell: Shell) -> None:
     shell.connect()
     ended = shell("integrations", "test", "acme", "--post", "two words")
     assert ended.code == 2
-    assert "'two words' is none of #channel" in ended.err
+    assert "'two words' is not a destination; write #channel" in ended.err
 
 
 def test_the_test_of_a_revoked_token_names_the_fix(shell: Shell) -> None:
