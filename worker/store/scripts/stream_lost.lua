@@ -23,7 +23,7 @@ end
 local added = stream['entries-added']
 if not (added and group) then return 0 end
 -- How many were added up to the place of the group. What was removed behind that place was read. Redis before 7.2 counts
--- `entries-read` wrongly after a removal, so this waits until the group stands at an end of the stream.
+-- `entries-read` wrongly after a removal, so this counts only when the group is at an end of the stream.
 local first, delivered, passed = stream['first-entry'], group['last-delivered-id'], added
 if not first or is_after(first[1], delivered) then
   passed = added - stream.length
