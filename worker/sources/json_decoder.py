@@ -37,7 +37,7 @@ def decode_json(raw: bytes) -> object:
     except ValueError:
         pass  # the slow decoder below accepts lone surrogates, and gives line and column
     try:
-        return _without_surrogates(json.loads(raw.decode(), parse_constant=_reject_constant), 0)
+        text = json.dumps(json.loads(raw.decode(), parse_constant=_reject_constant), ensure_ascii=False)
     except UnicodeDecodeError as error:
         actual = "not UTF-8 but UTF-16: send UTF-8" if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "not UTF-8"
         raise Unreadable(f"byte {error.start + 1}: {actual}") from None
@@ -49,6 +49,10 @@ def decode_json(raw: bytes) -> object:
         raise
     except ValueError:
         raise Unreadable("a number has thousands of digits") from None
+    try:
+        return from_json(_SURROGATES.sub("\ufffd", text))
+    except ValueError:
+        raise Unreadable(f"nested more than {MAX_DEPTH} deep") from None
 
 
 def require_object(value: object) -> JsonObject:
@@ -65,17 +69,3 @@ def name_json_type(value: object) -> str:
 
 def _reject_constant(constant: str) -> NoReturn:
     raise Unreadable(f"{constant} is not JSON: write a number or null")
-
-
-def _without_surrogates(value: object, depth: int) -> object:
-    if depth > MAX_DEPTH:
-        raise RecursionError
-    match value:
-        case str():
-            return _SURROGATES.sub("\ufffd", value)
-        case list():
-            return [_without_surrogates(item, depth + 1) for item in value]
-        case dict():
-            return {_SURROGATES.sub("\ufffd", key): _without_surrogates(item, depth + 1) for key, item in value.items()}
-        case _:
-            return value

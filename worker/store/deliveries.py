@@ -96,13 +96,7 @@ class Deliveries(RedisStore):
         entries = await self._server.command("XRANGE", self._keys.lane(delivery.lane, "attempts"), since, last)
         calls = (fields(pairs) for _, pairs in entries)
         return [
-            Attempt(
-                at_ms=int(call["at"]),
-                method=call["method"],
-                outcome=Outcome(call["outcome"]),
-                code=call["code"],
-                wait_s=int(call["wait"]) / 1000,
-            )
+            Attempt(int(call["at"]), call["method"], Outcome(call["outcome"]), call["code"], int(call["wait"]) / 1000)
             for call in calls
             if int(call["at"]) <= until
             and any(int(call["first"]) <= seq <= int(call["last"]) for seq in seqs)

@@ -41,9 +41,8 @@ class KnownEntity:
     """The name and the state of an entity that earlier events gave."""
 
     name: str = ""
-    state: str = (
-        ""  #: Empty also where that of an earlier event may be missing yet, or a later event was saved already.
-    )
+    #: Empty also where that of an earlier event may be missing yet, or a later event was saved already.
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +156,9 @@ class Events(RedisStore):
         repeats = [text(value) for name, value in stored.items() if name.endswith(":repeats")]
         return [record for first in repeats for record in await self.find(first)] + [
             EventRecord(
-                ref=f"{id_hash}.{source}",
-                entry_id=text(stored[f"{source}:entry"]),
-                body=decompress(stored[source]),
-                accepted=f"{source}:accepted" in stored,
-                suppressed=text(stored.get(f"{source}:suppressed")),
-            )
+                f"{id_hash}.{source}", text(stored[f"{source}:entry"]), decompress(stored[source]),
+                accepted=f"{source}:accepted" in stored, suppressed=text(stored.get(f"{source}:suppressed")),
+            )  # fmt: skip
             for source in sorted(name for name in stored if ":" not in name)
         ]
 

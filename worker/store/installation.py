@@ -69,8 +69,6 @@ class InstallationMarker(RedisStore):
 
 
 ALIVE_MS = 15_000
-
-
 KEY_RINGS = "key_rings"  # the role under which processes record their key rings
 
 

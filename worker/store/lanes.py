@@ -189,7 +189,7 @@ class Lanes(RedisStore):
     async def acquire(self, lane: str, token: str) -> Lease | LeaseDenied:
         """Take the lease of a lane that is due, with what a dead holder left in it."""
         versions = tuple(map(self._keys.version, ("integrations", "subscriptions")))
-        status, *known = await self._run("lane_acquire", lane, (LEASE_MS, HORIZON_MS), versions, token=token)
+        status, *known = await self._run("lane_acquire", lane, (LEASE_MS, HORIZON_MS, token), versions)
         if status != b"ok":
             wait_ms, reason, failures = known or (0, b"", 0)
             return LeaseDenied(Denial(text(status)), wait_ms / 1000, text(reason), int(failures))
