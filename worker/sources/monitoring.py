@@ -181,14 +181,10 @@ def parse_group(
     external_url = re.sub(r"://[^/@]*@", "://", parse_text(fields.get("externalURL")).strip().rstrip("/"), count=1)
     address = external_url if re.match("https?://.{1,1000}$", external_url, re.IGNORECASE) else ""
     webhook = _Webhook(
-        system=system,
-        label_mapping=label_mapping,
-        fingerprint_prefix=fingerprint_prefix,
+        system=system, label_mapping=label_mapping, fingerprint_prefix=fingerprint_prefix, external_url=address,
         source=cut(source.strip() or external_url or system.source, SOURCE_MAX),
-        external_url=address,
-        origin=source.strip() or address.partition("://")[2].partition("/")[0],
-        status=parse_text(fields.get("status")),
-    )
+        origin=source.strip() or address.partition("://")[2].partition("/")[0], status=parse_text(fields.get("status")),
+    )  # fmt: skip
     parsed, events, faults = [], [], []
     for index, value in enumerate(alerts):
         try:
@@ -271,28 +267,25 @@ def _cloudevent(webhook: _Webhook, alert: MonitoringAlert) -> JsonObject:
     ended_s = max(alert.endsAt, began_s) if resolved and alert.endsAt and alert.endsAt > 0 else None
     fingerprint = webhook.fingerprint_prefix + alert.fingerprint
     at_s = ended_s if resolved else began_s
-    return {
-        "specversion": "1.0",
-        "id": f"{fingerprint}:{round(began_s * 1000)}:{alert.status}",
-        "source": webhook.source,
-        "type": f"io.infrakitchen.alert.{alert.status}",
-        **({} if at_s is None else {"time": format_rfc3339(at_s)}),
-        "data": {
-            "name": labels.get("alertname", ""),
-            "fingerprint": fingerprint,
-            "severity": mapping.severity_of(labels),
-            "labels": labels,
-            "annotations": alert.annotations,
-            **({} if ended_s == began_s else {"starts_at": format_rfc3339(began_s)}),
-            **({} if ended_s is None else {"ends_at": format_rfc3339(ended_s)}),
-            "generator_url": alert.generatorURL,
-            "links": [{"label": label, "url": url} for label, url in _links(webhook, alert).items()],
-            "values": alert.values or parse_values(alert.valueString),
-            "entity": mapping.entity_of(labels),
-            "project": _first(labels, mapping.project),
-            "origin": webhook.origin,
-        },
-    }
+    times = {"starts_at": None if ended_s == began_s else began_s, "ends_at": ended_s}
+    data = {
+        "name": labels.get("alertname", ""), "fingerprint": fingerprint, "severity": mapping.severity_of(labels),
+        "labels": labels, "annotations": alert.annotations, **_formatted(times), "generator_url": alert.generatorURL,
+        "links": [{"label": label, "url": url} for label, url in _links(webhook, alert).items()],
+        "values": alert.values or parse_values(alert.valueString), "entity": mapping.entity_of(labels),
+        "project": _first(labels, mapping.project), "origin": webhook.origin,
+    }  # fmt: skip
+    id_ = f"{fingerprint}:{round(began_s * 1000)}:{alert.status}"
+    return _new_cloudevent(webhook, id_, alert.status, data) | _formatted({"time": at_s})
+
+
+def _new_cloudevent(webhook: _Webhook, id_: str, word: str, data: JsonObject) -> JsonObject:
+    type_ = f"io.infrakitchen.alert.{word}"
+    return {"specversion": "1.0", "id": id_, "source": webhook.source, "type": type_, "data": data}
+
+
+def _formatted(times: Mapping[str, float | None]) -> dict[str, str]:
+    return {name: format_rfc3339(at_s) for name, at_s in times.items() if at_s is not None}
 
 
 def _links(webhook: _Webhook, alert: MonitoringAlert) -> dict[str, str]:
@@ -333,19 +326,12 @@ def _left_out_event(webhook: _Webhook, fields: JsonObject, alerts: Sequence[Moni
     severity: str = max(severities, key=lambda word: (Severity.ranked(word), word))
     list_url = webhook.external_url and webhook.system.list_url(webhook.external_url, group_labels)
     shown = f"{len(alerts):,} of {len(alerts) + count:,} alerts are reported"
-    return {
-        "specversion": "1.0",
-        "id": f"left-out-{stable_hash(webhook.fingerprint_prefix + group_key)}:{began_ms}:{status}",
-        "source": webhook.source,
-        "type": "io.infrakitchen.alert.left_out",
-        "data": {
-            "name": cut(labels.get("alertname", ""), NAME_MAX),
-            "title": _left_out(webhook, count),
-            "status": status,
-            "summary": f"{shown}{f' ({cut(group, 500)})' if group else ''}. {webhook.system.truncation_fix}",
-            "severity": severity,
-            "labels": {name: cut(labels[name], 500) for name in sorted(labels)[:50] if len(name) <= NAME_MAX},
-            "generator_url": list_url if len(list_url) <= ADDRESS_MAX else "",
-            "project": cut(_first(labels, webhook.label_mapping.project), NAME_MAX),
-        },
-    }
+    data = {
+        "name": cut(labels.get("alertname", ""), NAME_MAX), "title": _left_out(webhook, count), "status": status,
+        "summary": f"{shown}{f' ({cut(group, 500)})' if group else ''}. {webhook.system.truncation_fix}",
+        "severity": severity, "generator_url": list_url if len(list_url) <= ADDRESS_MAX else "",
+        "labels": {name: cut(labels[name], 500) for name in sorted(labels)[:50] if len(name) <= NAME_MAX},
+        "project": cut(_first(labels, webhook.label_mapping.project), NAME_MAX),
+    }  # fmt: skip
+    id_ = f"left-out-{stable_hash(webhook.fingerprint_prefix + group_key)}:{began_ms}:{status}"
+    return _new_cloudevent(webhook, id_, "left_out", data)

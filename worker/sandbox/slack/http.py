@@ -171,17 +171,10 @@ async def _show_state(sandbox: "SlackSandbox", _request: web.Request) -> web.Res
     outcomes: dict[str, dict[str, int]] = {}
     for (method, outcome), count in sandbox.outcomes.items():
         outcomes.setdefault(method, {})[outcome] = count
-    state = {
-        "url": sandbox.url,
-        "workspaces": [_workspace_json(workspace) for workspace in sandbox.workspaces.values()],
-        "faults": [asdict(fault) for fault in sandbox.faults],
-        "outage": sandbox.outage,
-        "latency_s": sandbox.latency_s,
-        "calls": sandbox.calls,
-        "outcomes": outcomes,
-        "violations": sandbox.violations,
-    }
-    return web.json_response(state)
+    state = {name: getattr(sandbox, name) for name in ("url", "outage", "latency_s", "calls", "violations")}
+    workspaces = [_workspace_json(workspace) for workspace in sandbox.workspaces.values()]
+    faults = [asdict(fault) for fault in sandbox.faults]
+    return web.json_response({**state, "workspaces": workspaces, "faults": faults, "outcomes": outcomes})
 
 
 def _workspace_json(workspace: Workspace) -> Json:

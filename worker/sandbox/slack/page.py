@@ -70,15 +70,11 @@ class Page:
     def _sidebar(self, workspace: Workspace, current: Channel) -> Json:
         """Return channels and people by name with their unread counts: the busiest when there are too many."""
         busiest = sorted(workspace.channels.values(), key=lambda channel: -len(channel.posts))[:SIDEBAR_LIMIT]
-        entries: list[Json] = [
-            {
-                "channel": channel,
-                "title": _title(workspace, channel),
-                "unread": max(len(channel.posts) - self._seen.get(channel.id, 0), 0),
-                "current": channel is current,
-            }
-            for channel in busiest
-        ]
+        entries: list[Json] = []
+        for channel in busiest:
+            unread = max(len(channel.posts) - self._seen.get(channel.id, 0), 0)
+            title, is_current = _title(workspace, channel), channel is current
+            entries.append({"channel": channel, "title": title, "unread": unread, "current": is_current})
         entries.sort(key=lambda entry: entry["title"])
         people = [entry for entry in entries if entry["channel"].user_id]
         channels = [entry for entry in entries if not entry["channel"].user_id]
@@ -96,10 +92,8 @@ def _html_response(*, status: int = 200, **context: object) -> web.Response:
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     headers = {
-        "Content-Security-Policy": policy,
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
+        "Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-store",
-    }
+    }  # fmt: skip
     text = render_template("sandbox.html", nonce=nonce, **context)
     return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=headers)
