@@ -157,15 +157,11 @@ def format_date(at: datetime, date_format: str, now: datetime) -> str:
     https://docs.slack.dev/messaging/formatting-message-text#date-formatting
     """
     values = {
-        "date_num": f"{at:%Y-%m-%d}",
-        "date_slash": f"{at:%m/%d/%Y}",
+        "date_num": f"{at:%Y-%m-%d}", "date_slash": f"{at:%m/%d/%Y}", "date_short": f"{at:%b} {at.day}, {at.year}",
         "date": f"{at:%B} {_ordinal(at.day)}, {at.year}",
-        "date_short": f"{at:%b} {at.day}, {at.year}",
-        "date_long": f"{at:%A}, {at:%B} {_ordinal(at.day)}, {at.year}",
-        "time": time_of_day(at),
-        "time_secs": time_of_day(at, with_seconds=True),
-        "ago": _ago((now - at).total_seconds()),
-    }
+        "date_long": f"{at:%A}, {at:%B} {_ordinal(at.day)}, {at.year}", "time": time_of_day(at),
+        "time_secs": time_of_day(at, with_seconds=True), "ago": _ago((now - at).total_seconds()),
+    }  # fmt: skip
     values |= {f"{name}_pretty": _near_day(at, now) or values[name] for name in ("date", "date_short", "date_long")}
     return re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], match[0]), date_format)
 

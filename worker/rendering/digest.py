@@ -64,14 +64,10 @@ def digest(content: MessageContent, infrakitchen_url: str, *, may_repeat: bool =
     if may_repeat:
         blocks.append(Context(REPEAT_NOTE))
     where = ("in", code(place, NAME)) if place else ()
-    return Message(
-        text=" ".join(
-            (*content.mentions, f"{count}{f' in {one_line(place, NAME)}' if place else ''}: {_most_urgent(things)}")
-        ),
-        headline=(Section(" ".join((*content.mentions, f"*{count}*{of}", f"  {tally}", *where))),),
-        blocks=tuple(blocks),
-        colour=appearance(content.lines[0].event)[1],
-    )
+    text = f"{count}{f' in {one_line(place, NAME)}' if place else ''}: {_most_urgent(things)}"
+    headline_text = " ".join((*content.mentions, f"*{count}*{of}", f"  {tally}", *where))
+    colour = appearance(content.lines[0].event)[1]
+    return Message(" ".join((*content.mentions, text)), (Section(headline_text),), tuple(blocks), colour)
 
 
 @dataclass(slots=True)

@@ -29,15 +29,12 @@ async def load_pending(
         bodies = dict(zip(missing, await events.bodies(missing), strict=True)) if missing else {}
         for delivery in chunk:
             subscription = subscriptions.get(delivery.subscription_id)
-            pending.append(
-                PendingDelivery(
-                    delivery.delivery_id,
-                    _parse(delivery, delivery.event_body or bodies.get(delivery.event_ref)),
-                    subscription.with_template(default_template) if subscription else NO_SUBSCRIPTION,
-                    card_pending=delivery.card_pending,
-                    is_replayed=delivery.replays > 0,
-                )
-            )
+            event = _parse(delivery, delivery.event_body or bodies.get(delivery.event_ref))
+            subscription = subscription.with_template(default_template) if subscription else NO_SUBSCRIPTION
+            pending.append(PendingDelivery(
+                delivery.delivery_id, event, subscription, card_pending=delivery.card_pending,
+                is_replayed=delivery.replays > 0,
+            ))  # fmt: skip
         if len(taken) > CHUNK:
             await sleep(0)
     return pending
