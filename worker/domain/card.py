@@ -19,10 +19,7 @@ Order = tuple[float, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Where a card is and which state it shows; also the record of a state that a message without a card showed.
-
-    The names of the fields are stored.
-    """
+    """Where a card is and which state it shows, or the record of a message without a card; field names are stored."""
 
     address: str  #: The conversation or user id it was posted to.
     channel: str  #: The conversation that Slack's receipt names.

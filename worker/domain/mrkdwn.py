@@ -212,10 +212,7 @@ def link(url: str, label: str) -> str:
 
 
 def normalize_url(url: str) -> str:
-    """Return a web address in the form that Slack links, percent-encoded where needed.
-
-    Returns an empty text for any other text, and for an address that is too long.
-    """
+    """Return a web address as Slack links it, percent-encoded where needed; empty for other and too long texts."""
     match = _ADDRESS.fullmatch(re.sub(r"[\t\r\n]", "", url.strip())) if len(url) <= 2 * ADDRESS_MAX else None
     if not match:
         return ""

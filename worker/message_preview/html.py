@@ -112,10 +112,7 @@ def render_messages(messages: Iterable[ShownMessage], now: datetime, bot_name: s
 
 
 def arrange_messages(messages: Sequence[ShownMessage], now: datetime, limit: int = 0) -> tuple[list[ShownMessage], int]:
-    """Put replies under their parents and messages under their days.
-
-    Returns the newest `limit` messages (all for 0), and how many older messages there are.
-    """
+    """Put replies under parents, messages under days; return the newest `limit` (0: all) and the count of older."""
     in_channel = [message for message in messages if not message.thread_ts or message.sent.get("reply_broadcast")]
     newest = in_channel[-limit:] if limit else in_channel
     by_ts = {message.ts: message for message in newest}

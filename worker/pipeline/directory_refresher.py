@@ -126,10 +126,7 @@ class DirectoryRefresher:
         return None if is_done else await self._claimed_by_another(integration.id)
 
     async def refresh_memberships(self, integration: Integration, token: Secret, *, budget_s: float) -> None:
-        """List the channels that the bot is a member of, unless that was done in the last MEMBERSHIPS_MAX_AGE_S.
-
-        Raises RetryLater while this or another worker lists them.
-        """
+        """List the channels the bot is in, unless just done. Raises RetryLater while a worker lists them."""
         joined_age_s = (await self.directory.get_status(integration.id)).joined_age_s
         if joined_age_s is not None and joined_age_s <= MEMBERSHIPS_MAX_AGE_S:
             return

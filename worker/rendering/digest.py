@@ -115,10 +115,7 @@ def _name_things(lines: Sequence[Line], infrakitchen_url: str) -> tuple[list[_Th
 
 
 def _naming_labels(labels: Sequence[Mapping[str, str]], varied: Sequence[str]) -> list[str]:
-    """Return the labels that distinguish things of one title, those that say where first.
-
-    `varied` are the places that are not the same for the whole digest.
-    """
+    """Return the labels that distinguish things of one title, places first; `varied` places differ in the digest."""
 
     def count(keys: Iterable[str]) -> int:
         return len({tuple(map(own.get, keys)) for own in labels})

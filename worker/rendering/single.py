@@ -125,10 +125,7 @@ def shorten_ids(text: str) -> str:
 
 
 def event_url(event: Event, infrakitchen_url: str, limit: int = ADDRESS) -> str:
-    """Return the link of an event that Slack can use: for an alert its own page, else the entity's in InfraKitchen.
-
-    An address of more than `limit` characters is left out.
-    """
+    """Return the page of an alert, or of the entity in InfraKitchen, that Slack can link within `limit` characters."""
     given, own = _linkable(event.url, limit), own_url(event, infrakitchen_url)
     return given or own if event.kind is Kind.ALERT else own or given
 

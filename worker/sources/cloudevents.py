@@ -59,11 +59,7 @@ class Envelope(Lenient):
 
 
 def parse_cloudevent(fields: JsonObject, entry_id: str) -> Event:
-    """Make an Event of a decoded CloudEvent.
-
-    Raises Unreadable when a required attribute is missing or wrong, and when the data of one of InfraKitchen's events
-    does not name what the event is about.
-    """
+    """Make an Event of a decoded CloudEvent; raise Unreadable if an attribute or the data does not say what it must."""
     version = parse_text(fields["specversion"])
     if version != VERSION:
         raise Unreadable(f"specversion {version[:20]!r} is not supported: send {VERSION}")
@@ -167,10 +163,7 @@ def _resource_event(new_event: partial[Event], data: EventData, subject: str) ->
 
 
 def _other_event(new_event: partial[Event], data: EventData, content: object, envelope: Envelope, area: str) -> Event:
-    """Make the Event of an unknown type; `area` is `storage` of `io.infrakitchen.storage.updated`, or empty.
-
-    `content` is all of its data, which may be of any type.
-    """
+    """Make the Event of an unknown type, of any `content`; `area` is `storage` of `io.infrakitchen.storage.updated`."""
     raw_data = content if isinstance(content, dict) else {}
     type_ = data.entity.get("type") or data.entity_type or area
     id_ = data.entity.get("id") or data.entity_id or parse_text(raw_data.get(f"{type_}_id")) or envelope.subject

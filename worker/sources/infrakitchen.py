@@ -187,10 +187,7 @@ def _status_severity(body: EventData) -> Severity:
 
 
 def with_metadata(raw: bytes, *, name: str, state: str) -> bytes:
-    """Return an own body with the name and the state that earlier events of its entity had, where it has none.
-
-    They are put in `metadata`, which InfraKitchen leaves empty. A body that would be too large is returned as it is.
-    """
+    """Return an own body with the last known name and state of its entity in `metadata`, unless that is too large."""
     fields = require_object(decode_json(raw))
     given = fields.get("metadata")
     metadata = given if isinstance(given, dict) else {}

@@ -27,10 +27,7 @@ class Unreadable(ValueError):
 
 
 def decode_json(raw: bytes) -> object:
-    """Decode JSON, also with a byte order mark; lone surrogates become U+FFFD.
-
-    Raises Unreadable, also for NaN, Infinity and over 200 levels.
-    """
+    """Decode JSON, lone surrogates as U+FFFD. Raises Unreadable, also for NaN, Infinity and over 200 levels."""
     raw = raw.removeprefix(BOM_UTF8)
     try:
         return from_json(raw, allow_inf_nan=False)

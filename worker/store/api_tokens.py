@@ -1,7 +1,4 @@
-"""Named tokens of the HTTP API, kept as hashes, so that Redis alone does not let anyone in.
-
-A token has 256 random bits, so a plain sha256 of it cannot be guessed as that of a password can.
-"""
+"""Named tokens of the HTTP API, kept as plain hashes: 256 random bits cannot be guessed as a password can."""
 
 import hashlib
 import hmac

@@ -114,10 +114,7 @@ class Directory(RedisStore):
 
 
 class DirectoryScan(RedisStore):
-    """A scan of all channels: one process claims it, saves page after page, and finishes it.
-
-    When that process dies, another continues after the last saved page.
-    """
+    """A scan of all channels: one process claims it and saves page after page; when it dies, another continues."""
 
     async def claim(self, integration_id: str, reader: str) -> ListingCursor | None:
         """Claim the scan; return where to begin or to continue, None while another process has it."""

@@ -28,10 +28,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastCalls:
-    """When the calls to Slack of an integration last succeeded and failed; 0 for never.
-
-    An answer about one channel or message, and a request to wait, are neither.
-    """
+    """When calls of an integration last succeeded and failed, 0 for never; answers about one channel are neither."""
 
     succeeded_ms: int
     failed_ms: int
@@ -85,10 +82,7 @@ class Integrations(RedisStore):
         return connection.token
 
     async def save(self, integration: Integration, token: Secret | None = None) -> None:
-        """Save an integration in one step; without `token` it keeps the one it has.
-
-        Raises `UserError` when there is none, as the integration was removed meanwhile.
-        """
+        """Save an integration, by default with the token it has. Raises `UserError` when it was removed."""
         values = asdict(replace(integration, state=Health.ACTIVE, reason="", since_ms=0)) | {"hint": ""}
         name, version = self._keys.named("integrations"), self._keys.version("integrations")
         if token is not None:
@@ -134,10 +128,7 @@ class Integrations(RedisStore):
     async def park(
         self, integration_id: str, code: str, reason: str, hint: Hint, *, probe_s: float, version: int | None = None
     ) -> bool:
-        """Park an integration with all its lanes in one step; return whether it was running.
-
-        `version` is the one whose token failed: if something changed since then, nothing is parked.
-        """
+        """Park an integration, unless `version`, whose token failed, is not current; return whether it was running."""
         keys = self._keys
         named = (keys.named("probes"), keys.version("integrations"), keys.named("warnings"))
         arguments = (
@@ -191,10 +182,7 @@ class Integrations(RedisStore):
     async def _update(
         self, integration_id: str, change: Callable[[dict[str, Any]], dict[str, Any]]
     ) -> dict[str, Any] | None:
-        """Save what `change` makes of a stored integration, and return that; None without the integration.
-
-        `change` is called again when the integration was changed meanwhile.
-        """
+        """Save what `change` makes of a stored integration, again after a conflict; None without it."""
         name, version = self._keys.named("integrations"), self._keys.version("integrations")
         while before := await self._server.command("HGET", name, integration_id):
             values = change(json.loads(before))

@@ -18,10 +18,7 @@ async def load_pending(
     events: Events, taken: Sequence[TakenDelivery], subscriptions: Mapping[str, Subscription], default_template: str,
     sleep: Sleep,
 ) -> list[PendingDelivery]:  # fmt: skip
-    """Load each delivery's event and subscription; `default_template` is the integration's.
-
-    An event that is no longer stored, or cannot be parsed, is replaced by one that says so.
-    """
+    """Load the subscription of each delivery, and its event or one that says why it cannot be read."""
     pending: list[PendingDelivery] = []
     for start in range(0, len(taken), CHUNK):
         chunk = taken[start : start + CHUNK]

@@ -86,10 +86,7 @@ class OperationsAlerts:
         return lanes_to_wake
 
     async def _send(self, lanes: Sequence[str], since_ms: int, body: bytes) -> Sequence[str]:
-        """Store the event and append its deliveries, as ingest does; return the lanes to wake.
-
-        Each step changes nothing when it is repeated after a crash.
-        """
+        """Store the event and append its deliveries, in steps that may be repeated; return the lanes to wake."""
         event = sources.parse(body, f"{since_ms}-0")
         await self.events.save_bodies([(event, body)])
         deliveries = [(lane, new_delivery(event, operations_subscription_id(lane_parts(lane)[0]))) for lane in lanes]

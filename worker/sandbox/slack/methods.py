@@ -72,10 +72,7 @@ def update(call: Call) -> Json:
 
 
 def list_conversations(call: Call, *, joined: bool = False) -> Json:
-    """Answer one page of `conversations.list`, or with `joined` of `users.conversations`.
-
-    Archived channels are excluded after the page is cut, so it may be shorter, as Slack's pages may be.
-    """
+    """Answer a page of `conversations.list`, or of `users.conversations`; without archived ones it may be shorter."""
     types = [part.strip() for part in (call.text("types") or "public_channel").split(",")]
     if unknown := set(types) - READ_SCOPES.keys():
         raise ApiError("invalid_types", response_metadata={"messages": [f"[ERROR] {unknown}"]})
