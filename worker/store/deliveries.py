@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from worker.domain.delivery import Attempt, Death, Delivery, Outcome, State, lane_parts
+from worker.domain.delivery import Attempt, Change, Delivery, HistoryStep, Outcome, State, lane_parts
 from worker.domain.event import Severity
 from worker.store.pagination import (
     DEAD_CURSOR,
@@ -133,7 +133,7 @@ class Deliveries(RedisStore):
         keys = self._keys
         own = await self._server.pipeline([("HEXISTS", keys.lane(lane), "parked") for lane in lanes])
         whole = await self._server.pipeline(
-            [("EXISTS", keys.integration_parked(lane_parts(lane)[0])) for lane in lanes]
+            [("EXISTS", keys.integration(lane_parts(lane)[0], "parked")) for lane in lanes]
         )
         return {lane for lane, *parked in zip(lanes, own, whole, strict=True) if any(parked)}
 
@@ -160,11 +160,20 @@ def _delivery(delivery_id: str, stored: dict[str, str], parked_lanes: set[str]) 
         merged_into=stored.get("into", ""), error=stored.get("error", ""),
         detail=stored.get("detail") or stored.get("note", ""),
         attempts=int(stored.get("tries", 0)), repeated=stored.get("repeated") == "1",
-        replays=int(stored.get("replays", 0)),
-        deaths=tuple(Death(int(at_ms), reason) for at_ms, reason in rows(stored.get("deaths", "").split(), 2)),
-        replayed=tuple(
-            (int(at_ms), unpack_name(who)) for at_ms, who in rows(stored.get("queued", "").split(), 2)
-        ),
-        discarded_by=unpack_name(stored.get("by", "")),
+        replays=int(stored.get("replays", 0)), history=_history(stored, state),
         severity=Severity(int(stored["severity"])) if "severity" in stored else None,
     )  # fmt: skip
+
+
+def _history(stored: dict[str, str], state: State) -> tuple[HistoryStep, ...]:
+    deaths = [HistoryStep(int(at), Change.DIED, reason=why) for at, why in rows(stored.get("deaths", "").split(), 2)]
+    queued = rows((stored.get("queued") or f"{stored['born']} %").split(), 2)
+    steps = [HistoryStep(int(at), Change.REPLAYED, unpack_name(who)) for at, who in queued]
+    steps[0] = HistoryStep(steps[0].at_ms, Change.QUEUED)
+    ended_ms, error = int(stored.get("finished", 0)), stored.get("error", "")
+    if state is State.DEAD:
+        steps.append(HistoryStep(ended_ms, Change.DIED, reason=error))
+    if state is State.DISCARDED:
+        reason = "" if deaths and deaths[-1].reason == error else error
+        steps.append(HistoryStep(ended_ms, Change.DISCARDED, unpack_name(stored.get("by", "")), reason))
+    return tuple(sorted([*steps[:1], *deaths, *steps[1:]], key=lambda step: step.at_ms))

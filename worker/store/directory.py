@@ -42,7 +42,7 @@ class Directory(RedisStore):
                 ("TIME",),
                 ("HMGET", keys.directory(integration_id, "meta"), "read_at_ms", "pages", "joined_at_ms"),
                 ("EXISTS", keys.lock(f"directory:{integration_id}")),
-                ("HGET", keys.directory_scan(integration_id, "place"), "channels"),
+                ("HGET", keys.directory(integration_id, "reading", "place"), "channels"),
             ]
         )
 
@@ -120,10 +120,10 @@ class DirectoryScan(RedisStore):
         """Claim the scan; return where to begin or to continue, None while another process has it."""
         if not await self._lock(integration_id, reader, CLAIM_MS):
             return None
-        place = self._keys.directory_scan(integration_id, "place")
+        place = self._keys.directory(integration_id, "reading", "place")
         private, cursor, pages = await self._server.command("HMGET", place, "private", "cursor", "pages")
         if pages is None:
-            parts = (self._keys.directory_scan(integration_id, part) for part in ("channels", "names"))
+            parts = (self._keys.directory(integration_id, "reading", part) for part in ("channels", "names"))
             await self._server.command("DEL", *parts)
         return ListingCursor(text(private) == "1", text(cursor), int(pages or 0))
 
@@ -152,7 +152,7 @@ class DirectoryScan(RedisStore):
         return bool(await self._server.run_script("directory_finish", keys, (reader,)))
 
     def _scan_keys(self, integration_id: str) -> tuple[str, ...]:
-        parts = (self._keys.directory_scan(integration_id, part) for part in ("channels", "names", "place"))
+        parts = (self._keys.directory(integration_id, "reading", part) for part in ("channels", "names", "place"))
         return (self._keys.lock(f"directory:{integration_id}"), *parts)
 
     async def _lock(self, integration_id: str, reader: str, ms: int, *, only_renew: bool = False) -> bool:

@@ -119,7 +119,7 @@ class Integrations(RedisStore):
         await self._server.transaction(
             ("HDEL", keys.named("integrations"), integration_id),
             ("ZADD", keys.named("probes"), 0, f"integration:{integration_id}"),  # resumes it should we crash here
-            ("DEL", f"{keys.integration_parked(integration_id)}:first", keys.integration_calls(integration_id)),
+            ("DEL", f"{keys.integration(integration_id, "parked")}:first", keys.integration(integration_id, "calls")),
             ("DEL", *keys.all_of_directory(integration_id)),
             ("INCR", keys.version("integrations")),
         )
@@ -135,7 +135,7 @@ class Integrations(RedisStore):
             code, reason, str(hint), int(probe_s * 1000), f"integration:{integration_id}",
             "" if version is None else version, FIRST_PROBE_MS, hint.to_json(),
         )  # fmt: skip
-        names = (keys.integration_parked(integration_id), *named)
+        names = (keys.integration(integration_id, "parked"), *named)
         return bool(await self._server.run_script("integration_park", names, arguments))
 
     async def disable(self, integration_id: str, hint: Hint) -> None:
@@ -146,26 +146,26 @@ class Integrations(RedisStore):
         }  # fmt: skip
         words = (word for pair in values.items() for word in pair)
         await self._server.transaction(
-            ("HSET", self._keys.integration_parked(integration_id), *words),
+            ("HSET", self._keys.integration(integration_id, "parked"), *words),
             ("ZREM", self._keys.named("probes"), f"integration:{integration_id}"),
         )
 
     async def resume(self, integration_id: str, *, enable: bool = False) -> int:
         """Resume an integration and return how many lanes waited; a disabled one only with `enable`."""
         keys = self._keys
-        parked, lanes = keys.integration_parked(integration_id), keys.lanes_of_parked_integration(integration_id)
+        parked, lanes = keys.integration(integration_id, "parked"), keys.lanes_of_parked_integration(integration_id)
         names = (parked, lanes, keys.named("due"), keys.named("probes"))
         arguments = (keys.lane(""), f"integration:{integration_id}", int(enable))
         return int(await self._server.run_script("integration_resume", names, arguments))
 
     async def get_parked_code(self, integration_id: str) -> str:
         """Return the code for which an integration is parked; empty while it is not."""
-        key = self._keys.integration_parked(integration_id)
+        key = self._keys.integration(integration_id, "parked")
         return text(await self._server.command("HGET", key, "code"))
 
     async def get_calls(self, integration_ids: Sequence[str]) -> list[LastCalls]:
         """Return when the calls of these integrations last succeeded and failed."""
-        names = map(self._keys.integration_calls, integration_ids)
+        names = [self._keys.integration(id_, "calls") for id_ in integration_ids]
         stored = await self._server.pipeline([("HMGET", name, "succeeded", "failed", "code") for name in names])
         return [
             LastCalls(succeeded_ms=int(succeeded or 0), failed_ms=int(failed or 0), code=code)
@@ -192,7 +192,7 @@ class Integrations(RedisStore):
         return None
 
     async def _with_health(self, integration: Integration) -> Integration:
-        parked = fields(await self._server.command("HGETALL", self._keys.integration_parked(integration.id)))
+        parked = fields(await self._server.command("HGETALL", self._keys.integration(integration.id, "parked")))
         if not parked:
             return integration
         state = Health.DISABLED if parked["code"] == "disabled" else Health.PARKED

@@ -432,7 +432,7 @@ class Lanes(RedisStore):
         layout = (
             *(keys.lane(lane, part) for part in ("", "pending", "taken", "lease", "wake", "attempts")),
             keys.named("due"), keys.named("parked"), keys.lanes_of_parked_integration(integration_id),
-            keys.integration_parked(integration_id), keys.named("ledger"), keys.named("probes"),
+            keys.integration(integration_id, "parked"), keys.named("ledger"), keys.named("probes"),
             keys.named("dead"), keys.named("dead:changes"), keys.named("deliveries"), keys.named("lanes"),
             *more_keys,
         )  # fmt: skip
@@ -484,7 +484,7 @@ class ParkedLanes(RedisStore):
         parked.sort(key=lambda lane: (lane.since_ms, lane.lane))
         page = parked[: min(limit, PAGE_LIMIT)]
         reason_keys = [
-            keys.integration_parked(lane_parts(lane.lane)[0]) if lane.whole_integration else keys.lane(lane.lane)
+            keys.integration(lane_parts(lane.lane)[0], "parked") if lane.whole_integration else keys.lane(lane.lane)
             for lane in page
         ]
         stored = await self._server.pipeline([("HMGET", key, "reason", "hint", "hint_parts") for key in reason_keys])
