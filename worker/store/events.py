@@ -156,8 +156,11 @@ class Events(RedisStore):
         repeats = [text(value) for name, value in stored.items() if name.endswith(":repeats")]
         return [record for first in repeats for record in await self.find(first)] + [
             EventRecord(
-                f"{id_hash}.{source}", text(stored[f"{source}:entry"]), decompress(stored[source]),
-                accepted=f"{source}:accepted" in stored, suppressed=text(stored.get(f"{source}:suppressed")),
+                f"{id_hash}.{source}",
+                text(stored[f"{source}:entry"]),
+                decompress(stored[source]),
+                accepted=f"{source}:accepted" in stored,
+                suppressed=text(stored.get(f"{source}:suppressed")),
             )  # fmt: skip
             for source in sorted(name for name in stored if ":" not in name)
         ]

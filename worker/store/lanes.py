@@ -13,12 +13,12 @@ from worker.domain.errors import LeaseLost
 from worker.domain.event import Severity
 from worker.domain.hints import Hint
 from worker.domain.message_plan import CoveredDeliveries
+from worker.store.cards import ReplacedCard
 from worker.store.events import EventBody, decompress
 from worker.store.keys import CARD, RECORD, RUN, SOURCES
 from worker.store.ledger import take_ledger_snapshot
 from worker.store.pagination import PAGE_LIMIT, Page, decode_cursor, encode_cursor, take_rows
 from worker.store.redis_client import RedisClient, RedisStore, Value, pack_name, rows, text, texts
-from worker.store.replaced_cards import ReplacedCard
 
 LEASE_MS = 30_000
 WAKE_MS = 5_000

@@ -67,8 +67,15 @@ def parse_snapshot(reply: list[Any]) -> LedgerSnapshot:
     counters, *flat = reply
     lanes = [
         LaneCount(
-            lane, int(pending), own_code, code, since_ms=int(since_ms), integration_since_ms=int(whole_ms),
-            due_ms=int(due_ms), held=int(held), failure=failure,
+            lane,
+            int(pending),
+            own_code,
+            code,
+            since_ms=int(since_ms),
+            integration_since_ms=int(whole_ms),
+            due_ms=int(due_ms),
+            held=int(held),
+            failure=failure,
         )  # fmt: skip
         for lane, pending, own_code, code, since_ms, whole_ms, due_ms, held, failure in rows(texts(flat), 9)
     ]

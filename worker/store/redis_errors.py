@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from worker.telemetry import LogValue, log_event
 
+
 def _unknown(*commands: str) -> tuple[str, ...]:
     """Return the texts of Redis when it does not know these commands; the quotes depend on its version."""
     return tuple(f"unknown command {quote}{name}{quote}" for name in commands for quote in "'`")
