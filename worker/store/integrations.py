@@ -119,7 +119,7 @@ class Integrations(RedisStore):
         await self._server.transaction(
             ("HDEL", keys.named("integrations"), integration_id),
             ("ZADD", keys.named("probes"), 0, f"integration:{integration_id}"),  # resumes it should we crash here
-            ("DEL", f"{keys.integration(integration_id, 'parked')}:first", keys.integration(integration_id, "calls")),
+            ("DEL", keys.integration(integration_id, "parked", "first"), keys.integration(integration_id, "calls")),
             ("DEL", *keys.all_of_directory(integration_id)),
             ("INCR", keys.version("integrations")),
         )

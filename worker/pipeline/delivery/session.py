@@ -284,8 +284,8 @@ class LaneSession:
     async def _send_with_retries(self, attempt: AttemptState, send: Send) -> Receipt:
         """Make a call, and again after failures that surely posted nothing, each time after a longer wait.
 
-        It is not made again once the session's time is over or newer deliveries came, nor after an unlisted error, which
-        a few snoozes give more time. An edit is not either: the posts of the lane come before another try.
+        Not once the session's time is over or newer deliveries came, nor after an unlisted error, which a few snoozes
+        give more time. Nor is an edit: the posts of the lane come before another try.
         """
         deps, started_at, is_edit = self.deps, self.deps.clock(), attempt.kind is CallKind.EDIT
         if not is_edit:
