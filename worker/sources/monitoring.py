@@ -279,7 +279,7 @@ def _cloudevent(webhook: _Webhook, alert: MonitoringAlert) -> JsonObject:
     return _new_cloudevent(webhook, id_, alert.status, data) | _formatted({"time": at_s})
 
 
-def _new_cloudevent(webhook: _Webhook, id_: str, word: str, data: JsonObject) -> JsonObject:
+def _new_cloudevent(webhook: _Webhook, id_: str, word: str, data: Mapping[str, object]) -> JsonObject:
     type_ = f"io.infrakitchen.alert.{word}"
     return {"specversion": "1.0", "id": id_, "source": webhook.source, "type": type_, "data": data}
 
