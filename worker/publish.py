@@ -23,8 +23,8 @@ from collections.abc import Awaitable, Mapping
 from typing import Any, NoReturn, Protocol, overload
 
 from worker.domain.event import MAX_EVENT_BYTES, EventTooLarge
+from worker.domain.mrkdwn import SURROGATES
 
-_SURROGATES = re.compile(r"[\ud800-\udfff]")
 _EVENT_START = re.compile(r"[^\s\ufeff]")  # a byte order mark may begin each of the files that were joined
 STREAM = "infrakitchen:events"
 
@@ -111,7 +111,7 @@ def read_events(text: str) -> list[dict[str, object]]:
 
 
 def _utf8(text: str) -> bytes:
-    return _SURROGATES.sub("\ufffd", text).encode()
+    return SURROGATES.sub("\ufffd", text).encode()
 
 
 def _reject_constant(constant: str) -> NoReturn:

@@ -32,7 +32,7 @@ from worker.slack.gateway import SlackGateway
 from worker.store.cards import FollowedCards, ReplacedCards
 from worker.store.dead_letters import DeadLetters, FlowerQueue, FlowerSync
 from worker.store.deliveries import Deliveries
-from worker.store.directory import Directory, DirectoryScan
+from worker.store.directory import Directory
 from worker.store.events import Events
 from worker.store.installation import InstallationMarker, Processes
 from worker.store.integrations import Integrations
@@ -131,7 +131,7 @@ class AppContext:
     def _build_pipeline(self) -> None:
         gateway, shutdown, clock = self.gateway, self.shutdown, self.clock
         self.directory_refresher = DirectoryRefresher(
-            directory=self.directory, scan=DirectoryScan(self.redis), gateway=gateway, rate_limiter=self.rate_limiter,
+            directory=self.directory, gateway=gateway, rate_limiter=self.rate_limiter,
             processes=self.processes, worker_id=self.worker_id, stopping=shutdown.is_set, sleep=shutdown.sleep,
             clock=clock,
         )  # fmt: skip

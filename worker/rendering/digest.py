@@ -166,7 +166,8 @@ class _Layout:
     def __init__(self, things: Sequence[_Thing]) -> None:
         self.detail_chars = 240 if len(things) <= FEW else 120
         self.newest_s = max(thing.event.at_s for thing in things)
-        self._heads: dict[str, str] = {}  # of rows written before, by the first delivery and the number of things
+        #: Rows written before, by the first delivery and the number of things.
+        self._heads: dict[tuple[str, int], str] = {}
         self._places = {thing.line.delivery_id: number for number, thing in enumerate(things)}
         self.groups: list[_Group] = [[thing] for thing in things]
         if len(things) > LINES_LIMIT or not self._fits(self.groups, set()):
@@ -231,7 +232,7 @@ class _Layout:
         return chars + 3 + min(names, SHARED_CHARS)
 
     def _head(self, group: _Group) -> str:
-        key = f"{group[0].line.delivery_id} {len(group)}"
+        key = group[0].line.delivery_id, len(group)
         if key not in self._heads:
             self._heads[key] = self._write_head(group)
         return self._heads[key]

@@ -1,12 +1,11 @@
 """The message of a single entity; `digest.py` has the one of several."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from urllib.parse import quote
 
-from worker.domain.event import Event, Kind, Step, has_log
+from worker.domain.event import UUID, Event, Kind, Step, has_log
 from worker.domain.message import Colour, Context, Message, Section
 from worker.domain.message_plan import Line, MessageContent
 from worker.domain.mrkdwn import (
@@ -54,7 +53,6 @@ SQUARE = {"❌": "🟥", "🚫": "🟥", "🟡": "🟨", "⏳": "🟦", "⬜": "
 DOT = "  ·  "
 REPLACED = "⚪"  # the emoji of a card that goes on elsewhere
 CLOCK_NOTE = "⚠ sender's clock is ahead"
-_UUID = re.compile(r"\b([0-9a-f]{8})(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
 REPEAT_NOTE = "↻ Slack did not confirm an earlier attempt: this may repeat a message that you have seen."
 
 
@@ -121,7 +119,7 @@ def plain_line(event: Event, mentions: tuple[str, ...] = ()) -> str:
 
 def shorten_ids(text: str) -> str:
     """Return a notification for a phone with only the start of each UUID."""
-    return _UUID.sub(r"\1…", text)
+    return UUID.sub(lambda uuid: f"{uuid[0][:8]}…", text)
 
 
 def event_url(event: Event, infrakitchen_url: str, limit: int = ADDRESS) -> str:

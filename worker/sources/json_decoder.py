@@ -1,17 +1,15 @@
 """Decoder of the JSON in a stream entry or a request; `Unreadable` says where the JSON is wrong."""
 
 import json
-import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from typing import NoReturn
 
 from pydantic_core import from_json
 
-from worker.domain.mrkdwn import cut
+from worker.domain.mrkdwn import SURROGATES, cut
 
 MAX_DETAIL = 300
 MAX_DEPTH = 200
-_SURROGATES = re.compile(r"[\ud800-\udfff]")
 _JSON_TYPES = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
 
 JsonObject = dict[str, object]
@@ -47,7 +45,7 @@ def decode_json(raw: bytes) -> object:
     except ValueError:
         raise Unreadable("a number has thousands of digits") from None
     try:
-        return from_json(_SURROGATES.sub("\ufffd", text))
+        return from_json(SURROGATES.sub("\ufffd", text))
     except ValueError:
         raise Unreadable(f"nested more than {MAX_DEPTH} deep") from None
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from worker.domain.delivery import stable_hash
-from worker.domain.event import MAX_EVENT_BYTES, Severity, plain_word
+from worker.domain.event import MAX_EVENT_BYTES, UUID, Severity, plain_word
 from worker.domain.mrkdwn import ADDRESS_MAX, cut
 from worker.domain.presentation import is_private
 from worker.sources.alerts import labels_fingerprint, parse_values
@@ -29,7 +29,6 @@ NAME_MAX, SOURCE_MAX = 200, 500
 
 SeverityName = Literal["info", "warning", "error", "critical"]
 ENTITY_ID = ("entity_id", "resource_id", "workflow_id")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 #: Names of labels; one name needs no list.
 Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 
@@ -81,7 +80,7 @@ class LabelMapping(BaseModel):
         """
         id_label = next((name for name in self.entity_id if labels.get(name)), None)
         is_mapped = "entity_id" in self.model_fields_set
-        if id_label is None or not (is_mapped or _UUID.fullmatch(labels[id_label].strip())):
+        if id_label is None or not (is_mapped or UUID.fullmatch(labels[id_label].strip())):
             return {}
         is_typed = id_label.endswith("_id") and id_label != ENTITY_ID[0]
         type_ = _first(labels, self.entity_type) or (id_label.removesuffix("_id") if is_typed else "resource")

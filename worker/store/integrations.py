@@ -140,11 +140,8 @@ class Integrations(RedisStore):
 
     async def disable(self, integration_id: str, hint: Hint) -> None:
         """Disable an integration: its lanes are parked until it is enabled, whatever a probe finds."""
-        values: dict[str, Value] = {
-            "code": "disabled", "reason": "a person switched it off", "hint": str(hint), "hint_parts": hint.to_json(),
-            "since": await self._server.now_ms(),
-        }  # fmt: skip
-        words = (word for pair in values.items() for word in pair)
+        words: tuple[Value, ...] = ("code", "disabled", "reason", "a person switched it off", "hint", str(hint))
+        words += "hint_parts", hint.to_json(), "since", await self._server.now_ms()
         await self._server.transaction(
             ("HSET", self._keys.integration(integration_id, "parked"), *words),
             ("ZREM", self._keys.named("probes"), f"integration:{integration_id}"),
