@@ -5,7 +5,6 @@ import asyncio
 import pytest
 from support.store import GROUP, LANE, STREAM, World
 
-from worker.domain.delivery import Change
 from worker.domain.errors import UserError
 from worker.domain.hints import Hint
 from worker.store import dead_letters
@@ -220,8 +219,7 @@ async def test_two_concurrent_replays_of_a_dead_letter_replay_it_once(world: Wor
 
 async def deaths(world: World) -> list[tuple[int, str]]:
     """Return when and why the delivery `a` died."""
-    history = (await world.deliveries.find("a")).history
-    return [(step.at_ms, step.reason) for step in history if step.change is Change.DIED]
+    return [(death.at_ms, death.reason) for death in (await world.deliveries.find("a")).deaths]
 
 
 async def test_a_replayed_delivery_keeps_the_time_and_reason_of_its_death(world: World):

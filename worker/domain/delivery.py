@@ -94,6 +94,7 @@ class Delivery:
     attempts: int = 0
     repeated: bool = False
     replays: int = 0
+    deaths: tuple[HistoryStep, ...] = ()  #: Those after which it was replayed.
     history: tuple[HistoryStep, ...] = ()  #: Every queueing, death, replay and discard, oldest first.
     severity: "Severity | None" = None  #: Of its event; None for a delivery of an earlier version.
 

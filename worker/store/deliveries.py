@@ -1,7 +1,7 @@
 """Deliveries as stored: the state of each, and every call to Slack that was made for it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from worker.domain.delivery import Attempt, Change, Delivery, HistoryStep, Outcome, State, lane_parts
 from worker.domain.event import Severity
@@ -153,6 +153,7 @@ def _delivery(delivery_id: str, stored: dict[str, str], parked_lanes: set[str]) 
     state = State(stored["state"])
     if state is State.PENDING and stored["lane"] in parked_lanes:
         state = State.PARKED
+    deaths = tuple(HistoryStep(int(at), Change.DIED, reason=why) for at, why in _pairs(stored, "deaths"))
     return Delivery(
         id=delivery_id, event_ref=stored["event"], subscription_id=stored["sub"], lane=stored["lane"],
         seq=int(stored["seq"]), state=state, created_at_ms=int(stored["born"]), accepted_at_ms=int(stored["accepted"]),
@@ -160,14 +161,17 @@ def _delivery(delivery_id: str, stored: dict[str, str], parked_lanes: set[str]) 
         merged_into=stored.get("into", ""), error=stored.get("error", ""),
         detail=stored.get("detail") or stored.get("note", ""),
         attempts=int(stored.get("tries", 0)), repeated=stored.get("repeated") == "1",
-        replays=int(stored.get("replays", 0)), history=_history(stored, state),
+        replays=int(stored.get("replays", 0)), deaths=deaths, history=_history(stored, state, deaths),
         severity=Severity(int(stored["severity"])) if "severity" in stored else None,
     )  # fmt: skip
 
 
-def _history(stored: dict[str, str], state: State) -> tuple[HistoryStep, ...]:
-    deaths = [HistoryStep(int(at), Change.DIED, reason=why) for at, why in rows(stored.get("deaths", "").split(), 2)]
-    queued = rows((stored.get("queued") or f"{stored['born']} %").split(), 2)
+def _pairs(stored: dict[str, str], name: str) -> Iterator[tuple[str, str]]:
+    return rows(stored.get(name, "").split(), 2)
+
+
+def _history(stored: dict[str, str], state: State, deaths: tuple[HistoryStep, ...]) -> tuple[HistoryStep, ...]:
+    queued = [*_pairs(stored, "queued")] or [(stored["born"], "%")]
     steps = [HistoryStep(int(at), Change.REPLAYED, unpack_name(who)) for at, who in queued]
     steps[0] = HistoryStep(steps[0].at_ms, Change.QUEUED)
     ended_ms, error = int(stored.get("finished", 0)), stored.get("error", "")
