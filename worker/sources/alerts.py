@@ -138,7 +138,9 @@ def _links(given: Iterable[Link], annotations: Mapping[str, str]) -> tuple[Link,
     for link in (*given, *_annotation_links(annotations)):
         if address := normalize_url(link.url):
             by_url.setdefault(address, Link(link.label, address))
-    ordered = sorted(by_url.values(), key=_link_rank)
+    ordered = sorted(
+        by_url.values(), key=lambda link: _LINK_ORDER.index(link.label if link.label in _LINK_ORDER else "")
+    )
     return tuple(ordered[:LINKS_LIMIT])
 
 
@@ -151,10 +153,6 @@ def _annotation_links(annotations: Mapping[str, str]) -> Iterator[Link]:
 
 def _words(name: str) -> list[str]:
     return [word for word in _CAMEL_CASE.split(name) if word]
-
-
-def _link_rank(link: Link) -> int:
-    return _LINK_ORDER.index(link.label if link.label in _LINK_ORDER else "")
 
 
 def _is_address(name: str, value: str) -> bool:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from worker.sandbox.slack import page
 from worker.sandbox.slack.call import Answer, ApiError
 from worker.sandbox.slack.methods import METHODS
+from worker.sandbox.slack.page import Page
 from worker.sandbox.slack.workspace import Json, Workspace
 
 if TYPE_CHECKING:
@@ -61,11 +61,16 @@ class Fault:
 
 def create_application(sandbox: "SlackSandbox") -> web.Application:
     """Create the application that serves the sandbox."""
-    application = web.Application(client_max_size=8 * 1024 * 1024)
-    application.router.add_route("*", "/api/{method}", partial(_serve_call, sandbox))
-    application.router.add_get("/sandbox/state", partial(_show_state, sandbox))
-    application.router.add_post("/sandbox/{action}", partial(_act, sandbox))
-    application.add_routes(page.routes(sandbox))
+    application, page = web.Application(client_max_size=8 * 1024 * 1024), Page(sandbox)
+    application.add_routes((
+        web.route("*", "/api/{method}", partial(_serve_call, sandbox)),
+        web.get("/sandbox/state", partial(_show_state, sandbox)),
+        web.post("/sandbox/{action}", partial(_act, sandbox)),
+        web.get("/", page.open_busiest_channel),
+        web.get("/workspace/{workspace}", page.open_busiest_channel),
+        web.get("/channel/{channel}", page.show_channel),
+        web.get("/archives/{channel}/{message}", page.follow_permalink),
+    ))  # fmt: skip
     return application
 
 

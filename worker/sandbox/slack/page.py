@@ -16,17 +16,6 @@ SIDEBAR_LIMIT = 200
 MESSAGE_LIMIT = 200  # the newest; older messages are shown at ?all=1
 
 
-def routes(sandbox: "SlackSandbox") -> list[web.RouteDef]:
-    """Return the routes of the page."""
-    page = Page(sandbox)
-    return [
-        web.get("/", page.open_busiest_channel),
-        web.get("/workspace/{workspace}", page.open_busiest_channel),
-        web.get("/channel/{channel}", page.show_channel),
-        web.get("/archives/{channel}/{message}", page.follow_permalink),
-    ]
-
-
 class Page:
     """The page; it remembers how many messages of each channel were seen, for one reader."""
 
