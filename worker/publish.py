@@ -28,19 +28,17 @@ from worker.domain.mrkdwn import SURROGATES
 _EVENT_START = re.compile(r"[^\s\ufeff]")  # a byte order mark may begin each of the files that were joined
 STREAM = "infrakitchen:events"
 
-EntryId_co = TypeVar("EntryId_co", covariant=True)
+Id_co = TypeVar("Id_co", covariant=True)
 
 
-class Client(Protocol[EntryId_co]):
+class Client(Protocol[Id_co]):
     """The part of `redis.Redis` and `redis.asyncio.Redis` that is used; the latter returns an awaitable."""
 
-    def xadd(self, name: str, fields: dict[Any, Any], /) -> EntryId_co:
+    def xadd(self, name: str, fields: dict[Any, Any], /) -> Id_co:
         """Append an entry to a stream."""
 
 
-def publish(
-    redis: Client[EntryId_co], event: Mapping[str, object] | str | bytes, *, stream: str = STREAM
-) -> EntryId_co:
+def publish(redis: Client[Id_co], event: Mapping[str, object] | str | bytes, *, stream: str = STREAM) -> Id_co:
     """Append one event to the stream and return its entry id (an awaitable of it from an asyncio client).
 
     Raises ValueError when the event is not a JSON object, EventTooLarge above 256 KiB. The fields are not checked:

@@ -138,10 +138,8 @@ def _links(given: Iterable[Link], annotations: Mapping[str, str]) -> tuple[Link,
     for link in (*given, *_annotation_links(annotations)):
         if address := normalize_url(link.url):
             by_url.setdefault(address, Link(link.label, address))
-    ordered = sorted(
-        by_url.values(), key=lambda link: _LINK_ORDER.index(link.label if link.label in _LINK_ORDER else "")
-    )
-    return tuple(ordered[:LINKS_LIMIT])
+    rank = {label: place for place, label in enumerate(_LINK_ORDER)}
+    return tuple(sorted(by_url.values(), key=lambda link: rank.get(link.label, rank[""]))[:LINKS_LIMIT])
 
 
 def _annotation_links(annotations: Mapping[str, str]) -> Iterator[Link]:
