@@ -155,6 +155,7 @@ def show(subscription_id: str, as_json: bool) -> None:
     if as_json:
         print_json(status)
         return
+    is_made = has_placeholders(status.destination)
     print_facts(
         ("Id", status.id),
         ("Destination", status.destination),

@@ -71,6 +71,7 @@ def test_every_field_of_a_failed_workflow_is_parsed() -> None:
         error="no quota",
         project="shop",
         requester="Ada",
+        requester_email="ada@example.com",
         labels={"env": "prod", "tier": "1", "spot": "true"},
         steps=(Step("net", 1, "done"), Step("db", 2, "error", "no quota", "r")),
         time_s=1767323047.25,

@@ -353,4 +353,4 @@ async def test_a_destination_made_from_the_event_is_previewed_saved_and_changed(
     assert "otherwise to {requester}" in page.text
     changed = {"destination": "#ops", "otherwise": "#x", "do": "save"}
     wrong = await send_action(ops, f"/subscriptions/{stored.id}", "edit", **USUAL, **changed)
-    assert "Needs a destination that is made from the event" in wrong.text
+    assert "needs a destination that is made from the event" in wrong.text
