@@ -165,12 +165,7 @@ def show(subscription_id: str, as_json: bool) -> None:
         ("State", status.state),
         ("Lane", status.lane),
         ("Channel", f"{status.address_name} ({status.address})" if status.address else ""),
-        (
-            "Lanes",
-            ""
-            if status.destination in status.fixed_destinations
-            else f"{status.lanes:,}, {status.parked_lanes:,} parked",
-        ),
+        ("Lanes", f"{status.lanes:,}, {status.parked_lanes:,} parked" if is_made else ""),
         ("Pending", status.waiting),
         ("Parked", f"{status.reason}. {status.hint}" if status.parked else ""),
         ("Template error", status.template_fault),

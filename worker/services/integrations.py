@@ -7,6 +7,7 @@ from worker.domain.delivery import Destination, destination_form
 from worker.domain.errors import UsageError, UserError
 from worker.domain.hints import Action, Hint, Step
 from worker.domain.integration import Health, Integration, Secret
+from worker.domain.mrkdwn import cut
 from worker.pipeline.integration_setup import CheckResult, apply_identity, rotate_token, test_token
 from worker.services.deliveries import discard_pending
 from worker.services.destinations import Unreachable, check_destinations, check_posting
@@ -24,7 +25,7 @@ async def select_integration(app: AppContext, name: str | None) -> Integration:
     if not integrations:
         raise UserError("There is no integration yet.", ADD_INTEGRATION)
     if len(integrations) > 1:
-        names = ", ".join(integration.name for integration in integrations)
+        names = cut(", ".join(integration.name for integration in integrations), 200)
         raise UsageError(f"There are several integrations. Name one of {names}.")
     return integrations[0]
 
@@ -82,7 +83,7 @@ async def rotate_integration(
             f"{moved}, where {', '.join(ids)} cannot exist: their deliveries wait. "
             "Change those subscriptions to channels of the new workspace."
         )
-    return rotated, warnings or [f"{moved}."]
+    return rotated, (warnings or [f"{moved}."]) + await find_duplicates_warning(app, rotated)
 
 
 async def check_integration(

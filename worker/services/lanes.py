@@ -7,7 +7,15 @@ from dataclasses import astuple, dataclass, replace
 from functools import partial
 
 from worker.bootstrap.context import AppContext
-from worker.domain.delivery import Address, Destination, canonical_destination, destination_form, lane_name, lane_parts
+from worker.domain.delivery import (
+    Address,
+    Destination,
+    canonical_destination,
+    destination_form,
+    id_in_capitals,
+    lane_name,
+    lane_parts,
+)
 from worker.domain.errors import NotFound, UserError
 from worker.domain.hints import Action, Code, Hint, Step
 from worker.domain.subscription import Subscription
@@ -17,6 +25,7 @@ from worker.store.ledger import take_ledger_snapshot
 from worker.store.pagination import Page, take_rows
 
 MANY_NAMES = 2_000  # of more names only those of a similar length are compared
+MAX_SIMILAR = 60  # characters of two names
 MAX_SUBSCRIPTIONS, MAX_NAMED = 3, 10
 NOT_FOUND = "channel_not_found"
 INVITE = "not_in_channel"  # the one step that resolves it is in Slack
@@ -62,14 +71,15 @@ async def list_lane_names(app: AppContext) -> list[str]:
 
 
 def _spellings(written: str) -> set[str]:
-    return {written, canonical_destination(written) or written}
+    return {written, canonical_destination(written) or written, id_in_capitals(written) or written}
 
 
 def find_similar(name: str, names: Sequence[str]) -> list[str]:
-    """Return the two names most similar to one that does not exist, the best first."""
+    """Return the two names most similar to one that does not exist, the best first; of long names only that one."""
     if len(names) > MANY_NAMES:
         names = [other for other in names if abs(len(other) - len(name)) <= 3]
-    return difflib.get_close_matches(name, names, n=2, cutoff=0.7)
+    similar = difflib.get_close_matches(name, names, n=2, cutoff=0.7)
+    return similar if sum(map(len, similar)) <= MAX_SIMILAR else similar[:1]
 
 
 async def list_lanes_of(app: AppContext, subscription: Subscription) -> list[str]:
@@ -81,10 +91,13 @@ async def list_lanes_of(app: AppContext, subscription: Subscription) -> list[str
 
 
 async def find_similar_channels(app: AppContext, integration_id: str, destination: str) -> list[str]:
-    """Return the channels, with #, whose names are similar to a destination that was not found."""
+    """Return the channels, with #, whose names are similar to a destination that was not found, or whose id it is."""
     if destination_form(destination) is not Destination.CHANNEL_NAME:
         return []
-    names = [item.name for item in await app.directory.list_channels(integration_id) if not item.is_archived]
+    channels = await app.directory.list_channels(integration_id)
+    if (id_ := id_in_capitals(destination)) in {channel.id for channel in channels}:
+        return [id_]
+    names = [channel.name for channel in channels if not channel.is_archived]
     return [f"#{name}" for name in find_similar(destination.removeprefix("#"), names)]
 
 
@@ -174,8 +187,6 @@ async def resume_lane(app: AppContext, written: str) -> ResumedLane:
 async def unknown_lane(app: AppContext, written: str, list_by: Action) -> NotFound:
     """Return the error for a lane or destination that there is not, with those of similar names."""
     lanes = await list_lane_names(app)
-    similar = difflib.get_close_matches(written, lanes, n=3)
-    similar = similar or difflib.get_close_matches(written, {lane_parts(lane)[1] for lane in lanes}, n=3)
-    if similar:
+    if similar := find_similar(written, lanes) or find_similar(written, [lane_parts(lane)[1] for lane in lanes]):
         return NotFound(f"There is no lane {written[:100]!r}: did you mean {' or '.join(similar)}?")
     return NotFound(f"There is no lane {written[:100]!r}.", Hint.of("To see the lanes, ", Step(list_by), "."))

@@ -308,8 +308,8 @@ class IntegrationSchema(Schema):
     since_ms: int
 
 
-class RotatedIntegrationSchema(IntegrationSchema):
-    """An integration with its new token, and warnings."""
+class SavedIntegrationSchema(IntegrationSchema):
+    """An integration as it is saved with its new token, and warnings."""
 
     warnings: list[str]
 
