@@ -25,6 +25,7 @@ class Action(Enum):
     LIST_DELIVERIES = "deliveries list"
     LIST_PARKED = "parked list"
     MOVE_SUBSCRIPTION = "subscriptions move {target}"
+    PREVIEW_SUBSCRIPTION = "subscriptions preview {target}"
     RESUME_LANE = "parked resume '{target}'"
     LIST_DEAD_LETTERS = "dead-letters list"
     REPLAY_DEAD_LETTER = "dead-letters replay {target}"

@@ -146,8 +146,9 @@ def _workflow_event(new_event: partial[Event], data: EventData, subject: str, ac
     return new_event(
         kind=Kind.WORKFLOW, entity=Entity("workflow", data.workflow_id or subject, data.name),
         severity=status_severity(status, action), status=status, action=data.action, error=data.error_message,
-        title=workflow_title(data.name or data.workflow_id or subject, final, data.steps), requester=data.creator,
-        steps=data.steps, started_at_s=data.started_at, ended_at_s=data.completed_at,
+        title=workflow_title(data.name or data.workflow_id or subject, final, data.steps),
+        requester=data.person.name, requester_email=data.person.email, steps=data.steps,
+        started_at_s=data.started_at, ended_at_s=data.completed_at,
     )  # fmt: skip
 
 
@@ -158,7 +159,7 @@ def _resource_event(new_event: partial[Event], data: EventData, subject: str) ->
         title=resource_title(data.name or data.resource_id or subject, data.state, data.status),
         action=data.action or resource_action(data.state, data.status),
         previous=", ".join(filter(None, (data.previous_state, data.previous_status))),
-        text=data.message, requester=data.requester, template=data.template,
+        text=data.message, requester=data.person.name, requester_email=data.person.email, template=data.template,
     )  # fmt: skip
 
 
@@ -173,7 +174,7 @@ def _other_event(new_event: partial[Event], data: EventData, content: object, en
         title=one_line(data.title) or one_line(envelope.subject) or one_line(envelope.type),
         status=data.status, severity_word=data.severity, state=data.state, action=data.action,
         text=paragraphs(data.summary, data.message, data.description, _show_value(content)),
-        error=data.error_message, requester=data.requester or data.creator,
+        error=data.error_message, requester=data.person.name, requester_email=data.person.email,
     )  # fmt: skip
 
 

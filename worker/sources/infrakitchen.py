@@ -91,7 +91,8 @@ def parse_notification(fields: JsonObject, entry_id: str) -> Event:
         title=title if news.words else one_line(body.title) or one_line(f"{type_words} {body.event_type}"),
         status=news.status, severity_word=body.status, state=news.state or metadata.state, action=news.action,
         text=news.text, error=news.error or metadata.error_message, project=metadata.project,
-        requester=metadata.requester or metadata.creator, template=metadata.template, labels=metadata.labels,
+        requester=metadata.person.name, requester_email=metadata.person.email, template=metadata.template,
+        labels=metadata.labels,
         fingerprint=body.entity_id if kind is Kind.ALERT else "",
     )  # fmt: skip
 

@@ -51,7 +51,10 @@ class RedisFailure(Enum):
     MAX_CLIENTS = ("max number of clients",)
     PROTECTED = "DENIED", "protected mode"
     TLS = "[ssl", "certificate verify failed"
-    PERMISSION = "NOPERM", redis_py.NoPermissionError, "acl failure in script"
+    PERMISSION = (
+        "NOPERM", redis_py.NoPermissionError, "acl failure in script",
+        "the user executing the script can't",  # Redis 7.0
+    )  # fmt: skip
     LOGIN = (
         "NOAUTH", "WRONGPASS", redis_py.AuthenticationError, redis_py.AuthenticationWrongNumberOfArgsError,
     )  # fmt: skip

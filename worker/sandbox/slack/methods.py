@@ -29,8 +29,8 @@ def test_token(call: Call) -> Json:
     workspace = call.workspace
     return {
         "ok": True, "url": call.url, "team": workspace.name, "user": workspace.bot_name.lower(),
-        "team_id": workspace.team_id, "user_id": workspace.bot_user_id, "bot_id": workspace.bot_id,
-        "is_enterprise_install": False,
+        "team_id": None if workspace.org_wide else workspace.team_id, "user_id": workspace.bot_user_id,
+        "bot_id": workspace.bot_id, "is_enterprise_install": workspace.org_wide,
     }  # fmt: skip
 
 
