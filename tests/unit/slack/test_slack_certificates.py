@@ -1,7 +1,7 @@
 """Slack behind a proxy that signs its certificate itself: SSL_CERT_FILE names the authority."""
 
 import asyncio
-import datetime
+import datetime as dt
 import ssl
 import sys
 from pathlib import Path
@@ -34,11 +34,11 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     """Write a certificate of localhost that signs itself, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
