@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 
 from worker.domain.delivery import Destination, canonical_destination, destination_form, id_in_capitals
+from worker.domain.destination import has_placeholders, parse_pattern
 from worker.domain.event import Kind, Severity
 from worker.domain.mrkdwn import cut
 from worker.domain.quiet_hours import QUIET_HOURS_EXAMPLE, find_zone, parse_times
@@ -17,7 +18,8 @@ from worker.domain.subscription import SEVERITY_OPTIONS, Filters, Subscription
 from worker.services.formatting import format_stored_time, format_time, format_validation_error, parse_time_ms
 from worker.services.template_validation import validate_template
 
-FORMS = "#channel, a conversation id (C…), someone@example.com or a user id (U…)"
+FORMS = "#channel, a conversation id (C…), someone@example.com, a user id (U…), or one made from the event"
+PATTERNS = "'#team-{label:team}', '#res-{name}' or '{requester}'"
 MENTIONS = "<!here>, <!channel>, <!everyone>, <@U…> or <!subteam^S…>"
 _MENTION = r"<!(?:here|channel|everyone)>|<@[UW][A-Z0-9]{7,}>|<!subteam\^S[A-Z0-9]{7,}(?:\|[^<>|]*)?>"
 #: InfraKitchen's own actions; the filter takes other words too.
@@ -40,10 +42,21 @@ def _text(value: object) -> str:
 def _destination(value: object) -> str:
     if value is None:
         raise ValueError("is empty; put a name with # in quotes: '#ops'")
-    destination = canonical_destination(_text(value))
+    if has_placeholders(written := _text(value)):
+        return str(parse_pattern(written))
+    destination = canonical_destination(written)
     if destination is None:
         raise ValueError(describe_no_destination(str(value)))
     return destination
+
+
+def _otherwise(value: object, info: ValidationInfo) -> str:
+    """Return a second destination, which only one that is made from the event can need."""
+    if value == "":
+        return ""
+    if not has_placeholders(info.data.get("destination", "{")):
+        raise ValueError(f"needs a destination that is made from the event, such as {PATTERNS}")
+    return _destination(value)
 
 
 def describe_no_destination(written: str) -> str:
@@ -111,6 +124,7 @@ class SubscriptionSpec(BaseModel):
     id: Annotated[str, BeforeValidator(_text)] = ""
     integration: Text = ""
     destination: Annotated[str, BeforeValidator(_destination)]
+    otherwise: Annotated[str, BeforeValidator(_otherwise)] = ""
     kind: Annotated[tuple[KindName, ...], BeforeValidator(_list)] = ()
     entity_type: Texts = ()
     entity_id: Texts = ()
@@ -139,6 +153,13 @@ class SubscriptionSpec(BaseModel):
     def routing_key(self) -> tuple[object, ...]:
         """Which events go where: everything but the id and the options."""
         return self.integration, self.destination, self.min_severity, *(getattr(self, name) for name in FILTERS)
+
+    @property
+    def fixed_destinations(self) -> tuple[str, ...]:
+        """The destinations that are the same for every event."""
+        return tuple(
+            written for written in (self.destination, self.otherwise) if written and not has_placeholders(written)
+        )
 
     def differences(self, other: "SubscriptionSpec") -> dict[str, tuple[object, object]]:
         """Return the values of this and the other subscription by field where they differ; ids are not compared."""
@@ -171,6 +192,7 @@ class SubscriptionSpec(BaseModel):
     def options(self) -> str:
         """The options that differ from their defaults, as a phrase."""
         phrases = (
+            (self.otherwise, f"otherwise to {self.otherwise}"),
             (self.mention, f"mentions {self.mention} from {self.mention_from}"),
             (self.style == "plain", "plain"),
             (self.broadcast, "replies also in the channel"),

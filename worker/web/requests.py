@@ -22,7 +22,7 @@ Id = Annotated[str, Path(min_length=1, max_length=1_000)]
 
 async def get_app(request: Request) -> AppContext:
     """Return what the endpoints work with."""
-    app: AppContext = request.app.state.context
+    app: AppContext = request.state.context
     return app
 
 

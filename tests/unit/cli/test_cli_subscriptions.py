@@ -24,7 +24,7 @@ def test_an_added_subscription_has_an_id_and_every_given_value(connected: Shell)
     app = ended.json
     assert app.pop("id").startswith("sub-")
     assert app == {
-        "integration": "acme", "destination": "#ops", "kind": ["alert", "workflow"],
+        "integration": "acme", "destination": "#ops", "otherwise": "", "kind": ["alert", "workflow"],
         "entity_type": ["workflow"], "entity_id": ["7"], "name": ["prod-*"], "project": ["shop"],
         "status": ["error"], "action": ["approve", "destroy"],
         "min_severity": "error", "label": ["team=core"], "paused": False,

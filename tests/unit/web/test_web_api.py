@@ -11,7 +11,7 @@ from yarl import URL
 from worker.sandbox.slack.server import SlackSandbox
 from worker.sandbox.slack.workspace import Workspace
 from worker.store.token_cipher import generate_key
-from worker.web.app import make_app
+from worker.web.app import routes
 
 
 @pytest.fixture
@@ -250,7 +250,7 @@ async def test_without_redis_every_list_answers_503(web: Web) -> None:
 
 
 async def test_every_response_of_the_api_is_documented(web: Web) -> None:
-    document = make_app(web.app).openapi()
+    document = routes().openapi()
     for path, operations in document["paths"].items():
         if not path.startswith(("/api/", "/webhooks/")):
             continue
