@@ -43,7 +43,7 @@ class SlackError(Exception):
 def format_hint(text: str, *, integration: str, bot: str = "", channel: str = "") -> str:
     """Replace `{integration}`, `{bot}` and `{channel}` in a reason or hint by the names users know.
 
-    A long name of a channel is cut, as it may come several times, and stands whole beside the reason.
+    A long name of a channel is cut, as it may come several times; the lane beside the reason has it whole.
     """
     names = {"{bot}": bot or "InfraKitchen", "{channel}": cut(channel, CHANNEL_MAX), "{integration}": integration}
     for placeholder, name in names.items():
