@@ -13,7 +13,7 @@ from worker.services.deliveries import (
     get_delivery_trace,
     list_deliveries,
 )
-from worker.services.event_trace import EventTrace, trace_event
+from worker.services.deliveries import EventTrace, trace_event
 from worker.services.formatting import format_time, parse_since_ms, pluralize, printable
 from worker.services.lanes import match_lanes, unknown_lane
 from worker.services.schemas import DeliverySchema, DeliveryTraceSchema, EventTraceSchema

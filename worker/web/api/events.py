@@ -17,7 +17,7 @@ from worker.domain.errors import UserError
 from worker.domain.event import EventTooLarge
 from worker.publish import encode
 from worker.services.diagnostics import Finding, check_key_ring, run_diagnostics
-from worker.services.event_trace import trace_event
+from worker.services.deliveries import trace_event
 from worker.services.preview import get_templated_subscription, preview_events
 from worker.services.publishing import convert_bodies, load_label_mapping
 from worker.services.schemas import EventTraceSchema, PreviewSchema

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 
 from worker.bootstrap.context import AppContext
 from worker.domain.errors import NotFound
-from worker.services.event_trace import EventTrace, trace_event
+from worker.services.deliveries import EventTrace, trace_event
 from worker.web.console.request import ConsoleRequestDep
 
 MAX_ID = 4_000
