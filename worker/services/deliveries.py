@@ -108,8 +108,7 @@ async def get_delivery_trace(app: AppContext, id_: str) -> DeliveryTrace:
     if delivery is None:
         fix = Hint.of("To see what is kept, ", Step(Action.LIST_DELIVERIES), ".")
         raise NotFound(f"There is no delivery {id_!r}. Finished ones are kept for RETENTION_S.", fix)
-    event = await event_of(app.events, delivery.event_ref)
-    return await trace_delivery(app, delivery, event.id if event else "")
+    return await trace_delivery(app, delivery, await event_id_of(app.events, delivery.event_ref))
 
 
 async def trace_delivery(app: AppContext, delivery: Delivery, event_id: str) -> DeliveryTrace:

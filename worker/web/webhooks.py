@@ -21,7 +21,7 @@ from worker.store.stream import EventStream
 from worker.telemetry import Counters, log_event
 from worker.web.audit import AuditedRoute, set_audit_details
 from worker.web.auth import ApiAuth
-from worker.web.errors import AUTH_STATUSES, RequestError, problem_responses
+from worker.web.requests import AUTH_STATUSES, RequestError, problem_responses
 from worker.web.requests import read_json
 
 log = logging.getLogger("worker.web")

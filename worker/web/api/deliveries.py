@@ -14,7 +14,7 @@ from worker.services.dead_letters import BulkResult, DeadLetterSelection
 from worker.services.formatting import parse_since_ms
 from worker.store.pagination import DeliveryFilter
 from worker.web.audit import audited_router, set_audit_details
-from worker.web.errors import RequestError
+from worker.web.requests import RequestError
 from worker.web.requests import LIMIT, After, AppDep, Id, Limit, RequestBody, Rows, document_body, read_body
 
 router = audited_router("/deliveries", tags=["deliveries"])

@@ -26,7 +26,7 @@ from worker.sources import Unreadable, parse
 from worker.sources.cloudevents import decode_text
 from worker.store.ledger import Balance, take_ledger_snapshot
 from worker.web.audit import audited_router, set_audit_details
-from worker.web.errors import RequestError
+from worker.web.requests import RequestError
 from worker.web.requests import (
     AppDep,
     RequestBody,

@@ -13,7 +13,7 @@ from worker.services import integrations as service
 from worker.services import schemas
 from worker.web.api.subscriptions import Discarded
 from worker.web.audit import audited_router, set_audit_details
-from worker.web.errors import RequestError
+from worker.web.requests import RequestError
 from worker.web.requests import LIMIT, After, AppDep, Id, Limit, RequestBody, Rows, document_body, read_body
 
 router = audited_router("/integrations", tags=["integrations"])

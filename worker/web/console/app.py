@@ -11,7 +11,7 @@ from worker.bootstrap.context import AppContext
 from worker.domain.errors import UserError
 from worker.store.api_tokens import ApiTokens
 from worker.store.redis_errors import StoreUnavailable
-from worker.web.console import dead_letters, deliveries, explain, integrations, login, overview, setup, subscriptions
+from worker.web.console import dead_letters, deliveries, integrations, login, overview, subscriptions
 from worker.web.console.access import ConsoleAccess
 from worker.web.console.middleware import ConsoleMiddleware, render_error
 from worker.web.console.templating import assets
@@ -21,8 +21,8 @@ YEAR_S = 31_536_000
 asset_router = APIRouter()
 #: The order matters: `/integrations/slack/setup` before `/integrations/{id}`.
 ROUTERS = (
-    login.router, overview.router, setup.router, integrations.router, subscriptions.router, deliveries.router,
-    deliveries.parked, dead_letters.router, explain.router, asset_router,
+    login.router, overview.router, integrations.setup, integrations.router, subscriptions.router, deliveries.router,
+    deliveries.parked, deliveries.explain, dead_letters.router, asset_router,
 )  # fmt: skip
 
 
