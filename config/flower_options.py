@@ -41,7 +41,6 @@ MAX_TEXT = 200
 audit = logging.getLogger("worker.audit")
 
 
-
 def format_task(task: "Task") -> "Task":
     """Remove Python's quotes and brackets from a task's texts. Flower's search still uses the originals."""
     pairs = [(name, single or double) for name, single, double in _PAIR.findall(task.kwargs or "")]

@@ -22,9 +22,9 @@ COMMANDS = {
     "doctor": "diagnostics:doctor",
     "integrations": "integrations:command", "channels": "channels:command", "subscriptions": "subscriptions:command",
     "publish": "publish:command", "preview": "preview:command", "explain": "deliveries:explain",
-    "ledger": "diagnostics:ledger", "deliveries": "deliveries:command", "parked": "parked:command",
-    "dead-letters": "dead_letters:command", "keys": "keys:command", "manifest": "integrations:manifest",
-    "api-tokens": "api_tokens:command", "audit": "audit:command",
+    "ledger": "diagnostics:ledger", "deliveries": "deliveries:command", "parked": "deliveries:parked",
+    "dead-letters": "dead_letters:command", "keys": "security:keys", "manifest": "integrations:manifest",
+    "api-tokens": "security:api_tokens", "audit": "security:audit",
 }  # fmt: skip
 """Each command's module of this package and its name there, in the order of the help."""
 

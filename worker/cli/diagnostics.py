@@ -61,7 +61,9 @@ def status(as_json: bool) -> None:
     try:
         current = run(read)
     except TimeoutError:
-        raise UserError(f"Redis did not answer within {STATUS_TIMEOUT_S:g} s: check it with `ik-slack doctor`.") from None
+        raise UserError(
+            f"Redis did not answer within {STATUS_TIMEOUT_S:g} s: check it with `ik-slack doctor`."
+        ) from None
     if as_json:
         print_json(StatusSchema.of_status(current))
         return

@@ -18,10 +18,10 @@ from worker.domain.errors import UserError
 from worker.telemetry import log_event
 from worker.web.api import api_router
 from worker.web.auth import ApiAuth
-from worker.web.console.app import console
-from worker.web.requests import ApiApp
+from worker.web.console import console
 from worker.web.observability import monitoring_router
 from worker.web.request_limits import MAX_CONNECTIONS, LimitedConnection, RequestLimits
+from worker.web.requests import ApiApp
 from worker.web.webhooks import webhooks_router
 
 log = logging.getLogger("worker.web")

@@ -7,10 +7,12 @@ Every failed request of the API is answered with problem+json (RFC 9457): `detai
 import asyncio
 import logging
 import math
+import re
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Generic, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from fastapi import Depends, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -23,6 +25,7 @@ from starlette.routing import compile_path
 from worker.bootstrap.context import AppContext
 from worker.domain.errors import NotFound, RetryLater, SlackError, UsageError, UserError
 from worker.services.formatting import format_validation_error
+from worker.sources.cloudevents import decode_text
 from worker.sources.json_decoder import Unreadable, decode_json
 from worker.store.redis_errors import StoreUnavailable
 from worker.telemetry import log_event
@@ -32,7 +35,6 @@ log = logging.getLogger("worker.web")
 PROBLEM_JSON = "application/problem+json"
 AUTH_STATUSES = (401, 403, 429, 503)  #: Statuses that every path with authentication can answer with.
 JSON_TYPES = ("application/json", "application/cloudevents+json", "application/cloudevents-batch+json")
-ATTRIBUTE_PREFIX = "ce-"
 LIMIT, MAX_LIMIT = 50, 500
 After = Annotated[str | None, Query(max_length=1_000, description="`next` of the previous page")]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Maximum number of rows")]
@@ -68,18 +70,7 @@ def content_type_of(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def binary_attributes(request: Request) -> dict[str, str]:
-    """Return the headers that are attributes of a CloudEvent in binary mode; none for any other request.
-
-    As with JSON, the forms of other sites' pages cannot send them.
-    """
-    if content_type_of(request).startswith("application/cloudevents"):
-        return {}
-    prefixed = ((name, value) for name, value in request.headers.items() if name.startswith(ATTRIBUTE_PREFIX))
-    return {name.removeprefix(ATTRIBUTE_PREFIX): value for name, value in prefixed}
-
-
-async def read_content(request: Request) -> bytes:
+async def _read_content(request: Request) -> bytes:
     """Return a request's body; raise RequestError when it is compressed."""
     encoding = request.headers.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity"):
@@ -94,15 +85,47 @@ async def read_json(request: Request) -> object:
     if content_type not in JSON_TYPES:
         given = content_type or "missing"
         raise RequestError(415, f"The content type is {given}: send JSON with Content-Type: {JSON_TYPES[0]}.")
-    return decode_body(await read_content(request))
+    return _decode_body(await _read_content(request))
 
 
-def decode_body(content: bytes) -> object:
+def _decode_body(content: bytes) -> object:
     """Return the JSON value of a body's content; raise RequestError when it is not JSON."""
     try:
         return decode_json(content)
     except Unreadable as error:
         raise RequestError(400, f"The body is not JSON: {error}.", [str(error)]) from None
+
+
+async def read_events(request: Request) -> object:
+    """Return the JSON value of a body, or the CloudEvent of a request in binary mode, whose headers are its attributes.
+
+    As with JSON, the forms of other sites' pages cannot send these headers.
+    https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md#31-binary-content-mode
+    """
+    attributes = {name[3:]: value for name, value in request.headers.items() if name.startswith("ce-")}
+    type_, given = content_type_of(request), request.headers.get("content-type", "")
+    if not attributes or type_.startswith("application/cloudevents"):
+        return await read_json(request)
+    content = await _read_content(request)
+    names = [name for name in attributes if name.isalnum() and name != "data"]
+    event: dict[str, object] = {name: _decode_attribute(attributes[name]) for name in names}
+    if "specversion" not in event:
+        raise RequestError(400, "ce-specversion: missing: an event in binary mode has its attributes in headers.")
+    event |= {"datacontenttype": given} if given else {}
+    if not content:
+        return event
+    if not type_ or "json" in type_:
+        return event | {"data": _decode_body(content)}
+    text = decode_text(content, given)
+    return event | ({"data_base64": b64encode(content).decode()} if text is None else {"data": text})
+
+
+def _decode_attribute(value: str) -> str:
+    """Return an attribute of a header: percent-encoded, in quotes or not."""
+    text = value.encode("latin-1").decode("utf-8", "replace").strip()
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = re.sub(r"\\(.)", r"\1", text[1:-1])
+    return unquote(text)
 
 
 async def read_body(request: Request, model: type[Body]) -> Body:

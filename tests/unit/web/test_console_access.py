@@ -13,10 +13,9 @@ from yarl import URL
 from worker.store.api_tokens import ApiTokens
 from worker.store.sessions import PASSWORD_LIMIT, TOKEN_LIMIT
 from worker.web.auth import throttle_key
-from worker.web.console import access
+from worker.web.console import OTHER_PATHS, access
 from worker.web.console import middleware as door
-from worker.web.console.access import COST
-from worker.web.console.app import OTHER_PATHS
+from worker.web.console.request import COST
 from worker.web.console.templating import assets
 
 

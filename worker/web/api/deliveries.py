@@ -13,9 +13,19 @@ from worker.services import lanes, schemas
 from worker.services.dead_letters import BulkResult, DeadLetterSelection
 from worker.services.formatting import parse_since_ms
 from worker.store.pagination import DeliveryFilter
-from worker.web.audit import audited_router, set_audit_details
-from worker.web.requests import RequestError
-from worker.web.requests import LIMIT, After, AppDep, Id, Limit, RequestBody, Rows, document_body, read_body
+from worker.web.auth import audited_router, set_audit_details
+from worker.web.requests import (
+    LIMIT,
+    After,
+    AppDep,
+    Id,
+    Limit,
+    RequestBody,
+    RequestError,
+    Rows,
+    document_body,
+    read_body,
+)
 
 router = audited_router("/deliveries", tags=["deliveries"])
 parked = audited_router("/parked", tags=["parked"])

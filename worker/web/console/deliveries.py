@@ -23,7 +23,7 @@ from worker.services.preview import find_merged_deliveries, preview_deliveries
 from worker.services.subscription_schema import LEVELS
 from worker.store.ledger import take_ledger_snapshot
 from worker.store.pagination import DeliveryFilter
-from worker.web.audit import audited_router
+from worker.web.auth import audited_router
 from worker.web.console.request import ConsoleRequestDep
 from worker.web.console.templating import page_cursor, paging
 

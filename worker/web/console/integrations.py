@@ -23,7 +23,7 @@ from worker.services.subscription_schema import KINDS, LEVELS, SubscriptionSpec,
 from worker.services.subscriptions import add_subscription, describe_discarded, list_subscriptions
 from worker.slack.app_manifest import GRANTS, manifest
 from worker.store.token_cipher import WrongKey
-from worker.web.audit import audited_router
+from worker.web.auth import audited_router
 from worker.web.console.request import ConsoleRequest, ConsoleRequestDep
 
 SETUP = "/integrations/slack/setup"
