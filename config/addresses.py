@@ -18,7 +18,7 @@ _SENTINEL = re.compile(r"(?:\[([^]]+)\]|([^:]+))(?::(\d*))?")
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, by its own names and addresses alone: another name may mean any address."""
+    """Return whether a host is this machine, by its own names and addresses; another name may mean any address."""
     try:
         return host.lower().rstrip(".") == "localhost" or ip_address(host).is_loopback
     except ValueError:

@@ -32,6 +32,7 @@ def celery_config(settings: Settings, broker_url: str) -> dict[str, object]:
         "task_create_missing_queues": False,
         "accept_content": ["json"],
         # Results cost a quarter of a task's time or more, and Flower shows the outcome from events.
+        "result_backend": None,
         "task_ignore_result": True,
         # A call counts against the prefetch limit until it is done, so the next one goes to another worker.
         "task_acks_late": True,

@@ -1,5 +1,7 @@
 """`ik-slack deliveries`, `explain` and `parked`: what happened to each event, and the lanes that need a person."""
 
+from functools import partial
+
 import click
 
 from worker.cli.context import AppContext, run
@@ -11,12 +13,12 @@ from worker.domain.integration import Health, Integration
 from worker.services import deliveries as service
 from worker.services.deliveries import DeliveryTrace, EventTrace
 from worker.services.formatting import format_time, parse_since_ms, pluralize, printable
-from worker.services.lanes import list_parked, match_lanes, resume_lane, unknown_lane
+from worker.services.lanes import get_parked_page, match_lanes, resume_lane, unknown_lane
 from worker.services.schemas import DeliverySchema, DeliveryTraceSchema, EventTraceSchema, ParkedLaneSchema
 from worker.services.subscription_schema import LEVELS
 from worker.store.lanes import ParkedLane
 from worker.store.ledger import LaneCount, take_ledger_snapshot
-from worker.store.pagination import DeliveryFilter
+from worker.store.pagination import DeliveryFilter, take_rows
 
 SIGNS = {State.DELIVERED: "✓", State.MERGED: "✓", State.PENDING: "…", State.PARKED: "!", State.DEAD: "✗"}
 DEFAULT_LIMIT = 50
@@ -235,7 +237,7 @@ def list_lanes(as_json: bool) -> None:
 
     async def work(app: AppContext) -> tuple[list[ParkedLane], list[Integration], list[LaneCount]]:
         counts = (await take_ledger_snapshot(app.redis)).lanes
-        return await list_parked(app), await app.integrations.list_all(), counts
+        return await take_rows(partial(get_parked_page, app)), await app.integrations.list_all(), counts
 
     lanes, integrations, counts = run(work)
     if as_json:

@@ -1,4 +1,4 @@
-"""Deliveries: the list, one with its trace and its message, the trace of an event; parked lanes, and how they resume."""
+"""Deliveries: the list, one with its trace and its message; the trace of an event; parked lanes."""
 
 import json
 from collections.abc import Sequence
