@@ -190,7 +190,8 @@ class AppContext:
         )  # fmt: skip
         return Sweeper(
             redis=self.redis, processes=self.processes, schedule=self.schedule, lanes=self.lanes,
-            deliveries=self.deliveries, dead_letters=self.dead_letters, integrations=self.integrations,
+            deliveries=self.deliveries, dead_letters=self.dead_letters, subscriptions=self.subscriptions,
+            integrations=self.integrations,
             directory=self.directory, installation=self.installation, metrics=self.metrics,
             prober=self.prober, card_closer=card_closer, alerts=alerts, flower_sync=flower_sync, wake=self.wake,
             refresh_directory=self.dispatcher.refresh_directory, worker_id=self.worker_id,

@@ -85,8 +85,8 @@ def command(
         take_screenshot(render_messages([ShownMessage(f"{now.timestamp():.6f}", preview.message)], now), png)
         click.echo(f"Drawn in {png}.", err=True)
     elif preview.message and not as_json:
-        destination = f", {printable(subscription.destination)}" if subscription else ""
-        click.echo(format_preview(preview.message, f"In Slack{destination}", now))
+        title = ", ".join(("In Slack", *map(printable, preview.destinations)))
+        click.echo(format_preview(preview.message, title, now))
     elif not as_json:
         click.echo("Nothing would be posted.")
 

@@ -25,7 +25,14 @@ from worker.bootstrap.dispatch import create_celery_app
 from worker.bootstrap.procfile_supervisor import Program, Supervisor, procfile
 from worker.bootstrap.redis_urls import open_redis, redis_addresses
 from worker.domain.errors import UserError
-from worker.local_machine import is_free, is_loopback, keep_life_sign, load_startup_key, make_private_folder
+from worker.local_machine import (
+    is_free,
+    is_loopback,
+    keep_life_sign,
+    load_startup_key,
+    make_private_folder,
+    run_under_init,
+)  # fmt: skip
 from worker.sandbox.embedded_redis import EmbeddedRedis, running_url
 from worker.store.bridge import BridgeStore
 from worker.store.installation import InstallationMarker, Processes
@@ -181,6 +188,7 @@ def up(only: str | None) -> None:
     \b
     ENCRYPTION_KEY="$(ik-slack keys generate)" ik-slack up --only ingest,worker
     """
+    run_under_init()
     settings = load_settings()
     programs = select_programs(procfile(), only)
     refuse_shadowing_modules(Path.cwd())

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -164,7 +165,7 @@ _PATTERNS = (
 )
 
 
-_LIKE_AN_ID = re.compile(r"[CGDUW](?=.*\d)[A-Z0-9]+")
+_LIKE_AN_ID = re.compile(r"[CGDUW](?=.*\d)[A-Z0-9]+|[CGDUWcgduw]\d[A-Za-z0-9]{7,}")
 
 
 def destination_form(destination: str) -> Destination | None:
@@ -175,17 +176,24 @@ def destination_form(destination: str) -> Destination | None:
 def canonical_destination(destination: str) -> str | None:
     """Return the one spelling of a destination (`ops`, `#Ops` → `#ops`); None if it is no destination.
 
-    What looks like an id but is too short for one is none: `C123` is hardly the channel `#c123`.
+    What looks like an id but is too short for one, or in lower case, is none: `C123` is hardly the channel `#c123`.
     """
-    destination = destination.strip()
+    destination = unicodedata.normalize("NFC", destination.strip())  # as Slack writes names
     form = destination_form(destination)
     if form is Destination.CHANNEL_NAME and _LIKE_AN_ID.fullmatch(destination):
         return None
     if form is Destination.CHANNEL_NAME:
-        return "#" + destination.removeprefix("#").lower()
+        return "#" + unicodedata.normalize("NFC", destination.removeprefix("#").lower())
     if form is Destination.EMAIL:
         return destination.lower()
     return destination if form else None
+
+
+def id_in_capitals(written: str) -> str:
+    """Return the id of Slack's that a text may mean whose letters are not all capitals; empty when it means none."""
+    id_ = written.strip().removeprefix("#").upper()
+    is_id = destination_form(id_) in (Destination.CONVERSATION_ID, Destination.USER_ID)
+    return id_ if is_id and any(map(str.isdigit, id_)) else ""
 
 
 def lane_name(integration_id: str, destination: str) -> str:

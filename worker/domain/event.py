@@ -148,7 +148,8 @@ class Event:
     text: str = ""
     error: str = ""
     project: str = ""
-    requester: str = ""
+    requester: str = ""  #: The name of the person who started it.
+    requester_email: str = ""
     template: str = ""
     url: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """A followed card: its subscription gets every later state of the subject, whatever the filters say of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from worker.domain.card import can_have_card, operation
@@ -18,14 +18,15 @@ class FollowedCard:
     opened: str  #: The place of the newest event that the filters matched and that did not end the card.
     episode: str  #: The operation on the resource, or the start of the alert; empty for other kinds.
     ended: str = ""  #: The place of the event that ended the card; empty while it is open.
+    destination: str = ""  #: Where the card is; empty for one of an earlier version.
 
     @classmethod
-    def after(cls, known: Self | None, event: Event, *, is_match: bool) -> Self | None:
+    def after(cls, known: Self | None, event: Event, destination: str, *, is_match: bool) -> Self | None:
         """Return what is known after an event that makes a delivery; the same object if that changes nothing."""
         if known and known.covers(event):
-            return cls(known.opened, known.episode, place_of(event)) if _ends(event) else known
+            return replace(known, ended=place_of(event)) if _ends(event) else known
         opens = is_match and can_have_card(event) and not _ends(event)
-        return cls(place_of(event), _episode(event)) if opens else known
+        return cls(place_of(event), _episode(event), destination=destination) if opens else known
 
     @property
     def changed(self) -> str:

@@ -30,6 +30,7 @@ class Action(StrEnum):
     LIST_DELIVERIES = "list_deliveries", "deliveries list"
     LIST_PARKED = "list_parked", "parked list"
     MOVE_SUBSCRIPTION = "move_subscription", "subscriptions move {target}"
+    PREVIEW_SUBSCRIPTION = "preview_subscription", "subscriptions preview {target}"
     RESUME_LANE = "resume_lane", "parked resume '{target}'"
     LIST_DEAD_LETTERS = "list_dead_letters", "dead-letters list"
     REPLAY_DEAD_LETTER = "replay_dead_letter", "dead-letters replay {target}"

@@ -13,10 +13,10 @@ from worker.domain.event import Event, EventState
 from worker.domain.hints import NO_HINT, Action, Hint, Step, dead_letter_hint
 from worker.domain.integration import Integration
 from worker.domain.quiet_hours import format_quiet_reason
-from worker.domain.subscription import Subscription
+from worker.domain.subscription import LaneSet, Subscription
 from worker.pipeline.delivery.event_loader import event_id_of, event_of
 from worker.services.formatting import pluralize
-from worker.services.lanes import lead_on
+from worker.services.lanes import lead_on, list_lanes_of
 from worker.services.schemas import Mismatch
 from worker.store.events import EventRecord
 from worker.store.pagination import DeliveryFilter, Page, take_rows
@@ -206,11 +206,16 @@ async def _trace_record(app: AppContext, record: EventRecord) -> EventTrace:
 
 
 async def _trace_delivery(app: AppContext, delivery: Delivery, event: Event) -> DeliveryTrace:
-    """Return the trace of a delivery, with the reason for one that the filters do not match."""
-    subscription = app.subscriptions.by_id.get(delivery.subscription_id)
-    mismatch = subscription.filters.mismatch_reason(event) if subscription else ""
+    """Return the trace of a delivery, with the values that made its destination, or that it follows its card."""
     trace = await trace_delivery(app, delivery, event.id)
-    return replace(trace, reason=f"follows its card: {mismatch}") if mismatch else trace
+    subscription = app.subscriptions.by_id.get(delivery.subscription_id)
+    if subscription is None:
+        return trace
+    mismatch, choice = subscription.filters.mismatch_reason(event), subscription.choose(event)
+    is_elsewhere = choice.reason and choice.destination != lane_parts(delivery.lane)[1]
+    if mismatch or (is_elsewhere and subscription.uses_lane(delivery.lane)):
+        return replace(trace, reason=f"follows its card: {mismatch or choice.reason}")
+    return trace if is_elsewhere else replace(trace, reason=choice.reason)
 
 
 async def _trace_entry(app: AppContext, entry: StreamEntry) -> list[EventTrace]:
@@ -255,7 +260,11 @@ async def _find_mismatches(app: AppContext, event: Event, state: EventState, mat
 
 async def discard_pending(app: AppContext, removed: Sequence[Subscription]) -> int:
     """Discard the pending deliveries of removed subscriptions, but none that is being sent; return their number."""
-    discarded = [await app.lanes.discard_of_subscription(sub.lane, sub.id) for sub in removed]
-    used = {sub.lane for sub in await app.subscriptions.list_all()}
-    await app.lanes.unpin_addresses(sorted({sub.lane for sub in removed} - used))
-    return sum(discarded)
+    discarded, lanes = 0, set[str]()
+    for sub in removed:
+        own = await list_lanes_of(app, sub)
+        lanes.update(own)
+        discarded += sum(await asyncio.gather(*(app.lanes.discard_of_subscription(lane, sub.id) for lane in own)))
+    used = LaneSet.of(await app.subscriptions.list_all())
+    await app.lanes.unpin_addresses(sorted(lane for lane in lanes if lane not in used))
+    return discarded

@@ -155,7 +155,8 @@ def _workflow_event(new_event: partial[Event], data: EventData, subject: str, ac
         status=status,
         action=data.action,
         error=data.error_message,
-        requester=data.creator,
+        requester=data.person.name,
+        requester_email=data.person.email,
         steps=data.steps,
         started_at_s=data.started_at,
         ended_at_s=data.completed_at,
@@ -173,7 +174,8 @@ def _resource_event(new_event: partial[Event], data: EventData, subject: str) ->
         action=data.action or resource_action(data.state, data.status),
         previous=", ".join(filter(None, (data.previous_state, data.previous_status))),
         text=data.message,
-        requester=data.requester,
+        requester=data.person.name,
+        requester_email=data.person.email,
         template=data.template,
     )
 
@@ -197,7 +199,8 @@ def _other_event(new_event: partial[Event], data: EventData, content: object, en
         action=data.action,
         text=paragraphs(data.summary, data.message, data.description, _show_value(content)),
         error=data.error_message,
-        requester=data.requester or data.creator,
+        requester=data.person.name,
+        requester_email=data.person.email,
     )
 
 

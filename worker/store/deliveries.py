@@ -1,7 +1,7 @@
 """Deliveries as stored: the state of each, and every call to Slack that was made for it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from worker.domain.delivery import Attempt, Death, Delivery, Outcome, State, lane_parts
 from worker.domain.event import Severity
@@ -16,7 +16,7 @@ from worker.store.pagination import (
     encode_cursor,
     load_index_page,
 )
-from worker.store.redis_client import RedisStore, Value, fields, rows, text, texts, unpack_name
+from worker.store.redis_client import RedisClient, RedisStore, Value, fields, rows, text, texts, unpack_name
 
 FINISHED = (State.DELIVERED, State.MERGED, State.DISCARDED)
 _CLOSED_WITHIN_MS = 1_000  # an attempt is closed in the step that finishes its deliveries
@@ -24,6 +24,10 @@ _CLOSED_WITHIN_MS = 1_000  # an attempt is closed in the step that finishes its 
 
 class Deliveries(RedisStore):
     """The stored deliveries; only the lanes' scripts change them."""
+
+    def __init__(self, server: RedisClient) -> None:
+        super().__init__(server)
+        self._trimmed_up_to: Value = 0  # the cursor of the lanes that were trimmed last
 
     async def find(self, delivery_id: str) -> Delivery | None:
         """Return a delivery by its id; None when it is not kept any more."""
@@ -109,15 +113,22 @@ class Deliveries(RedisStore):
             and _is_of(call.get("of", ""), delivery.id)
         ]
 
-    async def trim_indexes(self, *, deliveries_before_ms: int, finished_before_ms: int) -> None:
-        """Remove index entries and attempts that are older than every delivery they are about."""
+    async def trim_indexes(
+        self, *, deliveries_before_ms: int, finished_before_ms: int, is_kept: Callable[[str], bool] = lambda _: True
+    ) -> None:
+        """Remove index entries and attempts that are older than every delivery they are about.
+
+        The lanes are looked at in turn, some hundred a call, so that many lanes cost no more than a few. One with
+        nothing left is forgotten with its address, unless `is_kept`.
+        """
         keys, created_ms, finished_ms = self._keys, max(deliveries_before_ms, 0), max(finished_before_ms, 0)
-        lanes = texts(await self._server.command("SMEMBERS", keys.named("lanes")))
         old = [(keys.named("deliveries"), created_ms)]
-        old += [(keys.lane(lane, "deliveries"), created_ms) for lane in lanes]
         old += [(keys.named(f"deliveries:{state}"), finished_ms) for state in FINISHED]
-        old += [(keys.lane(lane, "attempts"), finished_ms) for lane in lanes]
         await self._server.pipeline([("XTRIM", key, "MINID", "~", before_ms) for key, before_ms in old])
+        lanes = keys.named("lanes")
+        self._trimmed_up_to, names = await self._server.command("SSCAN", lanes, self._trimmed_up_to, "COUNT", 200)
+        words = [word for lane in texts(list(names)) for word in (lane, int(is_kept(lane)))]
+        await self._server.run_script("lanes_trim", (lanes,), (keys.lane(""), created_ms, finished_ms, *words))
         await self._server.command("ZREMRANGEBYSCORE", keys.named("subscriptions:removed"), "-inf", created_ms)
 
     async def _load_pending_page(

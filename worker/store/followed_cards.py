@@ -35,7 +35,8 @@ class FollowedCards(RedisStore):
     async def _save(self, subject_key: str, cards: Mapping[str, FollowedCard]) -> None:
         arguments: list[Value] = [self._retention_ms, PLACE_LENGTH]
         for subscription_id, card in cards.items():
-            arguments += subscription_id, " ".join((card.changed, card.opened, card.ended or "-", card.episode))
+            ended = f"{card.ended or '-'}|{card.destination}"
+            arguments += subscription_id, f"{card.changed} {card.opened} {ended} {card.episode}"
         await self._server.run_script("followed_save", (self._key(subject_key),), arguments)
 
     def _key(self, subject_key: str) -> str:
@@ -44,4 +45,5 @@ class FollowedCards(RedisStore):
 
 def _parse(text: str) -> FollowedCard:
     _, opened, ended, episode = text.split(" ", 3)
-    return FollowedCard(opened, episode, "" if ended == "-" else ended)
+    ended, _, destination = ended.partition("|")
+    return FollowedCard(opened, episode, "" if ended == "-" else ended, destination)

@@ -5,12 +5,14 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from itertools import chain, count
 from typing import Any
 
 from worker.domain.errors import NotFound, UserError
 from worker.domain.hints import Action, Hint, Step
 from worker.domain.integration import Health, Integration, Secret
+from worker.domain.mrkdwn import cut
 from worker.store.redis_client import RedisClient, RedisStore, Value, fields, text, texts
 from worker.store.token_cipher import TokenCipher, WrongKey
 
@@ -72,9 +74,12 @@ class Integrations(RedisStore):
         by_name |= {integration.name: integration for integration in integrations}
         if name in by_name:
             return by_name[name]
-        names = ", ".join(integration.name for integration in integrations) or "none yet"
-        add = Hint.of("To add it, ", Step(Action.ADD_INTEGRATION, name), ".")
-        raise NotFound(f"There is no integration {name!r} (existing: {names}).", add)
+        missing = f"There is no integration {cut(name, 80)!r}"
+        if similar := get_close_matches(name, by_name, n=1):
+            raise NotFound(f"{missing}: did you mean {similar[0]}?")
+        names = cut(", ".join(integration.name for integration in integrations), 80) or "none yet"
+        add = Hint.of("To add it, ", Step(Action.ADD_INTEGRATION, cut(name, 80)), ".")
+        raise NotFound(f"{missing} (existing: {names}).", add)
 
     async def get_token(self, integration_id: str) -> Secret:
         """Return an integration's token. Raises `WrongKey` when no key decrypts it."""

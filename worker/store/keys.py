@@ -14,7 +14,7 @@ P:lane:L:card:A           string  the card of A as JSON: where it is, what it sh
 P:lane:L:told:A           string  the same of A reported without a card              RETENTION_S
 P:lane:L:run:A            string  subject of the workflow run that works on A        RETENTION_S
 P:lane:L:sources:F        set     sources whose alert of fingerprint F got a card    RETENTION_S
-P:lanes                   set     every lane                                         forever
+P:lanes                   set     every lane                                         until it has no history
 P:due                     zset    lanes with pending deliveries, by when they are due  until empty or parked
 P:parked                  zset    parked lanes, by when they were parked             until resumed
 P:held:I                  set     lanes of a parked integration                      until it is resumed

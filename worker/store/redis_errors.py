@@ -109,7 +109,12 @@ class RedisFailure(Enum):
     PERMISSION = (
         "Redis does not allow its user to do this",
         "Give the user in REDIS_URL all commands on the keys under KEY_PREFIX and on EVENTS_STREAM.",
-        ("NOPERM", redis_py.NoPermissionError, "acl failure in script"),
+        (
+            "NOPERM",
+            redis_py.NoPermissionError,
+            "acl failure in script",
+            "the user executing the script can't",  # Redis 7.0
+        ),
     )
     LOGIN = (
         "Redis does not accept the password",

@@ -6,8 +6,10 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from worker.domain.delivery import lane_parts
 from worker.domain.errors import UserError
 from worker.domain.integration import Health
+from worker.domain.subscription import LaneSet
 from worker.pipeline.gateway import Sleep
 from worker.pipeline.maintenance.card_closer import CardCloser
 from worker.pipeline.maintenance.operations_alerts import OperationsAlerts
@@ -23,6 +25,7 @@ from worker.store.metrics import Metrics
 from worker.store.redis_client import RedisClient
 from worker.store.redis_errors import StoreUnavailable, log_redis_error
 from worker.store.schedule import ProbeTarget, Schedule
+from worker.store.subscriptions import Subscriptions
 from worker.telemetry import COUNTERS, log_event
 
 log = logging.getLogger("worker.sweep")
@@ -45,6 +48,7 @@ class Sweeper:
     lanes: Lanes
     deliveries: Deliveries
     dead_letters: DeadLetters
+    subscriptions: Subscriptions
     integrations: Integrations
     directory: Directory
     installation: InstallationMarker
@@ -121,7 +125,9 @@ class Sweeper:
             kept_since_ms = now_ms - int(self.retention_s * 1000)
             await self.dead_letters.remove_old(kept_since_ms)
             await self.deliveries.trim_indexes(
-                deliveries_before_ms=now_ms - int(self.event_life_s * 1000), finished_before_ms=kept_since_ms
+                deliveries_before_ms=now_ms - int(self.event_life_s * 1000),
+                finished_before_ms=kept_since_ms,
+                is_kept=await self._find_kept_lanes(),
             )
         if self._is_due("ledger", LEDGER_EVERY_S):
             balance = (await take_ledger_snapshot(self.redis)).balance
@@ -176,6 +182,12 @@ class Sweeper:
                 total += expired
                 log_event(log, logging.ERROR, "deliveries expired", lane=lane, expired=expired, reason=reason)
         return total
+
+    async def _find_kept_lanes(self) -> Callable[[str], bool]:
+        """Return which lanes keep their address: those that are named by a subscription, or as operations channel."""
+        subscriptions, channels = await self.subscriptions.list_all(), set(self.alerts.channels.values())
+        named = LaneSet.of(subscriptions).names
+        return lambda lane: lane in named or lane_parts(lane)[1] in channels
 
     async def _refresh_old_directories(self) -> None:
         """Request a refresh of each directory that was read before and is too old now."""

@@ -35,10 +35,10 @@ def test_token(call: Call) -> Json:
         "url": call.url,
         "team": workspace.name,
         "user": workspace.bot_name.lower(),
-        "team_id": workspace.team_id,
+        "team_id": None if workspace.org_wide else workspace.team_id,
         "user_id": workspace.bot_user_id,
         "bot_id": workspace.bot_id,
-        "is_enterprise_install": False,
+        "is_enterprise_install": workspace.org_wide,
     }
 
 

@@ -91,6 +91,7 @@ class Workspace:
         self.channels: dict[str, Channel] = {}
         #: Channels per page of a list: "fewer than the requested number of items may be returned".
         self.page_limit = 1000
+        self.org_wide = False  #: The app is installed in a whole organisation, not in this workspace alone.
         self.token = self.add_token()
 
     def add_token(self, scopes: Iterable[str] = REQUIRED_SCOPES) -> str:
