@@ -56,7 +56,7 @@ def main() -> None:
     pending = [
         PendingDelivery(event.id, event)
         for event in events.values()
-        if event.project in ("shop", "payments") and event.status != "resolved"
+        if event.project == "shop" and event.status != "resolved"
     ]
     draw(
         "messages", post(card(failed), replies=[thread_reply(failed)]), post(card(events["search-cluster-completed-5"]))

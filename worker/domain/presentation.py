@@ -140,10 +140,10 @@ def next_step(event: Event) -> str:
     if event.kind is not Kind.RESOURCE or event.state not in ("provision", "provisioned", "destroy"):
         return ""
     if event.status == "approval_pending":
-        return "A person with admin rights approves or rejects it in InfraKitchen."
+        return "A person with admin rights approves or rejects this in InfraKitchen."
     if is_rejected(event):
         return "Recreate it to ask for approval again, or delete it." if event.state == "provision" else ""
-    return "Fix the cause, then execute it again." if has_failed(event) and event.action != DRY_RUN else ""
+    return "Fix the cause, then execute the resource again." if has_failed(event) and event.action != DRY_RUN else ""
 
 
 def is_resolved(event: Event) -> bool:
