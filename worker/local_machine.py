@@ -107,6 +107,27 @@ def make_private_folder(path: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
+def run_under_init() -> None:
+    """Continue in a child when this is process 1 of a container, and wait for every process that loses its parent.
+
+    The kernel gives process 1 those processes, and keeps each dead one until process 1 has waited for it. Signals that
+    end a program are passed on to the child, and the child's exit code is this process's.
+    """
+    if os.getpid() != 1:
+        return
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)  # a terminal's Ctrl-C reaches process 1 alone, which passes it on once
+        return
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, lambda number, _: os.kill(child, number))
+    pid = status = 0
+    while pid != child:
+        pid, status = os.wait()
+    code = os.waitstatus_to_exitcode(status)
+    sys.exit(code if code >= 0 else 128 - code)
+
+
 def end_with_parent() -> Callable[[], None] | None:
     """Return a `preexec_fn` that sends the child SIGTERM when its parent has died; None where that is not Linux.
 

@@ -7,7 +7,6 @@ import pkgutil
 import sys
 import traceback
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 import click
 
@@ -39,13 +38,11 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that is meant; an unknown one is an error with the most similar names."""
+        """Return the command that is meant; the error of an unknown one has the similar names."""
         try:
             return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            similar = " or ".join(get_close_matches(args[0], COMMANDS, n=2))
-            hint = f" Did you mean {similar}?" if similar else ""
-            raise click.UsageError(f"No such command {args[0]!r}.{hint}", error.ctx) from None
+        except click.NoSuchCommand as error:
+            raise click.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=error.ctx) from None
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Return a command, or None when there is none of that name."""

@@ -1,10 +1,13 @@
 """`ik-slack api-tokens`: named tokens for the HTTP API and the webhooks."""
 
+from difflib import get_close_matches
+
 import click
 
-from worker.cli.context import check_name, run
+from worker.cli.context import AppContext, check_name, run
 from worker.cli.output import as_json, print_json, print_table
 from worker.domain.errors import UserError
+from worker.domain.mrkdwn import cut
 from worker.services.formatting import format_json_time, format_time
 from worker.store.api_tokens import SCOPES, ApiTokens
 
@@ -69,6 +72,13 @@ def list_(as_json: bool) -> None:
 @click.argument("name")
 def revoke(name: str) -> None:
     """Revoke a token: from now on requests with it are refused."""
-    if not run(lambda app: ApiTokens(app.redis).revoke(name)):
-        raise UserError(f"There is no token {name!r}: see `ik-slack api-tokens list`.")
+
+    async def work(app: AppContext) -> None:
+        tokens = ApiTokens(app.redis)
+        if not await tokens.revoke(name):
+            similar = get_close_matches(name, [token.name for token in await tokens.list_all()], n=1)
+            fix = f"did you mean {similar[0]}?" if similar else "see `ik-slack api-tokens list`."
+            raise UserError(f"There is no token {cut(name, 80)!r}: {fix}")
+
+    run(work)
     click.echo(f"Revoked {name}.")

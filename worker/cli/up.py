@@ -24,7 +24,7 @@ from worker.bootstrap.redis_urls import connect_redis, redis_addresses
 from worker.cli.bridge import require_bridge
 from worker.domain.errors import UserError
 from worker.life_signs import keep_life_sign
-from worker.local_machine import is_free, is_loopback, load_startup_key, make_private_folder
+from worker.local_machine import is_free, is_loopback, load_startup_key, make_private_folder, run_under_init
 from worker.sandbox.embedded_redis import EmbeddedRedis, running_url
 from worker.store.keys import Keys
 from worker.store.redis_client import RedisClient
@@ -132,6 +132,7 @@ def up(only: str | None) -> None:
     \b
     ENCRYPTION_KEY="$(ik-slack keys generate)" ik-slack up --only ingest,worker
     """
+    run_under_init()
     settings = load_settings()
     programs = select_programs(procfile(), only)
     refuse_shadowing_modules(Path.cwd())

@@ -45,11 +45,18 @@ def format_hint(text: str, *, integration: str, bot: str = "", channel: str = ""
 
 
 class Throttled(SlackError):
-    """Slack asks to wait `retry_after_s` seconds before the next call of a method."""
+    """Slack asks to wait `asked_s` seconds before the next call of a method.
 
-    def __init__(self, retry_after_s: float, code: str = "ratelimited") -> None:
-        super().__init__(code, f"Slack asks to wait {retry_after_s:g} s")
-        self.retry_after_s = retry_after_s
+    A wait of more than an hour may be the mistake of a server in between, so the next call is made after an hour.
+    """
+
+    SHORTEST_S, LONGEST_S = 1.0, 3600.0
+
+    def __init__(self, asked_s: float, code: str = "ratelimited") -> None:
+        asked_s = max(asked_s, self.SHORTEST_S)
+        self.retry_after_s = min(asked_s, self.LONGEST_S)
+        shortened = "" if asked_s <= self.LONGEST_S else ", and is called again in an hour"
+        super().__init__(code, f"Slack asks to wait {asked_s:.10g} s{shortened}")
 
 
 class Transient(SlackError):

@@ -87,7 +87,7 @@ def fix_for(error: SlackError) -> Hint:
     """Return the step to take after an error of Slack."""
     if isinstance(error, Blocked):
         return error.hint
-    if isinstance(error, Throttled):
+    if isinstance(error, Throttled) or error.code == "certificate_untrusted":
         return Hint.of("Try again then.")
     if isinstance(error, UnlistedCode | Undeliverable):
         return Hint.of("Try again in a few minutes. If it fails again, please report it to infrakitchen-slack.")

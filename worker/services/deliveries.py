@@ -12,10 +12,10 @@ from worker.domain.event import Event
 from worker.domain.hints import NO_HINT, Action, Hint, Step, dead_letter_hint
 from worker.domain.integration import Integration
 from worker.domain.quiet_hours import format_quiet_reason
-from worker.domain.subscription import Subscription
+from worker.domain.subscription import LaneSet, Subscription
 from worker.pipeline.delivery.event_loader import event_of
 from worker.services.formatting import pluralize
-from worker.services.lanes import lead_on
+from worker.services.lanes import lead_on, list_lanes_of
 from worker.store.pagination import DeliveryFilter, Page, take_rows
 
 READ_AT_ONCE = 500
@@ -143,7 +143,11 @@ async def _find_wait(app: AppContext, delivery: Delivery, integration: Integrati
 
 async def discard_pending(app: AppContext, removed: Sequence[Subscription]) -> int:
     """Discard the pending deliveries of removed subscriptions, but none that is being sent; return their number."""
-    discarded = [await app.lanes.discard_of_subscription(sub.lane, sub.id) for sub in removed]
-    used = {sub.lane for sub in await app.subscriptions.list_all()}
-    await app.lanes.unpin_addresses(sorted({sub.lane for sub in removed} - used))
-    return sum(discarded)
+    discarded, lanes = 0, set[str]()
+    for sub in removed:
+        own = await list_lanes_of(app, sub)
+        lanes.update(own)
+        discarded += sum(await asyncio.gather(*(app.lanes.discard_of_subscription(lane, sub.id) for lane in own)))
+    used = LaneSet.of(await app.subscriptions.list_all())
+    await app.lanes.unpin_addresses(sorted(lane for lane in lanes if lane not in used))
+    return discarded

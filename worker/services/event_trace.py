@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from worker import sources
 from worker.bootstrap.context import AppContext
-from worker.domain.delivery import Delivery
+from worker.domain.delivery import Delivery, lane_parts
 from worker.domain.errors import NotFound, UserError
 from worker.domain.event import Event, EventState
 from worker.domain.hints import NO_HINT, Action, Hint, Step
@@ -80,11 +80,16 @@ async def _trace_record(app: AppContext, record: EventRecord) -> EventTrace:
 
 
 async def _trace_delivery(app: AppContext, delivery: Delivery, event: Event) -> DeliveryTrace:
-    """Return the trace of a delivery, with the reason for one that the filters do not match."""
-    subscription = app.subscriptions.by_id.get(delivery.subscription_id)
-    mismatch = subscription.filters.mismatch_reason(event) if subscription else ""
+    """Return the trace of a delivery, with the values that made its destination, or that it follows its card."""
     trace = await trace_delivery(app, delivery, event.id)
-    return replace(trace, reason=f"follows its card: {mismatch}") if mismatch else trace
+    subscription = app.subscriptions.by_id.get(delivery.subscription_id)
+    if subscription is None:
+        return trace
+    mismatch, choice = subscription.filters.mismatch_reason(event), subscription.choose(event)
+    is_elsewhere = choice.reason and choice.destination != lane_parts(delivery.lane)[1]
+    if mismatch or (is_elsewhere and subscription.uses_lane(delivery.lane)):
+        return replace(trace, reason=f"follows its card: {mismatch or choice.reason}")
+    return trace if is_elsewhere else replace(trace, reason=choice.reason)
 
 
 async def _trace_entry(app: AppContext, entry: StreamEntry) -> list[EventTrace]:

@@ -160,7 +160,10 @@ class DeliveryTraceSchema(_DeliveryFields):
 
 
 class MatchSchema(Schema):
-    """A subscription that an event matched, and its delivery; `reason` says why one was made against the filters."""
+    """A subscription that an event matched, and its delivery.
+
+    `reason` has the values that made the destination, or says why there is a delivery against the filters.
+    """
 
     subscription_id: str
     reason: str
@@ -305,8 +308,8 @@ class IntegrationSchema(Schema):
     since_ms: int
 
 
-class RotatedIntegrationSchema(IntegrationSchema):
-    """An integration with its new token, and warnings."""
+class SavedIntegrationSchema(IntegrationSchema):
+    """An integration as it is saved with its new token, and warnings."""
 
     warnings: list[str]
 
@@ -353,6 +356,7 @@ class PreviewSchema(Schema):
     attachments: list[dict[str, Any]]
     limits: list[LimitUse]
     unmatched: list[UnmatchedEvent]
+    destinations: dict[str, int]  #: Where the subscription sends the events, with their numbers.
     template_fault: str
 
     @classmethod

@@ -8,7 +8,9 @@ Sources: https://docs.slack.dev/reference/methods/chat.postMessage and the pages
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
 
 from worker.domain import errors
@@ -19,7 +21,7 @@ from worker.domain.mrkdwn import cut
 
 #: Wait when Slack gives none: the value of Slack's own example, half of a rate limit's one-minute window.
 RETRY_AFTER_DEFAULT_S = 30.0
-RETRY_AFTER_MIN_S, RETRY_AFTER_MAX_S = 1.0, 3600.0
+ORG_WIDE_INSTALL = "org_wide_install"
 
 _SCOPE = re.compile(r"[a-z][a-z:._-]*")
 
@@ -132,6 +134,12 @@ ERROR_CODES = (
     ErrorCode("enterprise_is_restricted", INTEGRATION, "The organisation does not allow this call", _ADMIN),
     ErrorCode("metadata_must_be_sent_from_app", INTEGRATION,
         "The token of {integration} does not belong to an app", _REINSTALL),
+    # The program's own code, for an answer of `auth.test`: such a token names channels of no workspace by itself.
+    # https://api.slack.com/enterprise/apps/changes-apis
+    ErrorCode(ORG_WIDE_INSTALL, INTEGRATION,
+        "The token of {integration} is for a whole organisation, not for one workspace",
+        Hint.of("Create the app in one workspace (for its manifest, ", Step(Action.SHOW_MANIFEST),
+            "), install it there, copy the xoxb- token, then ", _ROTATE, ".")),
     # The message itself is invalid.
     ErrorCode("no_text", Undeliverable, "The message is empty"),
     ErrorCode("msg_too_long", Undeliverable, "The message is too long"),
@@ -252,12 +260,18 @@ def text_at(body: object, *path: str) -> str:
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float:
-    """Return the wait in `Retry-After`, within limits: https://docs.slack.dev/apis/web-api/rate-limits."""
+    """Return the wait in `Retry-After`: https://docs.slack.dev/apis/web-api/rate-limits.
+
+    Slack gives seconds; a proxy in between may give a date, https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+    """
+    asked = headers.get("Retry-After", "")
     try:
-        wait_s = float(headers.get("Retry-After", ""))
+        wait_s = float(asked)
     except ValueError:
         wait_s = math.nan
-    return RETRY_AFTER_DEFAULT_S if math.isnan(wait_s) else min(max(wait_s, RETRY_AFTER_MIN_S), RETRY_AFTER_MAX_S)
+        with suppress(ValueError, TypeError):  # the clock is that of the answer
+            wait_s = (parsedate_to_datetime(asked) - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()
+    return RETRY_AFTER_DEFAULT_S if math.isnan(wait_s) else wait_s
 
 
 def _detail(body: object) -> str:

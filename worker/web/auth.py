@@ -61,23 +61,13 @@ class ApiAuth:
         self._throttle = LoginThrottle(redis)
         self._trail = AuditTrail(redis)
 
-    async def authenticate(self, request: Request, credentials: Credentials) -> None:
+    @property
+    def is_document_public(self) -> bool:
+        """Return whether the OpenAPI document needs no token: the settings have a credential."""
+        return not self._startup_key
+
+    async def authenticate(self, request: Request, token: str) -> None:
         """Begin the audit entry of an authenticated request; raises HTTPException for any other."""
-        await self._authenticate(request, credentials.credentials if credentials else "")
-
-    async def authenticate_webhook(
-        self, request: Request, credentials: Credentials, basic_credentials: BasicCredentials
-    ) -> None:
-        """Authenticate as `authenticate` does; many senders of webhooks can send a token as a password only."""
-        token = basic_credentials.password if basic_credentials else ""
-        await self._authenticate(request, credentials.credentials if credentials else token)
-
-    async def authenticate_document(self, request: Request, credentials: Credentials) -> None:
-        """Authenticate a request for the OpenAPI document, which is public when the settings have a credential."""
-        if self._startup_key:
-            await self.authenticate(request, credentials)
-
-    async def _authenticate(self, request: Request, token: str) -> None:
         caller, path, method = await self._identify(request, token), request.scope["path"], request.method
         if method not in SAFE_METHODS:
             audit = request.state.audit = RequestAudit(self._trail, caller.who, f"{method} {path}")
@@ -106,6 +96,26 @@ class ApiAuth:
         log_event(log, logging.WARNING, "token rejected", address=client_host(request), path=request.scope["path"])
         detail = f"The token is wrong or revoked. {MAKE_A_TOKEN}{hint}"
         raise _unauthorized(request, detail, ', error="invalid_token"')
+
+
+async def authenticate(request: Request, credentials: Credentials) -> None:
+    """Authenticate a request by its bearer token; raises HTTPException."""
+    auth: ApiAuth = request.state.auth
+    await auth.authenticate(request, credentials.credentials if credentials else "")
+
+
+async def authenticate_webhook(request: Request, credentials: Credentials, basic_credentials: BasicCredentials) -> None:
+    """Authenticate as `authenticate` does; many senders of webhooks can send a token as a password only."""
+    auth: ApiAuth = request.state.auth
+    token = basic_credentials.password if basic_credentials else ""
+    await auth.authenticate(request, credentials.credentials if credentials else token)
+
+
+async def authenticate_document(request: Request, credentials: Credentials) -> None:
+    """Authenticate a request for the OpenAPI document unless the document is public."""
+    auth: ApiAuth = request.state.auth
+    if not auth.is_document_public:
+        await authenticate(request, credentials)
 
 
 def _is_same(token: str, secret: str) -> bool:

@@ -7,6 +7,7 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from worker.bootstrap.context import AppContext
+from worker.domain.mrkdwn import cut
 from worker.services.formatting import format_validation_error
 from worker.sources.json_decoder import Unreadable, decode_json
 from worker.web.errors import RequestError
@@ -21,7 +22,7 @@ Id = Annotated[str, Path(min_length=1, max_length=1_000)]
 
 async def get_app(request: Request) -> AppContext:
     """Return what the endpoints work with."""
-    app: AppContext = request.app.state.context
+    app: AppContext = request.state.context
     return app
 
 
@@ -91,8 +92,9 @@ async def read_body(request: Request, model: type[Body]) -> Body:
     try:
         return await asyncio.to_thread(model.model_validate, value)  # it may have to render a template
     except ValidationError as error:
+        fields = [field.alias or name for name, field in model.model_fields.items()]
         faults = [
-            f"{'.'.join(map(str, fault['loc'])) or 'body'}: {format_validation_error(fault)}"
+            f"{cut('.'.join(map(str, fault['loc'])), 80) or 'body'}: {format_validation_error(fault, fields)}"
             for fault in error.errors(include_url=False, include_input=False)
         ]
         raise RequestError(422, f"The body is wrong: {'; '.join(faults[:3])}.", faults) from None

@@ -73,6 +73,7 @@ async def test_a_revoked_token_fails_with_the_fix(house: Pipeline) -> None:
     [
         (Transient("connect_failed"), "Check the network between this machine and Slack"),
         (Uncertain("read_timeout"), "Check the network between this machine and Slack"),
+        (Transient("certificate_untrusted"), "Try again then."),
         (Uncertain("unreadable_answer"), "check SLACK_API_URL and any proxy"),
         (Transient("http_404"), "check SLACK_API_URL and any proxy"),
         (Uncertain("http_502"), "try again in a few minutes"),

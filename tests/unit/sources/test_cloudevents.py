@@ -71,6 +71,7 @@ def test_every_field_of_a_failed_workflow_is_parsed() -> None:
         error="no quota",
         project="shop",
         requester="Ada",
+        requester_email="ada@example.com",
         labels={"env": "prod", "tier": "1", "spot": "true"},
         steps=(Step("net", 1, "done"), Step("db", 2, "error", "no quota", "r")),
         time_s=1767323047.25,
@@ -449,3 +450,20 @@ def test_an_annotation_whose_name_says_that_it_is_an_address_may_have_spaces() -
     assert [(link.label, link.url) for link in event.links] == [
         ("Runbook", "https://wiki.example/run%20book%7Cdb"), ("Dashboard", "https://g.example/d/1"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("person", "name", "email"),
+    [
+        ({"name": "Ada", "email": "ada@example.com"}, "Ada", "ada@example.com"),
+        ({"display_name": "Ada", "identifier": "ada@example.com"}, "Ada", "ada@example.com"),
+        ({"identifier": "ada"}, "ada", ""),
+        ({"email": "ada@example.com"}, "ada@example.com", "ada@example.com"),
+        ("ada@example.com", "ada@example.com", "ada@example.com"),
+        ("Ada", "Ada", ""),
+        (["Ada"], "", ""),
+    ],
+)
+def test_the_person_who_started_it_has_a_name_and_an_email_address(person: object, name: str, email: str) -> None:
+    for event in (resource(requester=person), workflow("started", creator=person), resource(creator=person)):
+        assert (event.requester, event.requester_email) == (name, email)

@@ -20,12 +20,6 @@ from worker.web.console.app import OTHER_PATHS
 from worker.web.console.templating import assets
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make password checks fast; their cost has a test of its own."""
-    monkeypatch.setattr(access, "COST", 16)
-
-
 def test_a_check_of_the_password_takes_32_mib() -> None:
     assert 128 * 8 * COST == 32 * 1024 * 1024
 

@@ -7,12 +7,9 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 from starlette.types import Scope
 
-from worker.bootstrap.context import AppContext
 from worker.domain.errors import UserError
-from worker.store.api_tokens import ApiTokens
 from worker.store.redis_errors import StoreUnavailable
 from worker.web.console import dead_letters, deliveries, explain, integrations, login, overview, setup, subscriptions
-from worker.web.console.access import ConsoleAccess
 from worker.web.console.middleware import ConsoleMiddleware, render_error
 from worker.web.console.templating import assets
 
@@ -36,18 +33,15 @@ class Console(Mount):
         return super().matches(scope)
 
 
-def console(app: AppContext, startup_key: str) -> Console:
+def console() -> Console:
     """Return the console."""
-    settings = app.settings
-    tokens = ApiTokens(app.redis)
-    access = ConsoleAccess(settings.admin_password, startup_key, tokens, salt=settings.key_prefix)
     pages = FastAPI(openapi_url=None, redirect_slashes=False)  # the middleware redirects, by path alone
     for router in ROUTERS:
         pages.include_router(router)
     for error in (HTTPException, RequestValidationError, UserError, StoreUnavailable, TimeoutError, Exception):
         pages.add_exception_handler(error, render_error)
     paths = frozenset(route.path for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
-    return Console("/", ConsoleMiddleware(pages, app, access, paths))
+    return Console("/", ConsoleMiddleware(pages, paths))
 
 
 @asset_router.get("/assets/{name}")

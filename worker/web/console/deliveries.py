@@ -9,13 +9,13 @@ from markupsafe import Markup
 from worker.bootstrap.context import AppContext
 from worker.domain.delivery import Delivery, State, lane_parts
 from worker.domain.event import Event, Severity
-from worker.domain.hints import hint_beside_buttons
+from worker.domain.hints import Action, hint_beside_buttons
 from worker.domain.integration import Health
 from worker.message_preview.html import render_message
 from worker.pipeline.delivery.event_loader import event_of
 from worker.services.deliveries import find_events, get_deliveries_page, get_delivery_trace
 from worker.services.formatting import parse_since_ms
-from worker.services.lanes import get_parked_page, match_lanes, resume_lane
+from worker.services.lanes import get_parked_page, match_lanes, resume_lane, unknown_lane
 from worker.services.preview import find_merged_deliveries, preview_deliveries
 from worker.services.subscription_schema import LEVELS
 from worker.store.ledger import take_ledger_snapshot
@@ -48,6 +48,8 @@ async def list_deliveries(request: ConsoleRequestDep) -> Response:
     lanes = await match_lanes(app, lane=filters["lane"])
     if lanes == ():
         lanes = await match_lanes(app, channel=filters["lane"])
+        if not lanes:
+            unknown.append((await unknown_lane(app, filters["lane"], Action.LIST_DELIVERIES)).text)
     state = State(filters["state"]) if filters["state"] else None
     severities = (Severity.ranked(filters["severity"]),) if filters["severity"] else ()
     where = DeliveryFilter(state, lanes, severities, since_ms)

@@ -6,6 +6,7 @@ that a tested token can be saved without pasting it again.
 
 import asyncio
 import contextlib
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -151,7 +152,7 @@ async def _render_channels(request: ConsoleRequest, integration: Integration, qu
             app.directory_refresher.ensure_refreshed(integration, token, unless_younger_s=life_s, budget_s=DIRECTORY_S),
             return_exceptions=True,
         )
-    query = query.strip().lstrip("#").lower()
+    query = unicodedata.normalize("NFC", query.strip().lstrip("#").lower())
     return request.render(
         "channel.html",
         422 if error else 200,
