@@ -57,7 +57,8 @@ def digest(content: MessageContent, infrakitchen_url: str, *, may_repeat: bool =
         blocks.append(Context(REPEAT_NOTE))
     where = ("in", code(place, NAME)) if place else ()
     text = f"{count}{f' in {one_line(place, NAME)}' if place else ''}: {_most_urgent(things)}"
-    headline_text = " ".join((*content.mentions, f"*{count}*{of}", f"  {tally}", *where))
+    when = ("·", layout.time(layout.newest_s)) if layout.is_one_minute else ()
+    headline_text = " ".join((*content.mentions, f"*{count}*{of}", f"  {tally}", *where, *when))
     colour = appearance(content.lines[0].event)[1]
     return Message(" ".join((*content.mentions, text)), (Section(headline_text),), tuple(blocks), colour)
 
@@ -158,6 +159,8 @@ class _Layout:
     def __init__(self, things: Sequence[_Thing]) -> None:
         self.detail_chars = 240 if len(things) <= FEW else 120
         self.newest_s = max(thing.event.at_s for thing in things)
+        #: Whether all happened in the same minute, which is then said once, above the rows.
+        self.is_one_minute = len({thing.event.at_s // 60 for thing in things}) == 1
         #: Rows written before, by the first delivery and the number of things.
         self._heads: dict[tuple[str, int], str] = {}
         self._places = {thing.line.delivery_id: number for number, thing in enumerate(things)}
@@ -247,9 +250,10 @@ class _Layout:
         older = sum(thing.line.older_count for thing in group)
         failed = sum(thing.line.failed_count for thing in group)
         earlier = f"(+{older:,} earlier{f', {failed:,} failed' if failed else ''})" if older else ""
-        return " ".join(filter(None, (text, earlier, "·", " – ".join(map(self._time, times)))))
+        when = () if self.is_one_minute else ("·", " – ".join(map(self.time, times)))
+        return " ".join(filter(None, (text, earlier, *when)))
 
-    def _time(self, at_s: float) -> str:
+    def time(self, at_s: float) -> str:
         """Return a time; with its date if that may be another day."""
         return date(at_s, "{time}") if self.newest_s - at_s < HALF_A_DAY_S else date(at_s)
 

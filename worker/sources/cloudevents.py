@@ -38,6 +38,8 @@ WORKFLOW_STATUSES = {
 _FINAL_ACTIONS = {"done": "completed", "error": "failed", "failed": "failed", "cancelled": "cancelled"}
 FAILED = frozenset({"error", "failed", "failure"})
 STATUS_WORDS = {"ready": "approved, not executed yet", "approval_pending": "waits for approval"}
+#: By the state of a resource: what is done to it while it has one of these statuses.
+_OPERATIONS = {"provision": "provisioning", "provisioned": "update", "destroyed": "destroy"}
 _OPERATION_STATUSES = frozenset({*STATUS_WORDS, "pending", "queued", "in_progress", "rejected", "cancelled"})
 _ROUTINE = frozenset({
     "pending", "in_progress", "queued", "approval_pending", "started", "step_completed",
@@ -212,7 +214,7 @@ def resource_action(state: str, status: str) -> str:
 
 
 def resource_title(name: str, state: str, status: str) -> str:
-    """Return a title such as `Resource db-main is provisioned` or `Resource db-main: provision in progress`.
+    """Return a title such as `Resource db-main is provisioned` or `Resource db-main: destroy in progress`.
 
     What runs in the state `provisioned` is an update. `ready` means approved, not executed yet.
     """
@@ -222,6 +224,6 @@ def resource_title(name: str, state: str, status: str) -> str:
     if status in FAILED:
         failed = {"provision": " to provision", "destroy": " to be destroyed"}.get(state, "")
         return f"{subject} failed{failed}"
-    running = {"provisioned": "update", "destroyed": "destroy"} if status in _OPERATION_STATUSES else {}
-    words = one_line(f"{running.get(state, spell_out(state))} {STATUS_WORDS.get(status, spell_out(status))}")
+    operations = _OPERATIONS if status in _OPERATION_STATUSES else {}
+    words = one_line(f"{operations.get(state, spell_out(state))} {STATUS_WORDS.get(status, spell_out(status))}")
     return f"{subject}: {words}" if words else f"{subject} changed"
