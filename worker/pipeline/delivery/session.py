@@ -187,11 +187,7 @@ class LaneSession:
         return call
 
     async def _choose(self, attempt: AttemptState, calls: Sequence[PlannedCall]) -> PlannedCall:
-        """Return the first call that may be made now: posts never wait for edits.
-
-        Where a card cannot be edited yet, the reply that announces its state comes first. Raises RetryLater if only
-        edits are left.
-        """
+        """Return the first call that may be made now: posts never wait. Raises RetryLater if only edits are left."""
         wait_s = 0.0
         for call in calls:
             if call.kind is not CallKind.EDIT:
