@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from worker import sources
-from worker.domain.card import can_have_card
+from worker.domain.card import FollowedCard, can_have_card
 from worker.domain.delivery import delivery_id, lane_name
 from worker.domain.errors import UserError
 from worker.domain.event import Event, Kind
-from worker.domain.followed_card import FollowedCard
 from worker.domain.subscription import Subscription
 from worker.pipeline.gateway import Sleep
+from worker.store.cards import FollowedCards
 from worker.store.events import AcceptedEvent, Events, KnownEntity, SaveResult
-from worker.store.followed_cards import FollowedCards
 from worker.store.installation import InstallationMarker, Processes
 from worker.store.lanes import Lanes, NewDelivery
 from worker.store.redis_client import RedisClient

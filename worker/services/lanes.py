@@ -4,7 +4,6 @@ import asyncio
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
-from functools import partial
 
 from worker.bootstrap.context import AppContext
 from worker.domain.delivery import (
@@ -22,7 +21,7 @@ from worker.domain.subscription import Subscription
 from worker.services.formatting import pluralize
 from worker.store.lanes import ParkedLane
 from worker.store.ledger import take_ledger_snapshot
-from worker.store.pagination import Page, take_rows
+from worker.store.pagination import Page
 
 MANY_NAMES = 2_000  # of more names only those of a similar length are compared
 MAX_SIMILAR = 60  # characters of two names
@@ -132,11 +131,6 @@ async def get_parked_page(app: AppContext, after: str | None = None, limit: int 
         for lane in page.rows
     ]
     return Page(tuple(rows), page.next)
-
-
-async def list_parked(app: AppContext) -> list[ParkedLane]:
-    """Return all parked lanes."""
-    return await take_rows(partial(get_parked_page, app))
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,15 +89,8 @@ def parse_steps(value: object) -> tuple[Step, ...]:
             texts = parse_texts(step)
             number = texts.get("position", "").strip()
             position = int(number) if number.isdecimal() and len(number) < 10 else index
-            steps.append(
-                Step(
-                    name=texts.get("name", ""),
-                    position=position,
-                    status=texts.get("status", ""),
-                    error=texts.get("error_message", ""),
-                    resource_id=texts.get("resource_id", ""),
-                )
-            )
+            name, *others = (texts.get(key, "") for key in ("name", "status", "error_message", "resource_id"))
+            steps.append(Step(name, position, *others))
     return tuple(sorted(steps, key=lambda step: step.position))
 
 

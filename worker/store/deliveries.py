@@ -1,9 +1,9 @@
 """Deliveries as stored: the state of each, and every call to Slack that was made for it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from worker.domain.delivery import Attempt, Death, Delivery, Outcome, State, lane_parts
+from worker.domain.delivery import Attempt, Change, Delivery, HistoryStep, Outcome, State, lane_parts
 from worker.domain.event import Severity
 from worker.store.pagination import (
     DEAD_CURSOR,
@@ -100,13 +100,7 @@ class Deliveries(RedisStore):
         entries = await self._server.command("XRANGE", self._keys.lane(delivery.lane, "attempts"), since, last)
         calls = (fields(pairs) for _, pairs in entries)
         return [
-            Attempt(
-                at_ms=int(call["at"]),
-                method=call["method"],
-                outcome=Outcome(call["outcome"]),
-                code=call["code"],
-                wait_s=int(call["wait"]) / 1000,
-            )
+            Attempt(int(call["at"]), call["method"], Outcome(call["outcome"]), call["code"], int(call["wait"]) / 1000)
             for call in calls
             if int(call["at"]) <= until
             and any(int(call["first"]) <= seq <= int(call["last"]) for seq in seqs)
@@ -150,7 +144,7 @@ class Deliveries(RedisStore):
         keys = self._keys
         own = await self._server.pipeline([("HEXISTS", keys.lane(lane), "parked") for lane in lanes])
         whole = await self._server.pipeline(
-            [("EXISTS", keys.integration_parked(lane_parts(lane)[0])) for lane in lanes]
+            [("EXISTS", keys.integration(lane_parts(lane)[0], "parked")) for lane in lanes]
         )
         return {lane for lane, *parked in zip(lanes, own, whole, strict=True) if any(parked)}
 
@@ -170,6 +164,7 @@ def _delivery(delivery_id: str, stored: dict[str, str], parked_lanes: set[str]) 
     state = State(stored["state"])
     if state is State.PENDING and stored["lane"] in parked_lanes:
         state = State.PARKED
+    deaths = tuple(HistoryStep(int(at), Change.DIED, reason=why) for at, why in _pairs(stored, "deaths"))
     return Delivery(
         id=delivery_id, event_ref=stored["event"], subscription_id=stored["sub"], lane=stored["lane"],
         seq=int(stored["seq"]), state=state, created_at_ms=int(stored["born"]), accepted_at_ms=int(stored["accepted"]),
@@ -177,11 +172,23 @@ def _delivery(delivery_id: str, stored: dict[str, str], parked_lanes: set[str]) 
         merged_into=stored.get("into", ""), error=stored.get("error", ""),
         detail=stored.get("detail") or stored.get("note", ""),
         attempts=int(stored.get("tries", 0)), repeated=stored.get("repeated") == "1",
-        replays=int(stored.get("replays", 0)),
-        deaths=tuple(Death(int(at_ms), reason) for at_ms, reason in rows(stored.get("deaths", "").split(), 2)),
-        replayed=tuple(
-            (int(at_ms), unpack_name(who)) for at_ms, who in rows(stored.get("queued", "").split(), 2)
-        ),
-        discarded_by=unpack_name(stored.get("by", "")),
+        replays=int(stored.get("replays", 0)), deaths=deaths, history=_history(stored, state, deaths),
         severity=Severity(int(stored["severity"])) if "severity" in stored else None,
     )  # fmt: skip
+
+
+def _pairs(stored: dict[str, str], name: str) -> Iterator[tuple[str, str]]:
+    return rows(stored.get(name, "").split(), 2)
+
+
+def _history(stored: dict[str, str], state: State, deaths: tuple[HistoryStep, ...]) -> tuple[HistoryStep, ...]:
+    queued = [*_pairs(stored, "queued")] or [(stored["born"], "%")]
+    steps = [HistoryStep(int(at), Change.REPLAYED, unpack_name(who)) for at, who in queued]
+    steps[0] = HistoryStep(steps[0].at_ms, Change.QUEUED)
+    ended_ms, error = int(stored.get("finished", 0)), stored.get("error", "")
+    if state is State.DEAD:
+        steps.append(HistoryStep(ended_ms, Change.DIED, reason=error))
+    if state is State.DISCARDED:
+        reason = "" if deaths and deaths[-1].reason == error else error
+        steps.append(HistoryStep(ended_ms, Change.DISCARDED, unpack_name(stored.get("by", "")), reason))
+    return tuple(sorted([*steps[:1], *deaths, *steps[1:]], key=lambda step: step.at_ms))

@@ -28,10 +28,7 @@ class Subscriptions(RedisStore):
         self._loading = asyncio.Lock()
 
     async def list_all(self, version: int | None = None) -> tuple[Subscription, ...]:
-        """Return all subscriptions, oldest first; the same object until one changes.
-
-        `version` is the current one if the caller knows it.
-        """
+        """Return all, oldest first, the same object until one changes; `version` is the current one if it is known."""
         if version is None:
             version = int(await self._server.command("GET", self._keys.version("subscriptions")) or 0)
         async with self._loading:  # after a change many lanes ask at once; one loads

@@ -5,6 +5,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from worker.domain.delivery import lane_parts
 from worker.domain.errors import UserError
@@ -109,9 +110,9 @@ class Sweeper:
             await self.wake(lanes)
         for target in await self.schedule.claim_due_probes(again_in_s=self.probe_s, limit=PROBES_PER_BATCH):
             if target not in self._probes:  # else the last probe still waits for Slack
-                self._probes[target] = asyncio.create_task(self._probe(target))
+                self._probes[target] = asyncio.create_task(_log_errors(partial(self._probe, target), "probing"))
         if self._closing is None or self._closing.done():
-            self._closing = asyncio.create_task(self._close_cards())
+            self._closing = asyncio.create_task(_log_errors(self.card_closer.run, "closing cards"))
         await self.flower_sync.run()
         if lanes_of_alerts := await self.alerts.send_pending():
             await self.wake(lanes_of_alerts)
@@ -134,22 +135,10 @@ class Sweeper:
             if balance.unaccounted:
                 log_event(log, logging.CRITICAL, "ledger not balanced", unaccounted=balance.unaccounted)
 
-    async def _close_cards(self) -> None:
-        try:
-            await self.card_closer.run()
-        except StoreUnavailable as error:
-            log_redis_error(log, error)
-        except Exception:  # each card is due again later
-            log.exception("unexpected error while closing cards")
-
     async def _probe(self, target: ProbeTarget) -> None:
         try:
             if lanes := await self.prober.probe(target):
                 await self.wake(lanes)
-        except StoreUnavailable as error:
-            log_redis_error(log, error)
-        except Exception:  # the next probe is scheduled already
-            log.exception("unexpected error while probing")
         finally:
             del self._probes[target]
 
@@ -206,3 +195,13 @@ class Sweeper:
             return False
         self._next_at[step] = now + every_s
         return True
+
+
+async def _log_errors(work: Callable[[], Awaitable[None]], doing: str) -> None:
+    """Do work beside the sweep, which is due again later: an error ends this round of it only."""
+    try:
+        await work()
+    except StoreUnavailable as error:
+        log_redis_error(log, error)
+    except Exception:
+        log.exception("unexpected error while %s", doing)
