@@ -18,7 +18,7 @@ from worker.services.destinations import send_test_message
 from worker.services.formatting import parse_span_ms
 from worker.services.preview import RecentPreview, preview_recent
 from worker.services.subscription_schema import KINDS, LEVELS, STYLES, InvalidSpec, SubscriptionSpec, parse_spec
-from worker.web.audit import audited_router
+from worker.web.auth import audited_router
 from worker.web.console.deliveries import render_slack_message
 from worker.web.console.request import ConsoleRequest, ConsoleRequestDep, Form
 
