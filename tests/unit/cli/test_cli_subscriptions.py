@@ -50,9 +50,9 @@ def test_a_destination_that_can_be_posted_to_is_pinned(connected: Shell) -> None
     ("destination", "step"),
     [
         ("lobby", "Type `/invite @infrakitchen` in #lobby."),
-        ("nowhere", "correct the subscription's destination"),
-        ("eve@example.com", "invite eve@example.com to the workspace"),
-        ("C0000000000", "correct the subscription's destination"),
+        ("nowhere", "orrect the subscription's destination"),
+        ("eve@example.com", "invite this person to the workspace"),
+        ("C0000000000", "orrect the subscription's destination"),
     ],
 )
 def test_an_unreachable_destination_is_accepted_with_a_warning(connected: Shell, destination: str, step: str) -> None:
