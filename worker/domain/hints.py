@@ -89,6 +89,10 @@ class Hint:
         """Return both hints, one after the other."""
         return Hint((*self.parts, " ", *other.parts)) if self and other else self or other
 
+    def without(self, part: Part) -> "Hint":
+        """Return the hint without a part."""
+        return Hint(tuple(other for other in self.parts if other != part))
+
     def map(self, change: Callable[[str], str]) -> "Hint":
         """Return the hint with every text changed, such as by filling in placeholders."""
         return Hint(tuple(_with_text(part, change) for part in self.parts))
@@ -134,6 +138,8 @@ def _part_of(stored: Any) -> Part:
 
 
 NO_HINT = Hint()
+#: Part of the hint for a destination that the bot cannot see, where no step of a certain subscription follows.
+ELSE_CORRECT_DESTINATION = " Otherwise correct the subscription's destination."
 #: Slack's codes for a message that it does not take as it is built.
 MESSAGE_FAULTS = (
     "invalid_blocks", "invalid_blocks_format", "invalid_attachments", "only_one_table_allowed",

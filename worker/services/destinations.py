@@ -8,18 +8,27 @@ from functools import partial
 
 from worker.bootstrap.context import AppContext
 from worker.domain.delivery import Address, Destination, Receipt, destination_form, lane_name
-from worker.domain.errors import Blocked, RetryLater, SlackError, Throttled, Uncertain, UserError, format_hint
+from worker.domain.errors import (
+    CHANNEL_MAX,
+    Blocked,
+    RetryLater,
+    SlackError,
+    Throttled,
+    Uncertain,
+    UserError,
+    format_hint,
+)
 from worker.domain.hints import NO_HINT, Action, Hint, Step
 from worker.domain.integration import Health, Integration
 from worker.domain.message import Colour, Context, Message, Section
-from worker.domain.mrkdwn import code, escape
+from worker.domain.mrkdwn import code, cut, escape
 from worker.domain.subscription import Subscription
 from worker.pipeline.delivery.session import wait_for_slot
 from worker.pipeline.directory_refresher import Progress
 from worker.pipeline.integration_setup import CHECK_NETWORK, CheckResult, fix_for
 from worker.pipeline.maintenance.prober import can_check_without_posting
 from worker.services.formatting import pluralize
-from worker.services.lanes import NOT_FOUND, find_similar_channels
+from worker.services.lanes import NOT_FOUND, did_you_mean, find_similar_channels
 from worker.store.lanes import LaneStatus
 from worker.store.token_cipher import WrongKey
 
@@ -92,8 +101,7 @@ async def find_address(
     except SlackError as error:
         refusal = _explain_refusal(error, integration, destination)
         similar = await find_similar_channels(app, integration.id, destination) if error.code == NOT_FOUND else []
-        suggestion = Hint.of(f"Did you mean {' or '.join(similar)}?") if similar else NO_HINT
-        return replace(refusal, fix=suggestion + refusal.fix)
+        return replace(refusal, fix=did_you_mean(similar) + refusal.fix) if similar else refusal
 
 
 async def _resolve_with_lane_state(
@@ -158,8 +166,8 @@ async def find_warnings(
 
 
 def _warn_about(destination: str, address: Unreachable) -> str:
-    state = "cannot be posted to yet" if address.is_certain else "may not be ready yet"
-    return f"{destination} {state}; its deliveries wait until it is. {address}"
+    wait = "wait" if address.is_certain else "may have to wait"
+    return f"Deliveries to {cut(destination, CHANNEL_MAX)} {wait}: {address}"
 
 
 async def _find_warnings_of_many(

@@ -4,7 +4,6 @@ import asyncio
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
-from functools import partial
 
 from worker.bootstrap.context import AppContext
 from worker.domain.delivery import (
@@ -17,15 +16,16 @@ from worker.domain.delivery import (
     lane_parts,
 )
 from worker.domain.errors import NotFound, UserError
-from worker.domain.hints import Action, Code, Hint, Step
+from worker.domain.hints import ELSE_CORRECT_DESTINATION, Action, Code, Hint, Step
+from worker.domain.mrkdwn import cut
 from worker.domain.subscription import Subscription
 from worker.services.formatting import pluralize
 from worker.store.lanes import ParkedLane
 from worker.store.ledger import take_ledger_snapshot
-from worker.store.pagination import Page, take_rows
+from worker.store.pagination import Page
 
 MANY_NAMES = 2_000  # of more names only those of a similar length are compared
-MAX_SIMILAR = 60  # characters of two names
+MAX_SIMILAR = 30  # characters of one name, or of two together
 MAX_SUBSCRIPTIONS, MAX_NAMED = 3, 10
 NOT_FOUND = "channel_not_found"
 INVITE = "not_in_channel"  # the one step that resolves it is in Slack
@@ -90,15 +90,31 @@ async def list_lanes_of(app: AppContext, subscription: Subscription) -> list[str
     return sorted({*fixed, *filter(subscription.uses_lane, await app.lanes.list_names())})
 
 
-async def find_similar_channels(app: AppContext, integration_id: str, destination: str) -> list[str]:
-    """Return the channels, with #, whose names are similar to a destination that was not found, or whose id it is."""
+@dataclass(frozen=True, slots=True)
+class SimilarChannel:
+    """A channel that a destination may mean."""
+
+    shown: str  #: Its name with #, a long one cut.
+    written: str  #: The destination to write: the name, or the id where the name is long.
+
+
+async def find_similar_channels(app: AppContext, integration_id: str, destination: str) -> list[SimilarChannel]:
+    """Return the channels whose names are similar to a destination that was not found, or whose id it is."""
     if destination_form(destination) is not Destination.CHANNEL_NAME:
         return []
     channels = await app.directory.list_channels(integration_id)
     if (id_ := id_in_capitals(destination)) in {channel.id for channel in channels}:
-        return [id_]
-    names = [channel.name for channel in channels if not channel.is_archived]
-    return [f"#{name}" for name in find_similar(destination.removeprefix("#"), names)]
+        return [SimilarChannel(id_, id_)]
+    ids = {channel.name: channel.id for channel in channels if not channel.is_archived}
+    return [
+        SimilarChannel(cut(f"#{name}", MAX_SIMILAR), f"#{name}" if len(name) < MAX_SIMILAR else ids[name])
+        for name in find_similar(destination.removeprefix("#"), list(ids))
+    ]
+
+
+def did_you_mean(similar: Sequence[SimilarChannel]) -> Hint:
+    """Return the question that names similar channels."""
+    return Hint.of(f"Did you mean {' or '.join(channel.shown for channel in similar)}?")
 
 
 async def lead_on(app: AppContext, lane: str, code: str, hint: Hint, subscriptions: Iterable[Subscription]) -> Hint:
@@ -115,10 +131,12 @@ async def lead_on(app: AppContext, lane: str, code: str, hint: Hint, subscriptio
     ids = [subscription.id for subscription in users if subscription.id not in makers][:MAX_SUBSCRIPTIONS]
     similar = await find_similar_channels(app, integration_id, destination) if code == NOT_FOUND else []
     if similar:
-        hint += Hint.of(f"Did you mean {' or '.join(similar)}?")
-    for id_ in ids if code != INVITE else ():
-        step = Step(Action.MOVE_SUBSCRIPTION, f"{id_} --to '{similar[0] if similar else 'DEST'}'")
-        hint += Hint.of("To send its events elsewhere, ", step, ".")
+        hint += did_you_mean(similar)
+    if ids and code != INVITE:
+        step = Step(Action.MOVE_SUBSCRIPTION, f"{ids[0]} --to '{similar[0].written if similar else 'DEST'}'")
+        also = f", and so for {' and '.join(ids[1:])}" if ids[1:] else ""
+        purpose = "Then " if similar else "To move its events, "
+        hint = hint.without(ELSE_CORRECT_DESTINATION) + Hint.of(purpose, step, f"{also}.")
     return hint
 
 
@@ -132,11 +150,6 @@ async def get_parked_page(app: AppContext, after: str | None = None, limit: int 
         for lane in page.rows
     ]
     return Page(tuple(rows), page.next)
-
-
-async def list_parked(app: AppContext) -> list[ParkedLane]:
-    """Return all parked lanes."""
-    return await take_rows(partial(get_parked_page, app))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from worker.slack.blocks import LimitUse, find_near_limits
 
 if TYPE_CHECKING:
     from worker.services.dead_letters import DeadLetterDetails
-    from worker.services.event_trace import EventTrace
+    from worker.services.deliveries import EventTrace
     from worker.services.preview import Preview
     from worker.store.dead_letters import DeadLetter
 

@@ -14,6 +14,8 @@ from importlib.resources import files
 from redis import exceptions as redis_py
 from redis.exceptions import RedisError
 
+from worker.domain.errors import DETAIL_MAX
+from worker.domain.mrkdwn import cut
 from worker.telemetry import LogValue, log_event
 
 
@@ -84,7 +86,7 @@ class StoreUnavailable(Exception):
     """
 
     def __init__(self, failure: RedisFailure = RedisFailure.NO_ANSWER, detail: str = "") -> None:
-        super().__init__(detail or failure.reason)
+        super().__init__(cut(detail, DETAIL_MAX) or failure.reason)
         self.failure = failure  #: Why Redis cannot serve, with the fix.
 
 

@@ -11,7 +11,7 @@ from support.pipeline import Pipeline, deliver_paced
 
 from worker.domain.event import Severity
 from worker.domain.subscription import Filters
-from worker.services.event_trace import trace_event
+from worker.services.deliveries import trace_event
 from worker.store.redis_errors import StoreUnavailable
 
 POST, EDIT = "chat.postMessage", "chat.update"

@@ -95,7 +95,7 @@ async def test_without_the_scope_of_private_channels_a_missing_name_says_so(hous
     error = await error_of(resolve(house, "#secret"))
     assert isinstance(error, Blocked)
     assert error.code == "channel_not_found"
-    assert "If it was deleted or is a typo" in str(error.hint)
+    assert "Otherwise correct the subscription's destination." in str(error.hint)
     assert "Add groups:read under OAuth & Permissions" in str(error.hint)
     house.integration = replace(house.integration, scopes=())  # Slack did not say which
     assert "groups:read" not in str(vars(await error_of(resolve(house, "#secret"))))

@@ -170,7 +170,7 @@ async def test_an_invalid_field_is_marked_and_the_form_keeps_its_values(ops: Con
 
 async def test_a_destination_that_cannot_be_posted_to_is_accepted_with_the_fix(ops: Console):
     page = await add(ops, destination="#lobby")
-    assert "cannot be posted to yet; its deliveries wait until it is" in page.text
+    assert "Deliveries to #lobby wait: " in page.text
     assert 'data-copy="/invite @infrakitchen"' in page.html
 
 

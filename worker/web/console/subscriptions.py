@@ -18,7 +18,7 @@ from worker.services.destinations import send_test_message
 from worker.services.formatting import parse_span_ms
 from worker.services.preview import RecentPreview, preview_recent
 from worker.services.subscription_schema import KINDS, LEVELS, STYLES, InvalidSpec, SubscriptionSpec, parse_spec
-from worker.web.audit import audited_router
+from worker.web.auth import audited_router
 from worker.web.console.deliveries import render_slack_message
 from worker.web.console.request import ConsoleRequest, ConsoleRequestDep, Form
 
@@ -33,11 +33,12 @@ TEXT_FIELDS = (
     "quiet_below",
 )  # fmt: skip
 SEARCHED_FIELDS = ("id", "destination", "integration", "filters", "options")
-TICK_FIELDS = ("broadcast", "only_changes", "inhibit_resources")
+MESSAGE_TICKS = ("broadcast", "only_changes", "inhibit_resources")
+TICK_FIELDS = ("with_children", *MESSAGE_TICKS)
 #: Fields in parts of the form that are folded while these are empty.
 MORE_FILTERS = ("label", "entity_type", "entity_id")
 QUIET_FIELDS = ("quiet_hours", "time_zone")
-MESSAGE_FIELDS = ("mention", "template", *TICK_FIELDS)
+MESSAGE_FIELDS = ("mention", "template", *MESSAGE_TICKS)
 DEFAULTS = {"style": STYLES[0], "mention_from": LEVELS[-1], "quiet_below": LEVELS[-1]}
 #: The audited change and the notice of each action without options; the last part of a path names its action.
 SWITCHES = {
