@@ -8,6 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    retry_if_not_exception_type,
+    retry_never,
+    wait_random_exponential,
+)  # fmt: skip
+
 from worker.domain.delivery import Address, Outcome, Receipt
 from worker.domain.errors import Blocked, LeaseLost, RetryLater, SlackError, Transient, Undeliverable, UnlistedCode
 from worker.domain.integration import Secret
@@ -38,6 +46,7 @@ CALL_WITHIN_S = LEASE_MS / 1000 - CALL_LIMIT_S  # of the step that renews the le
 SHORTEST_EDIT_WAIT_S = 0.1
 REDIS_RETRY_S = 2.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.25, 4.0
+RETRY_CAUSES = retry_if_exception_type(Transient) & retry_if_not_exception_type(UnlistedCode)
 UNEXPECTED = "unexpected error ({}), see the worker's log"
 
 Send = Callable[[], Awaitable[Receipt]]
@@ -280,22 +289,21 @@ class LaneSession:
         deps, started_at, is_edit = self.deps, self.deps.clock(), attempt.kind is CallKind.EDIT
         if not is_edit:
             await deps.rate_limiter.shift_late_slot(attempt.workspace, attempt.channel, started_at - self._slot_at)
-        longest_s = FIRST_RETRY_S
+        retries = AsyncRetrying(
+            retry=retry_never if is_edit else RETRY_CAUSES,
+            wait=wait_random_exponential(multiplier=FIRST_RETRY_S, max=LONGEST_RETRY_S),
+            stop=lambda state: state.upcoming_sleep >= self._left_s(),
+            sleep=partial(self._wait_to_retry, attempt),
+            reraise=True,
+        )
         try:
-            while True:
-                try:
-                    return await self._send_within_lease(attempt, send)
-                except Transient as error:
-                    wait_s = deps.outcomes.jitter() * longest_s
-                    if is_edit or isinstance(error, UnlistedCode) or wait_s >= self._left_s():
-                        raise
-                    await self._wait_to_retry(attempt, error, wait_s)
-                longest_s = min(2 * longest_s, LONGEST_RETRY_S)
+            return await retries(self._send_within_lease, attempt, send)
         finally:
             attempt.post_s = deps.clock() - started_at
 
-    async def _wait_to_retry(self, attempt: AttemptState, error: Transient, wait_s: float) -> None:
-        """Log and record the failed call, wait and record the next one. Raises `error` if newer deliveries came."""
+    async def _wait_to_retry(self, attempt: AttemptState, wait_s: float) -> None:
+        """Log and record the failed call, wait and record the next one. Raises the failure if newer deliveries came."""
+        error = attempt.failures[-1]
         attempt.log(logging.WARNING, Outcome.TRANSIENT, error.code, wait_s, reason=error.reason)
         await self.deps.lanes.close_attempt(self.lease, Outcome.TRANSIENT, error.code, wait_s)
         await self.deps.sleep(wait_s)
@@ -307,7 +315,11 @@ class LaneSession:
         """Make a call; renew the lease before, if the process was suspended."""
         while self.deps.clock() >= self._may_call_until:
             await self._open_attempt(attempt.kind.method)
-        return await send()
+        try:
+            return await send()
+        except Transient as error:
+            attempt.failures.append(error)
+            raise
 
     async def _open_attempt(self, method: str, *, newest_seq: int = 0) -> bool:
         """Record that another call begins, and renew the lease; return False if deliveries newer than these came."""
