@@ -28,7 +28,7 @@ from worker.services.subscription_schema import parse_spec
 from worker.services.subscriptions import add_subscription
 from worker.store.token_cipher import generate_key
 from worker.web.app import listen, make_app, make_server
-from worker.web.console.access import form_token
+from worker.web.console.request import form_token
 
 
 @dataclass

@@ -16,14 +16,14 @@ from worker.domain.errors import SlackError, UsageError, UserError
 from worker.store.redis_errors import StoreUnavailable
 
 COMMANDS = {
-    "demo": "demo:command", "up": "up:up", "ingest": "up:ingest", "web": "up:web", "bridge": "bridge:command",
-    "sandbox": "sandbox:command", "status": "status:command", "alive": "alive:command",
-    "doctor": "doctor:command",
+    "demo": "demo:command", "up": "up:up", "ingest": "up:ingest", "web": "up:web", "bridge": "up:bridge",
+    "sandbox": "sandbox:command", "status": "diagnostics:status", "alive": "alive:command",
+    "doctor": "diagnostics:doctor",
     "integrations": "integrations:command", "channels": "channels:command", "subscriptions": "subscriptions:command",
     "publish": "publish:command", "preview": "preview:command", "explain": "deliveries:explain",
-    "ledger": "ledger:command", "deliveries": "deliveries:command", "parked": "parked:command",
-    "dead-letters": "dead_letters:command", "keys": "keys:command", "manifest": "integrations:manifest",
-    "api-tokens": "api_tokens:command", "audit": "audit:command",
+    "ledger": "diagnostics:ledger", "deliveries": "deliveries:command", "parked": "deliveries:parked",
+    "dead-letters": "dead_letters:command", "keys": "security:keys", "manifest": "integrations:manifest",
+    "api-tokens": "security:api_tokens", "audit": "security:audit",
 }  # fmt: skip
 """Each command's module of this package and its name there, in the order of the help."""
 

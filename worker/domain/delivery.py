@@ -55,14 +55,6 @@ class Receipt:
     ts: str
 
 
-@dataclass(frozen=True, slots=True)
-class Death:
-    """When and why a replayed delivery was a dead letter."""
-
-    at_ms: int
-    reason: str
-
-
 class Change(StrEnum):
     """Changes in the history of a delivery."""
 
@@ -103,26 +95,9 @@ class Delivery:
     attempts: int = 0
     repeated: bool = False
     replays: int = 0
-    deaths: tuple[Death, ...] = ()
-    #: Once it was replayed: when it was queued first and each time again, and by whom.
-    replayed: tuple[tuple[int, str], ...] = ()
-    discarded_by: str = ""
+    deaths: tuple[HistoryStep, ...] = ()  #: Those after which it was replayed.
+    history: tuple[HistoryStep, ...] = ()  #: Every queueing, death, replay and discard, oldest first.
     severity: "Severity | None" = None  #: Of its event; None for a delivery of an earlier version.
-
-    @property
-    def history(self) -> tuple[HistoryStep, ...]:
-        """Every queueing, death, replay and discard, oldest first."""
-        (first_ms, _), *again = self.replayed or ((self.created_at_ms, ""),)
-        steps = [HistoryStep(first_ms, Change.QUEUED)]
-        steps += [HistoryStep(death.at_ms, Change.DIED, reason=death.reason) for death in self.deaths]
-        steps += [HistoryStep(at_ms, Change.REPLAYED, who) for at_ms, who in again]
-        if self.state is State.DEAD:
-            steps.append(HistoryStep(self.finished_at_ms, Change.DIED, reason=self.error))
-        if self.state is State.DISCARDED:
-            is_of_death = bool(self.deaths) and self.deaths[-1].reason == self.error
-            reason = "" if is_of_death else self.error
-            steps.append(HistoryStep(self.finished_at_ms, Change.DISCARDED, self.discarded_by, reason))
-        return tuple(sorted(steps, key=lambda step: step.at_ms))
 
 
 @dataclass(frozen=True, slots=True)

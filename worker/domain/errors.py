@@ -18,6 +18,10 @@ TemplateError           a user's template does not give a message
 from enum import StrEnum
 
 from worker.domain.hints import NO_HINT, Hint
+from worker.domain.mrkdwn import cut
+
+CHANNEL_MAX = 32
+DETAIL_MAX = 80  #: Characters of what another program, or an expression of a template, says of an error.
 
 
 class Scope(StrEnum):
@@ -37,8 +41,11 @@ class SlackError(Exception):
 
 
 def format_hint(text: str, *, integration: str, bot: str = "", channel: str = "") -> str:
-    """Replace `{integration}`, `{bot}` and `{channel}` in a reason or hint by the names users know."""
-    names = {"{bot}": bot or "InfraKitchen", "{channel}": channel, "{integration}": integration}
+    """Replace `{integration}`, `{bot}` and `{channel}` in a reason or hint by the names users know.
+
+    A long name of a channel is cut, as it may come several times; the lane beside the reason has it whole.
+    """
+    names = {"{bot}": bot or "InfraKitchen", "{channel}": cut(channel, CHANNEL_MAX), "{integration}": integration}
     for placeholder, name in names.items():
         text = text.replace(placeholder, name) if name else text
     return text
@@ -130,6 +137,7 @@ class TemplateError(Exception):
     """A template does not give a message; `line` is the template's line, or 0."""
 
     def __init__(self, reason: str, line: int = 0) -> None:
+        reason = cut(reason, DETAIL_MAX)
         super().__init__(f"{reason}, line {line}" if line else reason)
         self.reason = reason
         self.line = line

@@ -52,9 +52,8 @@ LOST_FIX = Hint.of(
     Code("XTRIM"), " from what publishes: infrakitchen-slack trims the stream behind what it has read.",
 )  # fmt: skip
 CORRECT_TEMPLATE = Hint.of(
-    "The default message is posted instead. Correct the template in the file that ",
-    Code("ik-slack subscriptions export"), " prints, then ", Step(Action.APPLY_SUBSCRIPTIONS),
-    ". If it is the integration's template, ", Step(Action.SET_INTEGRATION_TEMPLATE), " instead.",
+    "The default message is posted. Correct the template, then ", Step(Action.APPLY_SUBSCRIPTIONS),
+    " or, for an integration's, ", Step(Action.SET_INTEGRATION_TEMPLATE), ".",
 )  # fmt: skip
 
 

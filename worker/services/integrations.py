@@ -11,6 +11,7 @@ from worker.domain.mrkdwn import cut
 from worker.pipeline.integration_setup import CheckResult, apply_identity, rotate_token, test_token
 from worker.services.deliveries import discard_pending
 from worker.services.destinations import Unreachable, check_destinations, check_posting
+from worker.services.lanes import list_lanes_of
 from worker.store.schedule import ProbeKind, ProbeTarget
 
 ADD_INTEGRATION = Hint.of("To add one, ", Step(Action.ADD_INTEGRATION, "NAME"), ".")
@@ -69,9 +70,10 @@ async def rotate_integration(
         return rotated, []
     subscriptions = [sub for sub in await app.subscriptions.list_all() if sub.integration_id == before.id]
     await app.directory.clear(before.id)
-    await app.lanes.unpin_addresses(sorted({sub.lane for sub in subscriptions}))
+    lanes = {lane for sub in subscriptions for lane in await list_lanes_of(app, sub)}
+    await app.lanes.unpin_addresses(sorted(lanes))
     id_forms = (Destination.CONVERSATION_ID, Destination.USER_ID)
-    destinations = sorted({sub.destination for sub in subscriptions})
+    destinations = sorted({destination for sub in subscriptions for destination in sub.destinations})
     ids = [destination for destination in destinations if destination_form(destination) in id_forms]
     names = [destination for destination in destinations if destination not in ids]
     moved = f"{rotated.name} moved from {before.team} to {rotated.team}"

@@ -22,11 +22,11 @@ from worker.store.api_tokens import ApiTokens
 from worker.telemetry import log_event
 from worker.web.api import api_router
 from worker.web.auth import ApiAuth, authenticate_document
-from worker.web.console.access import ConsoleAccess
-from worker.web.console.app import console
-from worker.web.errors import ApiApp
+from worker.web.console import console
+from worker.web.console.request import ConsoleAccess
 from worker.web.observability import MetricsReader, monitoring_router
 from worker.web.request_limits import MAX_CONNECTIONS, LimitedConnection, RequestLimits
+from worker.web.requests import ApiApp
 from worker.web.webhooks import webhooks_router
 
 log = logging.getLogger("worker.web")

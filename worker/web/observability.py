@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from pydantic import BaseModel
@@ -131,13 +131,6 @@ def _histogram(name: str, help_text: str, counted: MetricTotals) -> Metric:
     return family
 
 
-def render_metrics(figures: Figures) -> bytes:
-    """Return the figures in the text format of Prometheus."""
-    registry = CollectorRegistry()
-    registry.register(figures)
-    return generate_latest(registry)
-
-
 @dataclass(slots=True)
 class MetricsReader:
     """Reads the figures, once for all requests within `CACHE_S`."""
@@ -212,6 +205,6 @@ def monitoring_router() -> APIRouter:
             return Response(f"{NO_ANSWER}\n", 503, media_type="text/plain")
         except StoreUnavailable as error:
             return Response(f"{error.failure.reason}. {error.failure.fix}\n", 503, media_type="text/plain")
-        return Response(render_metrics(figures), headers={"content-type": TEXT_FORMAT})
+        return Response(generate_latest(figures), headers={"content-type": TEXT_FORMAT})
 
     return router

@@ -19,10 +19,8 @@ from worker.sources.monitoring import AlertGroup
 from worker.store.redis_errors import StoreUnavailable
 from worker.store.stream import EventStream
 from worker.telemetry import Counters, log_event
-from worker.web.audit import AuditedRoute, set_audit_details
-from worker.web.auth import authenticate_webhook
-from worker.web.errors import AUTH_STATUSES, RequestError, problem_responses
-from worker.web.requests import AppDep, read_json
+from worker.web.auth import AuditedRoute, authenticate_webhook, set_audit_details
+from worker.web.requests import AUTH_STATUSES, AppDep, RequestError, problem_responses, read_json
 
 log = logging.getLogger("worker.web")
 

@@ -177,8 +177,8 @@ def test_the_test_posts_where_it_is_asked_to_and_gives_the_link(shell: Shell) ->
     ("where", "detail", "hint"),
     [
         ("#lobby", "@infrakitchen is not a member of #lobby", "Type `/invite @infrakitchen` in #lobby."),
-        ("#nowhere", "@infrakitchen cannot see #nowhere", "is a typo"),
-        ("unknown@example.com", "No active member of the workspace", "invite unknown@example.com"),
+        ("#nowhere", "@infrakitchen cannot see #nowhere", "Otherwise correct"),
+        ("unknown@example.com", "No active member of the workspace", "invite this person"),
     ],
 )
 def test_the_test_shows_the_reason_of_a_failed_post(shell: Shell, where: str, detail: str, hint: str) -> None:

@@ -121,7 +121,7 @@ async def test_an_existing_name_of_another_workspace_is_rejected(house: Pipeline
 
 
 async def test_a_token_that_slack_rejects_is_not_saved(house: Pipeline) -> None:
-    with pytest.raises(UserError, match="Integration new was not saved: Slack does not accept the token"):
+    with pytest.raises(UserError, match="Not saved: Slack does not accept the token"):
         await add(house, "new", "xoxb-unknown")
     with pytest.raises(UserError, match="then run `ik-slack integrations add new`"):
         await add(house, "new", "xoxb-unknown")

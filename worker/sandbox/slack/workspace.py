@@ -72,10 +72,7 @@ class Channel:
 
 
 class Workspace:
-    """A Slack workspace with one app installed.
-
-    Ids and tokens follow from the names, so a restarted sandbox has the same ones.
-    """
+    """A workspace with one app installed; its ids and tokens follow from the names, also after a restart."""
 
     def __init__(self, name: str, bot_name: str) -> None:
         self.name = name

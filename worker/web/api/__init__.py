@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends
 
 from worker.web.api import deliveries, events, integrations, subscriptions
 from worker.web.auth import authenticate
-from worker.web.errors import AUTH_STATUSES, problem_responses
+from worker.web.requests import AUTH_STATUSES, problem_responses
 
 ROUTERS = (
     events.router, events.diagnostics, deliveries.router, deliveries.parked, deliveries.dead_letters,

@@ -13,9 +13,19 @@ from worker.services import integrations as service
 from worker.services import schemas
 from worker.services.subscription_schema import describe_no_destination
 from worker.web.api.subscriptions import Discarded
-from worker.web.audit import audited_router, set_audit_details
-from worker.web.errors import RequestError
-from worker.web.requests import LIMIT, After, AppDep, Id, Limit, RequestBody, Rows, document_body, read_body
+from worker.web.auth import audited_router, set_audit_details
+from worker.web.requests import (
+    LIMIT,
+    After,
+    AppDep,
+    Id,
+    Limit,
+    RequestBody,
+    RequestError,
+    Rows,
+    document_body,
+    read_body,
+)
 
 router = audited_router("/integrations", tags=["integrations"])
 channels = audited_router("/channels", tags=["channels"])

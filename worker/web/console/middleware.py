@@ -22,8 +22,18 @@ from worker.domain.hints import NO_HINT, Action, Hint, Step
 from worker.store.redis_errors import StoreUnavailable
 from worker.store.sessions import Sessions
 from worker.web.auth import client_host, is_from_this_site
-from worker.web.console.access import SESSION, VISITOR, cookie_header, form_token, read_cookie
-from worker.web.console.request import FORM_TYPE, MAX_FORM_BYTES, ConsoleRequest, Form, get_console_request
+from worker.web.console.request import (
+    FORM_TYPE,
+    MAX_FORM_BYTES,
+    SESSION,
+    VISITOR,
+    ConsoleRequest,
+    Form,
+    cookie_header,
+    form_token,
+    get_console_request,
+    read_cookie,
+)  # fmt: skip
 from worker.web.console.templating import templates
 from worker.web.requests import content_type_of
 

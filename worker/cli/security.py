@@ -1,5 +1,6 @@
-"""`ik-slack api-tokens`: named tokens for the HTTP API and the webhooks."""
+"""`ik-slack api-tokens`, `keys` and `audit`: who may use the HTTP API, what encrypts the tokens, who changed what."""
 
+import sys
 from difflib import get_close_matches
 
 import click
@@ -10,10 +11,12 @@ from worker.domain.errors import UserError
 from worker.domain.mrkdwn import cut
 from worker.services.formatting import format_json_time, format_time
 from worker.store.api_tokens import SCOPES, ApiTokens
+from worker.store.audit import AuditTrail
+from worker.store.token_cipher import generate_key
 
 
 @click.group()
-def command() -> None:
+def api_tokens() -> None:
     """Manage tokens for the HTTP API and the webhooks.
 
     As soon as one token exists, the start-up key ends, and the console needs ADMIN_PASSWORD.
@@ -23,7 +26,7 @@ def command() -> None:
     """
 
 
-@command.command()
+@api_tokens.command()
 @click.argument("name", callback=check_name)
 @click.option(
     "--only", type=click.Choice(SCOPES),
@@ -49,7 +52,7 @@ def add(name: str, only: str | None, as_json: bool) -> None:
     click.echo("Keep it: it is not shown again. Use it as `Authorization: Bearer TOKEN`.", err=True)
 
 
-@command.command("list")
+@api_tokens.command("list")
 @as_json
 def list_(as_json: bool) -> None:
     """List the names of all tokens, never the tokens themselves."""
@@ -68,7 +71,7 @@ def list_(as_json: bool) -> None:
     )
 
 
-@command.command()
+@api_tokens.command()
 @click.argument("name")
 def revoke(name: str) -> None:
     """Revoke a token: from now on requests with it are refused."""
@@ -82,3 +85,59 @@ def revoke(name: str) -> None:
 
     run(work)
     click.echo(f"Revoked {name}.")
+
+
+@click.group()
+def keys() -> None:
+    """Create and rotate the key that encrypts the Slack tokens."""
+
+
+@keys.command()
+def generate() -> None:
+    """Print a new ENCRYPTION_KEY, and nothing else.
+
+    \b
+    echo "ENCRYPTION_KEY=$(ik-slack keys generate)" >> .env
+    """
+    click.echo(generate_key())
+    if sys.stderr.isatty() and sys.stdout.isatty():
+        click.echo("Set it as ENCRYPTION_KEY and keep it: without it the saved tokens cannot be read.", err=True)
+
+
+@keys.command()
+def rotate() -> None:
+    """Encrypt every token again with the first key of ENCRYPTION_KEY; no process has to stop for it.
+
+    \b
+    1. Put the new key first:  ENCRYPTION_KEY="$(ik-slack keys generate),$OLD_KEY"
+       and restart the processes with it.
+    2. ik-slack keys rotate
+    3. Remove the old key, and restart the processes again.
+    """
+    names = run(lambda app: app.integrations.reencrypt_tokens())
+    click.echo(f"Encrypted with the first key: {', '.join(names)}." if names else "There is no integration yet.")
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Maximum number of rows.")
+@as_json
+def audit(limit: int, as_json: bool) -> None:
+    """List the newest changes: who made them, what they were and how they ended.
+
+    They come from the console, the HTTP API, commands and Flower. The last 10,000 are kept.
+
+    \b
+    ik-slack audit --limit 10
+    """
+    entries = run(lambda app: AuditTrail(app.redis).find_newest(limit))
+    if as_json:
+        print_json(
+            [
+                {"at": format_json_time(entry.at_ms), "who": entry.who, "what": entry.what, "which": entry.which,
+                 "outcome": entry.outcome}
+                for entry in entries
+            ]
+        )  # fmt: skip
+        return
+    rows = [(format_time(entry.at_ms), entry.who, entry.what, entry.which, entry.outcome) for entry in entries]
+    print_table(("Time", "Who", "What", "Which", "Outcome"), rows, empty="No change yet.")
