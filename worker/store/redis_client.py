@@ -98,7 +98,7 @@ def connect_by_sentinels(
 
 @cache
 def _driver_info() -> DriverInfo:
-    """Return what redis-py tells the server about itself; every connection would read it from the package's files."""
+    """Return the name and version that redis-py sends; each connection would read them from the files of the package."""
     return DriverInfo()
 
 
