@@ -150,6 +150,7 @@ class Event:
     project: str = ""
     requester: str = ""
     template: str = ""
+    provider: str = ""  #: Of an integration: InfraKitchen's address of its page has it.
     url: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()

@@ -198,6 +198,7 @@ def _other_event(new_event: partial[Event], data: EventData, content: object, en
         text=paragraphs(data.summary, data.message, data.description, _show_value(content)),
         error=data.error_message,
         requester=data.requester or data.creator,
+        provider=data.provider,
     )
 
 

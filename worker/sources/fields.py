@@ -146,6 +146,7 @@ class EventData(Lenient):
     creator: PersonName = ""
     project: Text = ""
     template: Text = ""
+    provider: Text = ""
     fingerprint: Text = ""
     generator_url: Text = ""
     labels: Labels = Field(default_factory=dict)

@@ -355,6 +355,8 @@ def test_an_entity_event_is_unreadable_and_its_secrets_are_masked() -> None:
         json.dumps(SECRETS).encode()[:-3],
         json.dumps(SECRETS | {"_x": "y" * 300_000}).encode(),
         json.dumps(SECRETS).encode() + b"\xff",
+        json.dumps(SECRETS).encode("utf-16"),
+        str(SECRETS).encode(),
     ],
 )
 def test_secrets_are_masked_in_any_bytes_that_hold_them(raw: bytes) -> None:
@@ -363,6 +365,8 @@ def test_secrets_are_masked_in_any_bytes_that_hold_them(raw: bytes) -> None:
     assert b"_entity_name" in masked
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b'{"a": "{", "b": [1.0, null]}', b'{"name":  "variables"}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b'{"a": "{", "b": [1.0, null]}', b'{"name":  "variables"}', b"{ variables", b"\xff\xfe\0"]
+)
 def test_bytes_without_secrets_are_kept_as_they_are(raw: bytes) -> None:
     assert mask_secrets(raw) == raw
