@@ -110,7 +110,7 @@ async def test_messages_with_the_bytes_of_one_taken_seconds_before_are_all_taken
 
 
 @pytest.mark.parametrize("parts", [["A", "A"], ["AA", "A", "AA"], ["AB", "A", "B"], ["A", "BA", "A"]])
-async def test_a_message_is_a_repeat_only_if_rabbitmq_may_have_kept_one_with_its_bytes(
+async def test_only_a_message_with_the_bytes_of_one_that_rabbitmq_may_have_kept_is_a_repeat(
     world: World, parts: Sequence[str]
 ):
     results = [result async for result in kill_everywhere(world, parts, seconds=0.0)]

@@ -20,7 +20,7 @@ from worker.store.events import decompress
 
 WATCHER = "test"  # a group that reads nothing, so that the stream keeps every entry
 BRIDGE = ("ik-slack", "bridge")
-PAUSING_BRIDGE = ("python", "-m", "support.pausing_bridge")
+PAUSING_BRIDGE = ("python", "-m", "support.pausing_bridge", "bridge")
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,9 +57,7 @@ class Broker:
     steps: Steps = field(default_factory=Steps)
     ready: list[Message] = field(default_factory=list)
     unacked: list[Message] = field(default_factory=list)
-    unwritten: list[Message] = field(
-        default_factory=list
-    )  #: Acknowledged, which RabbitMQ has not written to its files.
+    unwritten: list[Message] = field(default_factory=list)  #: Acknowledged, but not in RabbitMQ's files.
     deliveries: Any = None
     stop: asyncio.Event = field(default_factory=asyncio.Event)  #: Set when the queue is empty.
     _answered: int = 0
