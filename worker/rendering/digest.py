@@ -64,14 +64,11 @@ def digest(content: MessageContent, infrakitchen_url: str, *, may_repeat: bool =
     if may_repeat:
         blocks.append(Context(REPEAT_NOTE))
     where = ("in", code(place, NAME)) if place else ()
-    return Message(
-        text=" ".join(
-            (*content.mentions, f"{count}{f' in {one_line(place, NAME)}' if place else ''}: {_most_urgent(things)}")
-        ),
-        headline=(Section(" ".join((*content.mentions, f"*{count}*{of}", f"  {tally}", *where))),),
-        blocks=tuple(blocks),
-        colour=appearance(content.lines[0].event)[1],
-    )
+    text = f"{count}{f' in {one_line(place, NAME)}' if place else ''}: {_most_urgent(things)}"
+    when = ("·", layout.time(layout.newest_s)) if layout.is_one_minute else ()
+    headline_text = " ".join((*content.mentions, f"*{count}*{of}", f"  {tally}", *where, *when))
+    colour = appearance(content.lines[0].event)[1]
+    return Message(" ".join((*content.mentions, text)), (Section(headline_text),), tuple(blocks), colour)
 
 
 @dataclass(slots=True)
@@ -119,10 +116,7 @@ def _name_things(lines: Sequence[Line], infrakitchen_url: str) -> tuple[list[_Th
 
 
 def _naming_labels(labels: Sequence[Mapping[str, str]], varied: Sequence[str]) -> list[str]:
-    """Return the labels that distinguish things of one title, those that say where first.
-
-    `varied` are the places that are not the same for the whole digest.
-    """
+    """Return the labels that distinguish things of one title, places first; `varied` places differ in the digest."""
 
     def count(keys: Iterable[str]) -> int:
         return len({tuple(map(own.get, keys)) for own in labels})
@@ -173,7 +167,10 @@ class _Layout:
     def __init__(self, things: Sequence[_Thing]) -> None:
         self.detail_chars = 240 if len(things) <= FEW else 120
         self.newest_s = max(thing.event.at_s for thing in things)
-        self._heads: dict[str, str] = {}  # of rows written before, by the first delivery and the number of things
+        #: Whether all happened in the same minute, which is then said once, above the rows.
+        self.is_one_minute = len({thing.event.at_s // 60 for thing in things}) == 1
+        #: Rows written before, by the first delivery and the number of things.
+        self._heads: dict[tuple[str, int], str] = {}
         self._places = {thing.line.delivery_id: number for number, thing in enumerate(things)}
         self.groups: list[_Group] = [[thing] for thing in things]
         if len(things) > LINES_LIMIT or not self._fits(self.groups, set()):
@@ -238,7 +235,7 @@ class _Layout:
         return chars + 3 + min(names, SHARED_CHARS)
 
     def _head(self, group: _Group) -> str:
-        key = f"{group[0].line.delivery_id} {len(group)}"
+        key = group[0].line.delivery_id, len(group)
         if key not in self._heads:
             self._heads[key] = self._write_head(group)
         return self._heads[key]
@@ -261,9 +258,10 @@ class _Layout:
         older = sum(thing.line.older_count for thing in group)
         failed = sum(thing.line.failed_count for thing in group)
         earlier = f"(+{older:,} earlier{f', {failed:,} failed' if failed else ''})" if older else ""
-        return " ".join(filter(None, (text, earlier, "·", " – ".join(map(self._time, times)))))
+        when = () if self.is_one_minute else ("·", " – ".join(map(self.time, times)))
+        return " ".join(filter(None, (text, earlier, *when)))
 
-    def _time(self, at_s: float) -> str:
+    def time(self, at_s: float) -> str:
         """Return a time; with its date if that may be another day."""
         return date(at_s, "{time}") if self.newest_s - at_s < HALF_A_DAY_S else date(at_s)
 

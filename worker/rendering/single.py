@@ -1,12 +1,11 @@
 """The message of a single entity; `digest.py` has the one of several."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from urllib.parse import quote
 
-from worker.domain.event import Event, Kind, Step, has_log
+from worker.domain.event import UUID, Event, Kind, Step, has_log
 from worker.domain.message import Colour, Context, Message, Section
 from worker.domain.message_plan import Line, MessageContent
 from worker.domain.mrkdwn import (
@@ -54,7 +53,6 @@ SQUARE = {"❌": "🟥", "🚫": "🟥", "🟡": "🟨", "⏳": "🟦", "⬜": "
 DOT = "  ·  "
 REPLACED = "⚪"  # the emoji of a card that goes on elsewhere
 CLOCK_NOTE = "⚠ sender's clock is ahead"
-_UUID = re.compile(r"\b([0-9a-f]{8})(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
 REPEAT_NOTE = "↻ Slack did not confirm an earlier attempt: this may repeat a message that you have seen."
 
 
@@ -121,14 +119,11 @@ def plain_line(event: Event, mentions: tuple[str, ...] = ()) -> str:
 
 def shorten_ids(text: str) -> str:
     """Return a notification for a phone with only the start of each UUID."""
-    return _UUID.sub(r"\1…", text)
+    return UUID.sub(lambda uuid: f"{uuid[0][:8]}…", text)
 
 
 def event_url(event: Event, infrakitchen_url: str, limit: int = ADDRESS) -> str:
-    """Return the link of an event that Slack can use: for an alert its own page, else the entity's in InfraKitchen.
-
-    An address of more than `limit` characters is left out.
-    """
+    """Return the page of an alert, or of the entity in InfraKitchen, that Slack can link within `limit` characters."""
     given, own = _linkable(event.url, limit), own_url(event, infrakitchen_url)
     return given or own if event.kind is Kind.ALERT else own or given
 
@@ -157,24 +152,19 @@ def _facts(line: Line, url: str, infrakitchen_url: str, *, has_pages: bool) -> s
     """Return a row of facts (severity, times, place, people), and a row of labels, values, id and time."""
     event, is_alert = line.event, line.event.kind is Kind.ALERT
     log = _log_link(event, infrakitchen_url)
+    named = {
+        "Project": event.project, "Template": event.template, "By": event.requester,
+        "Was": event.previous.replace("_", " "),
+    }  # fmt: skip
     facts = (
-        bold(event.severity_word, 20) if is_alert else "",
-        _alert_entity(event, infrakitchen_url) if is_alert else "",
+        *((bold(event.severity_word, 20), _alert_entity(event, infrakitchen_url)) if is_alert else ()),
         _time_span(event),
-        f"*Project* {one_line(event.project, 60)}" if event.project else "",
-        f"*Template* {one_line(event.template, 60)}" if event.template else "",
-        f"*By* {one_line(event.requester, 80)}" if event.requester else "",
-        f"*Was* {one_line(event.previous.replace('_', ' '), 60)}" if event.previous else "",
+        *(f"*{name}* {one_line(value, 80 if name == 'By' else 60)}" for name, value in named.items() if value),
     )
     references = (
-        *labels(event, LABELS),
-        _values(event),
-        _id(event, url),
-        _earlier(line),
-        _time(event),
-        CLOCK_NOTE if event.is_from_future else "",
-        log if log or has_pages else link(url, "Open" if url else ""),
-    )
+        *labels(event, LABELS), _values(event), _id(event, url), _earlier(line), _time(event),
+        CLOCK_NOTE if event.is_from_future else "", log if log or has_pages else link(url, "Open" if url else ""),
+    )  # fmt: skip
     rows = (DOT.join(filter(None, facts)), DOT.join(filter(None, references)))
     return "\n".join(filter(None, rows))
 
@@ -255,12 +245,8 @@ def labels(event: Event, limit: int) -> list[str]:
 def _id(event: Event, url: str) -> str:
     """Return the id of an entity without a name if the title lacks it; short where the link has all of a long one."""
     entity = event.entity
-    if (
-        event.kind is Kind.ALERT
-        or not entity.id
-        or entity.id in event.title
-        or (entity.name and entity.name in event.title)
-    ):
+    is_named = any(part and part in event.title for part in (entity.id, entity.name))
+    if event.kind is Kind.ALERT or not entity.id or is_named:
         return ""
     is_linked = len(entity.id) > LONG_ID and _quote(entity.id) in url
     return code(cut(entity.id, SHORT_ID if is_linked else ID), 60)

@@ -9,7 +9,7 @@ from typing import Any
 from worker.domain.delivery import lane_parts
 from worker.domain.errors import NotFound, TemplateError
 from worker.domain.event import Kind, Severity
-from worker.domain.subscription import SEVERITY_OPTIONS, Filters, Subscription, operations_subscription_id
+from worker.domain.subscription import SEVERITY_OPTIONS, Filters, LaneSet, Subscription, operations_subscription_id
 from worker.store.redis_client import RedisClient, RedisStore, fields, texts
 
 
@@ -22,16 +22,13 @@ class Subscriptions(RedisStore):
         self._cached: tuple[Subscription, ...] = ()
         self.by_id: dict[str, Subscription] = {}  #: All subscriptions by id, as of the last `list_all`.
         #: The lanes whose next message depends on the last one: those with cards or without repeats.
-        self.lanes_compared: frozenset[str] = frozenset()
+        self.lanes_compared = LaneSet()
         #: The lanes in which a live workflow card replaces updates of its resources.
-        self.lanes_of_inhibition: frozenset[str] = frozenset()
+        self.lanes_of_inhibition = LaneSet()
         self._loading = asyncio.Lock()
 
     async def list_all(self, version: int | None = None) -> tuple[Subscription, ...]:
-        """Return all subscriptions, oldest first; the same object until one changes.
-
-        `version` is the current one if the caller knows it.
-        """
+        """Return all, oldest first, the same object until one changes; `version` is the current one if it is known."""
         if version is None:
             version = int(await self._server.command("GET", self._keys.version("subscriptions")) or 0)
         async with self._loading:  # after a change many lanes ask at once; one loads
@@ -40,10 +37,10 @@ class Subscriptions(RedisStore):
                 loaded = (from_stored(json.loads(value)) for value in stored.values())
                 self._cached = tuple(sorted(loaded, key=lambda loaded: (loaded.created_at_ms, loaded.id)))
                 self.by_id = {sub.id: sub for sub in self._cached}
-                self.lanes_compared = frozenset(
-                    sub.lane for sub in self._cached if sub.only_changes or sub.style != "plain"
+                self.lanes_compared = LaneSet.of(
+                    sub for sub in self._cached if sub.only_changes or sub.style != "plain"
                 )
-                self.lanes_of_inhibition = frozenset(sub.lane for sub in self._cached if sub.inhibit_resources)
+                self.lanes_of_inhibition = LaneSet.of(sub for sub in self._cached if sub.inhibit_resources)
                 self._version = version
             return self._cached
 

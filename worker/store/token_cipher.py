@@ -31,9 +31,7 @@ class TokenCipher:
         keys = [_fernet(key, number) for number, key in parts.items()]
         self._keys = MultiFernet(keys) if keys else None
         #: Short hashes of the keys, separated by spaces; they identify a ring and reveal no key.
-        self.fingerprint = " ".join(
-            sha256(key.strip().encode()).hexdigest()[:12] for key in key_ring.split(",") if key.strip()
-        )
+        self.fingerprint = " ".join(sha256(key.encode()).hexdigest()[:12] for key in parts.values())
 
     def require_keys(self) -> MultiFernet:
         """Return the keys. Raises `WrongKey` without any: only what uses tokens needs them."""

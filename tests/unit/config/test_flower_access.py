@@ -16,7 +16,7 @@ from flower.views import BaseHandler
 from tornado.httpclient import HTTPResponse
 from tornado.testing import AsyncHTTPTestCase
 
-from config.flower_access import FREE_ATTEMPTS, FlowerAccess, protect_flower
+from config.flower_options import FREE_ATTEMPTS, FlowerAccess, protect_flower
 
 LOGIN = "ada:pässwörd"
 

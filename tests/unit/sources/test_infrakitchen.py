@@ -326,6 +326,7 @@ def test_a_body_that_would_become_too_large_stays_as_it_is() -> None:
 
 SECRETS = {
     "_entity_name": "workflow",
+    "id": "17",
     "variables": [{"name": "token", "value": "hunter2"}],
     "outputs": {"url": "hunter2"},
     "steps": [{"name": "a", "resolved_variables": {"x": "hunter2"}}],
@@ -340,6 +341,7 @@ def test_an_entity_event_is_unreadable_and_its_secrets_are_masked() -> None:
     assert "hunter2" not in str(caught.value)
     assert json.loads(mask_secrets(raw)) == {
         "_entity_name": "workflow",
+        "id": "17",
         "variables": MASK,
         "outputs": MASK,
         "steps": [{"name": "a", "resolved_variables": MASK}],

@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from tenacity import AsyncRetrying, retry_if_exception_type, retry_if_not_exception_type, wait_random_exponential
-
 from worker.domain.delivery import Address, Outcome, Receipt
 from worker.domain.errors import Blocked, LeaseLost, RetryLater, SlackError, Transient, Undeliverable, UnlistedCode
 from worker.domain.integration import Secret
@@ -284,43 +282,27 @@ class LaneSession:
         return built.message
 
     async def _send_with_retries(self, attempt: AttemptState, send: Send) -> Receipt:
-        """Make a call, and again after failures that surely posted nothing, within the session's time.
+        """Make a call, and again after failures that surely posted nothing, each time after a longer wait.
 
-        An unlisted error is not retried here: a few snoozes give it more time. Nor is an edit.
+        Not once the session's time is over or newer deliveries came, nor after an unlisted error, which a few snoozes
+        give more time. Nor is an edit: the posts of the lane come before another try.
         """
         deps, started_at, is_edit = self.deps, self.deps.clock(), attempt.kind is CallKind.EDIT
         if not is_edit:
             await deps.rate_limiter.shift_late_slot(attempt.workspace, attempt.channel, started_at - self._slot_at)
+        longest_s = FIRST_RETRY_S
         try:
-            return await self._send_within_lease(attempt, send)
-        except UnlistedCode:
-            raise
-        except Transient as error:
-            if is_edit:
-                raise  # the posts of the lane come before another try
-            return await self._retry(attempt, send, error)
-        finally:
-            attempt.post_s = deps.clock() - started_at
-
-    async def _retry(self, attempt: AttemptState, send: Send, first_failure: Transient) -> Receipt:
-        """Make a failed call again, each time after a longer wait, unless newer deliveries came meanwhile."""
-        failures = [first_failure]
-        async for retry in AsyncRetrying(
-            retry=retry_if_exception_type(Transient) & retry_if_not_exception_type(UnlistedCode),
-            wait=wait_random_exponential(multiplier=FIRST_RETRY_S, max=LONGEST_RETRY_S),
-            stop=lambda state: state.upcoming_sleep >= self._left_s(),
-            sleep=lambda wait_s: self._wait_to_retry(attempt, failures[-1], wait_s),
-            reraise=True,
-        ):
-            with retry:
-                if retry.retry_state.attempt_number == 1:
-                    raise first_failure
+            while True:
                 try:
                     return await self._send_within_lease(attempt, send)
                 except Transient as error:
-                    failures.append(error)
-                    raise
-        raise AssertionError("tenacity returns or raises")  # pragma: no cover
+                    wait_s = deps.outcomes.jitter() * longest_s
+                    if is_edit or isinstance(error, UnlistedCode) or wait_s >= self._left_s():
+                        raise
+                    await self._wait_to_retry(attempt, error, wait_s)
+                longest_s = min(2 * longest_s, LONGEST_RETRY_S)
+        finally:
+            attempt.post_s = deps.clock() - started_at
 
     async def _wait_to_retry(self, attempt: AttemptState, error: Transient, wait_s: float) -> None:
         """Log and record the failed call, wait and record the next one. Raises `error` if newer deliveries came."""

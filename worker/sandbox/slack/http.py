@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from worker.sandbox.slack import page
 from worker.sandbox.slack.call import Answer, ApiError
 from worker.sandbox.slack.methods import METHODS
+from worker.sandbox.slack.page import Page
 from worker.sandbox.slack.workspace import Json, Workspace
 
 if TYPE_CHECKING:
@@ -61,11 +61,16 @@ class Fault:
 
 def create_application(sandbox: "SlackSandbox") -> web.Application:
     """Create the application that serves the sandbox."""
-    application = web.Application(client_max_size=8 * 1024 * 1024)
-    application.router.add_route("*", "/api/{method}", partial(_serve_call, sandbox))
-    application.router.add_get("/sandbox/state", partial(_show_state, sandbox))
-    application.router.add_post("/sandbox/{action}", partial(_act, sandbox))
-    application.add_routes(page.routes(sandbox))
+    application, page = web.Application(client_max_size=8 * 1024 * 1024), Page(sandbox)
+    application.add_routes((
+        web.route("*", "/api/{method}", partial(_serve_call, sandbox)),
+        web.get("/sandbox/state", partial(_show_state, sandbox)),
+        web.post("/sandbox/{action}", partial(_act, sandbox)),
+        web.get("/", page.open_busiest_channel),
+        web.get("/workspace/{workspace}", page.open_busiest_channel),
+        web.get("/channel/{channel}", page.show_channel),
+        web.get("/archives/{channel}/{message}", page.follow_permalink),
+    ))  # fmt: skip
     return application
 
 
@@ -171,17 +176,10 @@ async def _show_state(sandbox: "SlackSandbox", _request: web.Request) -> web.Res
     outcomes: dict[str, dict[str, int]] = {}
     for (method, outcome), count in sandbox.outcomes.items():
         outcomes.setdefault(method, {})[outcome] = count
-    state = {
-        "url": sandbox.url,
-        "workspaces": [_workspace_json(workspace) for workspace in sandbox.workspaces.values()],
-        "faults": [asdict(fault) for fault in sandbox.faults],
-        "outage": sandbox.outage,
-        "latency_s": sandbox.latency_s,
-        "calls": sandbox.calls,
-        "outcomes": outcomes,
-        "violations": sandbox.violations,
-    }
-    return web.json_response(state)
+    state = {name: getattr(sandbox, name) for name in ("url", "outage", "latency_s", "calls", "violations")}
+    workspaces = [_workspace_json(workspace) for workspace in sandbox.workspaces.values()]
+    faults = [asdict(fault) for fault in sandbox.faults]
+    return web.json_response({**state, "workspaces": workspaces, "faults": faults, "outcomes": outcomes})
 
 
 def _workspace_json(workspace: Workspace) -> Json:

@@ -16,17 +16,6 @@ SIDEBAR_LIMIT = 200
 MESSAGE_LIMIT = 200  # the newest; older messages are shown at ?all=1
 
 
-def routes(sandbox: "SlackSandbox") -> list[web.RouteDef]:
-    """Return the routes of the page."""
-    page = Page(sandbox)
-    return [
-        web.get("/", page.open_busiest_channel),
-        web.get("/workspace/{workspace}", page.open_busiest_channel),
-        web.get("/channel/{channel}", page.show_channel),
-        web.get("/archives/{channel}/{message}", page.follow_permalink),
-    ]
-
-
 class Page:
     """The page; it remembers how many messages of each channel were seen, for one reader."""
 
@@ -70,15 +59,11 @@ class Page:
     def _sidebar(self, workspace: Workspace, current: Channel) -> Json:
         """Return channels and people by name with their unread counts: the busiest when there are too many."""
         busiest = sorted(workspace.channels.values(), key=lambda channel: -len(channel.posts))[:SIDEBAR_LIMIT]
-        entries: list[Json] = [
-            {
-                "channel": channel,
-                "title": _title(workspace, channel),
-                "unread": max(len(channel.posts) - self._seen.get(channel.id, 0), 0),
-                "current": channel is current,
-            }
-            for channel in busiest
-        ]
+        entries: list[Json] = []
+        for channel in busiest:
+            unread = max(len(channel.posts) - self._seen.get(channel.id, 0), 0)
+            title, is_current = _title(workspace, channel), channel is current
+            entries.append({"channel": channel, "title": title, "unread": unread, "current": is_current})
         entries.sort(key=lambda entry: entry["title"])
         people = [entry for entry in entries if entry["channel"].user_id]
         channels = [entry for entry in entries if not entry["channel"].user_id]
@@ -96,10 +81,8 @@ def _html_response(*, status: int = 200, **context: object) -> web.Response:
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     headers = {
-        "Content-Security-Policy": policy,
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
+        "Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-store",
-    }
+    }  # fmt: skip
     text = render_template("sandbox.html", nonce=nonce, **context)
     return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=headers)

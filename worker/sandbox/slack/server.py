@@ -20,11 +20,7 @@ from worker.sandbox.slack.workspace import Channel, Json, Token, Workspace
 
 
 class SlackSandbox:
-    """A small Slack.
-
-    A channel accepts `rate_per_channel` posts a second; 0 is no limit. Without `tiers` the other methods have no
-    rate limit.
-    """
+    """A small Slack. `rate_per_channel` is posts a second, 0 for no limit; `tiers` limits the other methods."""
 
     def __init__(
         self, rate_per_channel: float = 1.0, *, tiers: bool = True, monotonic: Callable[[], float] = time.monotonic
@@ -52,10 +48,7 @@ class SlackSandbox:
         return workspace
 
     def set_rate(self, per_channel: float, burst: float = 1) -> None:
-        """Set the posts a second that a channel accepts; 0 is no limit.
-
-        `burst` posts are accepted at the same time; those beyond the rate are flagged `hidden`.
-        """
+        """Set the posts a second of a channel, 0 for no limit; `burst` at once, flagged `hidden` beyond the rate."""
         self._posts = RateLimit(1 / per_channel if per_channel else 0, burst)
 
     def fault(self, name: str, **options: Any) -> None:
