@@ -153,6 +153,7 @@ class Event:
     project: str = ""
     requester: str = ""  #: The name of the person who started it.
     requester_email: str = ""
+    parents: tuple[str, ...] = ()  #: The ids of the entities that it belongs to, as far as its sender names them.
     template: str = ""
     url: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)

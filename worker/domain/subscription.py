@@ -29,6 +29,7 @@ class Filters:
     min_severity: Severity | None = None
     labels: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()  #: In lower case.
+    with_children: bool = False  #: Whether `entity_ids` match the events that name them as parents too.
 
     def mismatch_reason(self, event: Event) -> str:
         """Return the first filter that does not match, as a clause; empty when all match."""
@@ -36,7 +37,7 @@ class Filters:
         checks = (
             ("kind", event.kind.value, self.kinds, event.kind in self.kinds),
             ("entity type", entity.type, self.entity_types, entity.type in self.entity_types),
-            ("entity id", entity.id, self.entity_ids, entity.id in self.entity_ids),
+            ("entity id", entity.id, self.entity_ids, self._is_of_entities(event)),
             ("name", entity.name, self.names, any(fnmatch.fnmatchcase(name, glob.lower()) for glob in self.names)),
             ("project", event.project, self.projects, event.project in self.projects),
             ("status", event.status, self.statuses, event.status in self.statuses),
@@ -56,6 +57,11 @@ class Filters:
             if label_value not in values:
                 return f"label {key} is {label_value or 'not given'}, not {' or '.join(values)}"
         return ""
+
+    def _is_of_entities(self, event: Event) -> bool:
+        """Return whether an event is about one of the entities, or with their children about one of those."""
+        ids = (event.entity.id, *event.parents) if self.with_children else (event.entity.id,)
+        return not set(self.entity_ids).isdisjoint(ids)
 
 
 @dataclass(frozen=True, slots=True)

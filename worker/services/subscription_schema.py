@@ -68,6 +68,12 @@ def describe_no_destination(written: str) -> str:
     return f"{written!r} is not a destination; {meant} A channel of that name is written '#{written.strip().lower()}'"
 
 
+def _with_children(value: bool, info: ValidationInfo) -> bool:
+    if value and not info.data.get("entity_id", "?"):
+        raise ValueError("needs the id of an entity")
+    return value
+
+
 def _label(value: object) -> str:
     key, equals, _ = _text(value).partition("=") if isinstance(value, str) else ("", "", "")
     if not key or not equals:
@@ -128,6 +134,7 @@ class SubscriptionSpec(BaseModel):
     kind: Annotated[tuple[KindName, ...], BeforeValidator(_list)] = ()
     entity_type: Texts = ()
     entity_id: Texts = ()
+    with_children: Annotated[bool, AfterValidator(_with_children)] = False
     name: Texts = ()
     project: Texts = ()
     status: Texts = ()
@@ -152,7 +159,8 @@ class SubscriptionSpec(BaseModel):
     @property
     def routing_key(self) -> tuple[object, ...]:
         """Which events go where: everything but the id and the options."""
-        return self.integration, self.destination, self.min_severity, *(getattr(self, name) for name in FILTERS)
+        filters = (getattr(self, name) for name in FILTERS)
+        return self.integration, self.destination, self.min_severity, self.with_children, *filters
 
     @property
     def fixed_destinations(self) -> tuple[str, ...]:
@@ -184,6 +192,8 @@ class SubscriptionSpec(BaseModel):
         parts = [
             f"{name.replace('_', ' ')} {' or '.join(values)}" for name in FILTERS if (values := getattr(self, name))
         ]
+        if self.with_children:
+            parts.append("and what belongs to it")
         if self.min_severity:
             parts.append(f"severity {self.min_severity} or worse")
         return ", ".join(parts) or "every event"
@@ -253,6 +263,7 @@ def spec_from_subscription(subscription: Subscription, integration: str, now_ms:
     values |= {name: values[name].name.lower() for name in SEVERITY_OPTIONS}
     values |= {name: tuple(sorted(map(str, getattr(filters, field)))) for name, field in FILTERS.items()}
     values["min_severity"] = None if filters.min_severity is None else filters.min_severity.name.lower()
+    values["with_children"] = filters.with_children
     values["muted_until"] = format_stored_time(mute_ms) if mute_ms > now_ms else ""
     return SubscriptionSpec.model_construct(**values, id=subscription.id, integration=integration)
 
@@ -267,7 +278,7 @@ def subscription_from_spec(spec: SubscriptionSpec, id_: str, integration_id: str
     return Subscription(
         id=id_,
         integration_id=integration_id,
-        filters=Filters(**filters, min_severity=min_severity),
+        filters=Filters(**filters, min_severity=min_severity, with_children=spec.with_children),
         created_at_ms=created_at_ms,
         **values,
     )

@@ -76,7 +76,7 @@ def parse_cloudevent(fields: JsonObject, entry_id: str) -> Event:
     data = EventData.model_validate(raw_data)
     new_event = partial(
         Event, id=envelope.id, source=envelope.source, type=envelope.type, entry_id=entry_id, time_s=envelope.time,
-        project=data.project, labels=data.labels,
+        project=data.project, labels=data.labels, parents=data.parents,
     )  # fmt: skip
     is_own = envelope.type.startswith(PREFIX)
     area, _, action = envelope.type.removeprefix(PREFIX).partition(".") if is_own else ("", "", "")

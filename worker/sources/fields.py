@@ -81,6 +81,13 @@ def parse_person(value: object) -> Person:
     return Person(next(filter(None, texts.values()), ""), email)
 
 
+def parse_ids(value: object) -> tuple[str, ...]:
+    """Return the ids in a list of ids, or of objects that have one."""
+    items = value if isinstance(value, list) else ()
+    ids = (parse_text(item.get("id") if isinstance(item, dict) else item).strip() for item in items)
+    return tuple(dict.fromkeys(filter(None, ids)))
+
+
 def parse_steps(value: object) -> tuple[Step, ...]:
     """Return a workflow's steps in the order of `position`, which defaults to the step's place in the list."""
     steps = []
@@ -118,6 +125,7 @@ Labels = Annotated[dict[str, str], PlainValidator(parse_labels)]
 Timestamp = Annotated[float | None, PlainValidator(parse_time)]
 PersonField = Annotated[Person, PlainValidator(parse_person)]
 Steps = Annotated[tuple[Step, ...], PlainValidator(parse_steps)]
+Ids = Annotated[tuple[str, ...], PlainValidator(parse_ids)]
 Links = Annotated[tuple[Link, ...], PlainValidator(parse_links)]
 
 
@@ -144,6 +152,7 @@ class EventData(Lenient):
     entity_type: Text = ""
     entity_id: Text = ""
     entity_name: Text = ""
+    parents: Ids = ()
     requester: PersonField = Person()
     creator: PersonField = Person()
     project: Text = ""

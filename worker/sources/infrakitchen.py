@@ -93,6 +93,7 @@ def parse_notification(fields: JsonObject, entry_id: str) -> Event:
         text=news.text, error=news.error or metadata.error_message, project=metadata.project,
         requester=metadata.person.name, requester_email=metadata.person.email, template=metadata.template,
         labels=metadata.labels,
+        parents=metadata.parents,
         fingerprint=body.entity_id if kind is Kind.ALERT else "",
     )  # fmt: skip
 

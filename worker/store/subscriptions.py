@@ -128,6 +128,6 @@ def from_stored(stored: Mapping[str, Any]) -> Subscription:
     lowest = stored["filters"]["min_severity"]
     filters["kinds"] = tuple(Kind(kind) for kind in filters["kinds"])
     values |= {name: Severity.ranked(values[name]) for name in SEVERITY_OPTIONS if name in values}
-    return Subscription(
-        **values, filters=Filters(**filters, min_severity=None if lowest is None else Severity.ranked(lowest))
-    )
+    min_severity = None if lowest is None else Severity.ranked(lowest)
+    with_children = stored["filters"].get("with_children", False)
+    return Subscription(**values, filters=Filters(**filters, min_severity=min_severity, with_children=with_children))

@@ -177,3 +177,16 @@ def test_the_checks_pass_over_destinations_made_from_events(connected: Shell, te
     tested = connected("integrations", "test", "acme", "--json")
     assert tested.code == 0
     assert "{label" not in tested.out
+
+
+def test_an_entity_is_subscribed_to_with_its_children(connected: Shell) -> None:
+    id_ = connected.subscribe("--to", "#ops", "--entity-id", "p1", "--with-children")
+    assert "entity id p1, and what belongs to it" in connected("subscriptions", "list").out
+    exported = connected("subscriptions", "export").out
+    assert "with_children: true" in exported
+    assert connected("subscriptions", "apply", "-", stdin=exported).out == "Nothing to change, 1 unchanged.\n"
+    details = {"resource_id": "r", "name": "db", "state": "provision", "status": "queued", "parents": ["p1"]}
+    ingest(connected, json.dumps(cloud_event("resource.state_changed", "child", details)))
+    assert [it["subscription_id"] for it in connected("explain", "child", "--json").json["matched"]] == [id_]
+    refused = connected("subscriptions", "add", "--to", "#ops", "--with-children")
+    assert (refused.code, "--with-children: needs the id of an entity" in refused.err) == (2, True)

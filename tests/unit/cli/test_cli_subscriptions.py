@@ -25,7 +25,8 @@ def test_an_added_subscription_has_an_id_and_every_given_value(connected: Shell)
     assert app.pop("id").startswith("sub-")
     assert app == {
         "integration": "acme", "destination": "#ops", "otherwise": "", "kind": ["alert", "workflow"],
-        "entity_type": ["workflow"], "entity_id": ["7"], "name": ["prod-*"], "project": ["shop"],
+        "entity_type": ["workflow"], "entity_id": ["7"], "with_children": False, "name": ["prod-*"],
+        "project": ["shop"],
         "status": ["error"], "action": ["approve", "destroy"],
         "min_severity": "error", "label": ["team=core"], "paused": False,
         "mention": "<!here> <@U0123456789>", "mention_from": "error", "style": "plain",

@@ -467,3 +467,15 @@ def test_an_annotation_whose_name_says_that_it_is_an_address_may_have_spaces() -
 def test_the_person_who_started_it_has_a_name_and_an_email_address(person: object, name: str, email: str) -> None:
     for event in (resource(requester=person), workflow("started", creator=person), resource(creator=person)):
         assert (event.requester, event.requester_email) == (name, email)
+
+
+@pytest.mark.parametrize(
+    ("given", "parents"),
+    [
+        (["p1", {"id": "r0", "name": "net"}, "p1", None, {}, ["x"]], ("p1", "r0")),
+        ("p1", ()),
+        (None, ()),
+    ],
+)
+def test_the_parents_of_an_entity_are_ids_or_objects_with_one(given: object, parents: tuple[str, ...]) -> None:
+    assert resource(parents=given).parents == parents

@@ -33,11 +33,12 @@ TEXT_FIELDS = (
     "quiet_below",
 )  # fmt: skip
 SEARCHED_FIELDS = ("id", "destination", "integration", "filters", "options")
-TICK_FIELDS = ("broadcast", "only_changes", "inhibit_resources")
+MESSAGE_TICKS = ("broadcast", "only_changes", "inhibit_resources")
+TICK_FIELDS = ("with_children", *MESSAGE_TICKS)
 #: Fields in parts of the form that are folded while these are empty.
 MORE_FILTERS = ("label", "entity_type", "entity_id")
 QUIET_FIELDS = ("quiet_hours", "time_zone")
-MESSAGE_FIELDS = ("mention", "template", *TICK_FIELDS)
+MESSAGE_FIELDS = ("mention", "template", *MESSAGE_TICKS)
 DEFAULTS = {"style": STYLES[0], "mention_from": LEVELS[-1], "quiet_below": LEVELS[-1]}
 #: The audited change and the notice of each action without options; the last part of a path names its action.
 SWITCHES = {
