@@ -98,7 +98,7 @@ def connect_by_sentinels(
 
 @cache
 def _driver_info() -> DriverInfo:
-    """Return the name and version that redis-py sends; each connection would read them from the files of the package."""
+    """Return the name and version that redis-py sends; each connection would read them from the package."""
     return DriverInfo()
 
 
