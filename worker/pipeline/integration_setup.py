@@ -9,7 +9,7 @@ from functools import partial
 from worker.domain.errors import Blocked, SlackError, Throttled, Undeliverable, UnlistedCode, UserError, format_hint
 from worker.domain.hints import NO_HINT, Action, Hint, Step
 from worker.domain.integration import Health, Identity, Integration, Secret
-from worker.pipeline.gateway import Gateway
+from worker.pipeline.gateway import Gateway, Sleep
 from worker.store.integrations import Integrations
 
 OAUTH_PAGE = "OAuth & Permissions"
@@ -60,6 +60,7 @@ def check_token_shape(token: Secret) -> CheckResult:
 
 async def test_token(
     gateway: Gateway, token: Secret, name: str, *, is_new: bool = False,  # noqa: PT028  # this is no test
+    sleep: Sleep = asyncio.sleep,  # noqa: PT028
 ) -> tuple[list[CheckResult], Identity | None]:  # fmt: skip
     """Run the checks of Test Connection: the token's shape, its identity, and the required scopes.
 
@@ -70,7 +71,7 @@ async def test_token(
     if not shape.passed:
         return [shape], None
     try:
-        identity = await _identify(gateway, token)
+        identity = await _identify(gateway, token, sleep)
     except SlackError as error:
         fill = partial(format_hint, integration=name)
         fix = fix_for(error).map(fill).with_action(Action.ROTATE_TOKEN, command)
@@ -98,7 +99,7 @@ def fix_for(error: SlackError) -> Hint:
     return Hint.of("Slack, or a proxy in between, has a problem of its own: try again in a few minutes.")
 
 
-async def _identify(gateway: Gateway, token: Secret) -> Identity:
+async def _identify(gateway: Gateway, token: Secret, sleep: Sleep) -> Identity:
     """Return the identity of a token, after the short waits that Slack may ask for."""
     for _ in range(MAX_WAITS):
         try:
@@ -106,7 +107,7 @@ async def _identify(gateway: Gateway, token: Secret) -> Identity:
         except Throttled as error:
             if error.retry_after_s > MAX_WAIT_S:
                 raise
-            await asyncio.sleep(error.retry_after_s)
+            await sleep(error.retry_after_s)
     return await gateway.identify(token)
 
 

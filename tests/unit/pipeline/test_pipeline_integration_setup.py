@@ -169,11 +169,12 @@ async def test_the_default_integration_is_added_when_none_exists(house: Pipeline
 
 async def test_a_throttled_test_is_repeated_after_a_short_wait(house: Pipeline) -> None:
     house.slack.ends("auth.test", Throttled(0.001), Throttled(0.001))
-    checks, who = await test_token(house.slack, Secret("xoxb-1"), "acme")
+    checks, who = await test_token(house.slack, Secret("xoxb-1"), "acme", sleep=house.hand.sleep)
     assert who == identity()
     house.slack.ends("auth.test", *[Throttled(0.001)] * 4)
-    checks, who = await test_token(house.slack, Secret("xoxb-1"), "acme")
+    checks, who = await test_token(house.slack, Secret("xoxb-1"), "acme", sleep=house.hand.sleep)
     assert (who, str(checks[-1].fix)) == (None, "Try again then.")
+    assert house.hand.slept == [1.0] * 5
 
 
 async def test_a_throttled_test_fails_when_the_wait_is_long(house: Pipeline) -> None:
