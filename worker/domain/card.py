@@ -84,10 +84,7 @@ class Card:
         return event.order > self.replied and event.order >= self.shown and is_news
 
     def covers_resource(self, event: Event, address: str) -> bool:
-        """Return whether this card of a workflow run replaces a message about a state of one of its resources.
-
-        It does while the run goes on, and for states from before its end that come late.
-        """
+        """Return whether this run's card replaces a resource's message: for states before its end, however late."""
         is_live = not self.over and event.order[0] - self.shown[0] <= STALE_S
         return self.address == address and (is_live or event.order <= self.shown)
 

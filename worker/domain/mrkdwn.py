@@ -65,10 +65,7 @@ _UNSAFE = re.compile(r"[^\x21-\x7e\w]|[<>|`\"\\^{}]")
 
 
 def clean(text: str) -> str:
-    """Return what a text shows on a terminal, without characters that are not seen or change the direction of others.
-
-    A lone surrogate becomes U+FFFD; of many combining marks on one letter a few stay.
-    """
+    """Return what a text shows on a terminal: no unseen or turning characters, lone surrogates or heaps of marks."""
     if text.isascii() and not _PLAIN_CONTROL.search(text):
         return text
     text = _INVISIBLE.sub("", strip_terminal(text))

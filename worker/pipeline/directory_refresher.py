@@ -40,11 +40,7 @@ async def call_in_slot(
     call: Callable[[], Awaitable[Answer]], rate_limiter: RateLimiter, integration: Integration, method: str,
     per_minute: int, *, longest_s: float, sleep: Sleep,
 ) -> Answer:  # fmt: skip
-    """Make a call in a slot of its method's rate limit and return Slack's answer.
-
-    Raises RetryLater when the next slot is more than `longest_s` away, and when Slack throttles the method: every
-    worker then waits.
-    """
+    """Make a call in a slot of its method. Raises RetryLater for a slot too far away, and when Slack throttles."""
     slot = await rate_limiter.book_method_slot(
         integration.workspace_id, method, per_minute, max_wait_s=max(longest_s, 0.0)
     )

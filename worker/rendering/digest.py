@@ -9,21 +9,13 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
+from worker.domain import presentation
 from worker.domain.event import Event, Kind
 from worker.domain.message import Block, Context, Message, Section
 from worker.domain.message_plan import Line, MessageContent
 from worker.domain.mrkdwn import bold, code, date, line_ends, link, split_markup, units
 from worker.domain.mrkdwn import line as one_line
-from worker.domain.presentation import (
-    EMOJI_NAMES,
-    PLACES,
-    appearance,
-    failure_reason,
-    headline,
-    summary_line,
-    urgency,
-    where_labels,
-)  # fmt: skip
+from worker.domain.presentation import PLACES, appearance, failure_reason, headline, summary_line, urgency, where_labels
 from worker.rendering.single import event_url
 
 LINES_LIMIT = 40
@@ -53,7 +45,7 @@ def digest(content: MessageContent, infrakitchen_url: str, *, may_repeat: bool =
     emoji = Counter(thing.emoji for thing in things)
     count = f"{content.event_count:,} updates"
     of = f" of {len(things):,} things" if content.event_count > len(things) else ""
-    tally = "  ".join(f"{sign} {number:,} {EMOJI_NAMES[sign]}" for sign, number in emoji.items())
+    tally = "  ".join(f"{sign} {number:,} {presentation.EMOJI_NAMES[sign]}" for sign, number in emoji.items())
     blocks: list[Block] = [Section(text) for text in split_markup("\n".join(rows), SECTION_CHARS)]
     if hidden:
         blocks.append(Section(_count_hidden(hidden, list_url, min(room, SECTION_CHARS // 2))))

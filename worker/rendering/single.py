@@ -5,37 +5,13 @@ from dataclasses import replace
 from itertools import pairwise
 from urllib.parse import quote
 
+from worker.domain import mrkdwn, presentation
 from worker.domain.event import UUID, Event, Kind, Step, has_log
 from worker.domain.message import Colour, Context, Message, Section
 from worker.domain.message_plan import Line, MessageContent
-from worker.domain.mrkdwn import (
-    bold,
-    clean,
-    code,
-    code_block,
-    cut,
-    date,
-    duration,
-    line_ends,
-    link,
-    normalize_url,
-    plain,
-    units,
-)
+from worker.domain.mrkdwn import bold, code, date, line_ends, link, units
 from worker.domain.mrkdwn import line as one_line
-from worker.domain.presentation import (
-    appearance,
-    failure_reason,
-    has_failed,
-    headline,
-    is_finished,
-    is_resolved,
-    next_step,
-    remove_box,
-    step_emoji,
-    summary_line,
-    where_labels,
-)
+from worker.domain.presentation import appearance, failure_reason, headline, is_resolved, step_emoji, summary_line
 
 NAMED_STEPS = 8  # up to this number all steps are named; more of them are a bar
 SQUARES = 20
@@ -64,11 +40,11 @@ def render(content: MessageContent, *, infrakitchen_url: str = "", may_repeat: b
     long_url = event_url(event, infrakitchen_url, LONG_ADDRESS)
     long_link = "" if long_url == url else link(long_url, "Source" if url else "Open")
     # The text only if it adds something.
-    text = "" if event.text in (event.title, failure_reason(event)) else plain(event.text, TEXT)
+    text = "" if event.text in (event.title, failure_reason(event)) else mrkdwn.plain(event.text, TEXT)
     pages = _links(event)
     facts = _facts(line, url, infrakitchen_url, has_pages=bool(pages))
     blocks = (
-        Section(text), Section(next_step(event)), Section(progress(event)),
+        Section(text), Section(presentation.next_step(event)), Section(progress(event)),
         Context(facts), Context(pages), Context(long_link),
     )  # fmt: skip
     return _message(content, url, blocks, may_repeat=may_repeat)
@@ -89,7 +65,7 @@ def replaced(event: Event, successor_url: str, *, infrakitchen_url: str = "") ->
     message = render(MessageContent((Line(event, ""),)), infrakitchen_url=infrakitchen_url)
     note = Context(f"➡ Replaced by {link(successor_url, 'a newer message')}")
     message = replace(message, blocks=(*message.blocks, note))
-    if is_finished(event):
+    if presentation.is_finished(event):
         return message
     text = message.text.replace(appearance(event)[0], REPLACED, 1)
     headline_text = f"{REPLACED} {link(event_url(event, infrakitchen_url), bold(headline(event), TITLE))}"
@@ -100,7 +76,7 @@ def _message(content: MessageContent, url: str, blocks: Sequence[Section | Conte
     """Put the headline with its link above the coloured bar, the reason and the blocks that have a text beside it."""
     event = content.lines[0].event
     emoji, colour = appearance(event)
-    reason = Section(code_block(remove_box(failure_reason(event)), ERROR))
+    reason = Section(mrkdwn.code_block(presentation.remove_box(failure_reason(event)), ERROR))
     repeat = Context(REPEAT_NOTE if may_repeat else "")
     return Message(
         text=plain_line(event, content.mentions),
@@ -133,16 +109,19 @@ def own_url(event: Event, infrakitchen_url: str) -> str:
     entity = event.entity
     if not (infrakitchen_url and entity.type and entity.id) or entity.type == "alert":
         return ""
-    return _linkable(f"{infrakitchen_url}/{_quote(entity.type)}s/{_quote(entity.id)}", ADDRESS)
+    page = f"{_quote(entity.type)}s/{_quote(entity.id)}"
+    if entity.type == "integration":
+        page = f"integrations/{_quote(event.provider)}/{_quote(entity.id)}" if event.provider else "integrations"
+    return _linkable(f"{infrakitchen_url}/{page}", ADDRESS)
 
 
 def _linkable(url: str, limit: int) -> str:
-    address = normalize_url(url)
+    address = mrkdwn.normalize_url(url)
     return address if 0 < units(link(address, "")) <= limit else ""
 
 
 def _quote(part: str) -> str:
-    return quote(clean(part), safe="")
+    return quote(mrkdwn.clean(part), safe="")
 
 
 def _facts(line: Line, url: str, infrakitchen_url: str, *, has_pages: bool) -> str:
@@ -169,7 +148,7 @@ def _facts(line: Line, url: str, infrakitchen_url: str, *, has_pages: bool) -> s
 def _log_link(event: Event, infrakitchen_url: str) -> str:
     """Return the link to the log of what failed, for the kinds that have a page of logs in InfraKitchen."""
     own = own_url(event, infrakitchen_url) if has_log(event.kind) else ""
-    return link(f"{own}/logs", "Log") if own and has_failed(event) else ""
+    return link(f"{own}/logs", "Log") if own and presentation.has_failed(event) else ""
 
 
 def _links(event: Event) -> str:
@@ -219,7 +198,7 @@ def _time_span(event: Event) -> str:
     if event.ended_at_s is None:
         return f"*Since* {date(event.started_at_s)}"
     verb = "Lasted" if event.kind is Kind.ALERT else "Took"
-    return f"*{verb}* {duration(event.ended_at_s - event.started_at_s)}"
+    return f"*{verb}* {mrkdwn.duration(event.ended_at_s - event.started_at_s)}"
 
 
 def _alert_entity(event: Event, infrakitchen_url: str) -> str:
@@ -233,9 +212,8 @@ def _alert_entity(event: Event, infrakitchen_url: str) -> str:
 
 def labels(event: Event, limit: int) -> list[str]:
     """Return the labels that add something to the title and the project, those that say where first."""
-    shown = [
-        (name, value) for name, value in where_labels(event).items() if (name, value) != ("project", event.project)
-    ]
+    known = presentation.where_labels(event).items()
+    shown = [label for label in known if label != ("project", event.project)]
     return [code(f"{name}={value}" if value else name, 80) for name, value in shown[:limit]]
 
 
@@ -246,7 +224,7 @@ def _id(event: Event, url: str) -> str:
     if event.kind is Kind.ALERT or not entity.id or is_named:
         return ""
     is_linked = len(entity.id) > LONG_ID and _quote(entity.id) in url
-    return code(cut(entity.id, SHORT_ID if is_linked else ID), 60)
+    return code(mrkdwn.cut(entity.id, SHORT_ID if is_linked else ID), 60)
 
 
 def progress(event: Event) -> str:

@@ -69,11 +69,7 @@ class EmbeddedRedis:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> str:
-        """Start the server, wait until it answers, and return its URL.
-
-        Raises UserError when a server already runs in the directory (`running_url` returns its URL), when there
-        is no server program, or when the server does not answer.
-        """
+        """Start the server, wait until it answers, and return its URL. Raises UserError when one runs here already."""
         program = find_server()
         try:
             make_private_folder(self.directory)

@@ -120,10 +120,7 @@ def _title(name: str, problem: str | None, labels: Mapping[str, str]) -> str:
 
 
 def _problem_reason(problem: str, labels: Mapping[str, str], annotations: Mapping[str, str]) -> str:
-    """Return why Grafana could not evaluate a rule.
-
-    The rule's own summary would say that what it watches is down, and nothing is known about that.
-    """
+    """Return why Grafana could not evaluate a rule; its own summary would say that what it watches is down."""
     error = next((value.strip() for key, value in annotations.items() if key.lower() == "error"), "")
     query = " ".join(filter(None, ("Query", labels.get("ref_id", ""))))
     source = labels.get("datasource_uid", "")

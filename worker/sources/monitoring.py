@@ -311,10 +311,7 @@ def _left_out(webhook: _Webhook, count: int) -> str:
 
 
 def _left_out_event(webhook: _Webhook, fields: JsonObject, alerts: Sequence[MonitoringAlert], count: int) -> JsonObject:
-    """Return the event that reports the alerts left out of a group: one event, however often the group is sent.
-
-    It has what the alerts of the group have in common, and so reaches the same destinations.
-    """
+    """Return the one event for the alerts left out of a group, with what the group has in common."""
     labels = dict(set.intersection(*(set(alert.labels.items()) for alert in alerts)))
     group_labels = parse_texts(fields.get("groupLabels"))
     group_key = parse_text(fields.get("groupKey")) or labels_fingerprint(group_labels)

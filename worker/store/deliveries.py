@@ -5,17 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from worker.domain.delivery import Attempt, Change, Delivery, HistoryStep, Outcome, State, lane_parts
 from worker.domain.event import Severity
-from worker.store.pagination import (
-    DEAD_CURSOR,
-    ENTRY_CURSOR,
-    PAGE_LIMIT,
-    SCRIPT_RECORDS,
-    DeliveryFilter,
-    Page,
-    decode_cursor,
-    encode_cursor,
-    load_index_page,
-)
+from worker.store import pagination
+from worker.store.pagination import DeliveryFilter, Page
 from worker.store.redis_client import RedisClient, RedisStore, Value, fields, rows, text, texts, unpack_name
 
 FINISHED = (State.DELIVERED, State.MERGED, State.DISCARDED)
@@ -53,22 +44,22 @@ class Deliveries(RedisStore):
         They are in the order of their creation, dead ones in that of their death, and those filtered by another final
         state alone in that of reaching it.
         """
-        limit, state, keys = min(limit, PAGE_LIMIT), where.state, self._keys
+        limit, state, keys = min(limit, pagination.PAGE_LIMIT), where.state, self._keys
         if where.lanes == ():
             return Page(())
         if state in (State.PENDING, State.PARKED):
             ids, following = await self._load_pending_page(where, after, limit)
         else:
-            cursor, conditions = ENTRY_CURSOR, list[str]()
+            cursor, conditions = pagination.ENTRY_CURSOR, list[str]()
             lanes = where.lanes or ()
             if state is State.DEAD:
-                index, cursor = keys.named("dead"), DEAD_CURSOR
+                index, cursor = keys.named("dead"), pagination.DEAD_CURSOR
             elif len(lanes) == 1:
                 index, conditions = keys.lane(lanes[0], "deliveries"), ["state", state] if state else []
             else:
                 index = keys.named("deliveries", state) if state else keys.named("deliveries")
             conditions += _conditions(where)
-            ids, following = await load_index_page(
+            ids, following = await pagination.load_index_page(
                 self._server, index, cursor, after, limit, conditions=conditions, since_ms=where.since_ms
             )
         deliveries = await self.find_many(ids)
@@ -129,15 +120,15 @@ class Deliveries(RedisStore):
         self, where: DeliveryFilter, after: str | None, limit: int
     ) -> tuple[list[str], str | None]:
         keys = self._keys
-        born, seq, lane = decode_cursor(after, r"\d+", r"\d+", "(?s:.+)")
+        born, seq, lane = pagination.decode_cursor(after, r"\d+", r"\d+", "(?s:.+)")
         prefixes = (keys.lane(""), keys.integration(""), keys.delivery(""))
         arguments: tuple[Value, ...] = (
-            *prefixes, int(where.state is State.PARKED), limit, born, lane, seq, SCRIPT_RECORDS, where.since_ms,
-            *_conditions(where),
+            *prefixes, int(where.state is State.PARKED), limit, born, lane, seq, pagination.SCRIPT_RECORDS,
+            where.since_ms, *_conditions(where),
         )  # fmt: skip
         answer = await self._server.run_script("pending_page", (keys.named("lanes"),), arguments)
         born, lane, seq, *ids = texts(answer)
-        return ids, encode_cursor((born, seq, lane))
+        return ids, pagination.encode_cursor((born, seq, lane))
 
     async def _find_parked(self, lanes: Sequence[str]) -> set[str]:
         """Return those of these lanes that are parked, by themselves or with their integration."""

@@ -1,7 +1,4 @@
-"""Failures of the Redis server: which errors mean that it cannot serve now, why, and how to fix that.
-
-Any other error of Redis (a script that fails, a key of the wrong type) is a bug and keeps its own class.
-"""
+"""Failures of the Redis server: which errors mean that it cannot serve now, why, and the fix. Any other is a bug."""
 
 import logging
 import re
@@ -80,10 +77,7 @@ _CODE = re.compile(r"(?:^|: (?:-|\(['\"])?)([A-Z]{3,}) ")
 
 
 class StoreUnavailable(Exception):
-    """Redis cannot serve now: the connection failed, or the server is in a state in which it refuses to.
-
-    The store raises it in place of redis-py's error. Every step of the store may be repeated later.
-    """
+    """Redis cannot serve now; raised in place of redis-py's error. Every step of the store may be repeated later."""
 
     def __init__(self, failure: RedisFailure = RedisFailure.NO_ANSWER, detail: str = "") -> None:
         super().__init__(cut(detail, DETAIL_MAX) or failure.reason)

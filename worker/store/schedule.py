@@ -1,7 +1,4 @@
-"""The sweeper's schedule: lanes that are due, probes of what is parked, and warnings still to be sent.
-
-Redis keeps each of them as a short text in a sorted set; here they are typed, and only here they are parsed.
-"""
+"""The sweeper's schedule: due lanes and probes, and warnings to be sent, which only here are parsed from texts."""
 
 import logging
 from dataclasses import dataclass

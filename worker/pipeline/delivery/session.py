@@ -21,15 +21,9 @@ from worker.domain.errors import Blocked, LeaseLost, RetryLater, SlackError, Tra
 from worker.domain.integration import Secret
 from worker.domain.message import Message
 from worker.domain.message_plan import CallKind, PlannedCall
+from worker.pipeline.delivery import outcome_handler
 from worker.pipeline.delivery.event_loader import load_pending, match_resolved
-from worker.pipeline.delivery.outcome_handler import (
-    INTERNAL_ERROR,
-    AttemptResult,
-    AttemptState,
-    OutcomeHandler,
-    is_restriction,
-    restriction_note,
-)  # fmt: skip
+from worker.pipeline.delivery.outcome_handler import AttemptResult, AttemptState, OutcomeHandler
 from worker.pipeline.delivery.planner import Batch, plan_calls
 from worker.pipeline.delivery.resolver import Resolver, require_connection
 from worker.pipeline.gateway import Gateway, Sleep
@@ -132,7 +126,7 @@ class LaneSession:
             raise
         except Exception as error:  # a bug must not stop the lane for good, nor make it spin
             log.exception("unexpected error")
-            failure = UnlistedCode(INTERNAL_ERROR, UNEXPECTED.format(type(error).__name__))
+            failure = UnlistedCode(outcome_handler.INTERNAL_ERROR, UNEXPECTED.format(type(error).__name__))
         else:  # an error from here on is no failed call: once the lease expires, its outcome counts as unknown
             return await deps.outcomes.record_success(attempt, call, receipt, leave=self._left_s() <= 0)
         result = await deps.outcomes.handle_failure(attempt, failure)
@@ -202,11 +196,7 @@ class LaneSession:
         return call
 
     async def _choose(self, attempt: AttemptState, calls: Sequence[PlannedCall]) -> PlannedCall:
-        """Return the first call that may be made now: posts never wait for edits.
-
-        Where a card cannot be edited yet, the reply that announces its state comes first. Raises RetryLater if only
-        edits are left.
-        """
+        """Return the first call that may be made now: posts never wait. Raises RetryLater if only edits are left."""
         wait_s = 0.0
         for call in calls:
             if call.kind is not CallKind.EDIT:
@@ -238,7 +228,7 @@ class LaneSession:
         try:
             return await self._send(attempt, call, token)
         except Blocked as error:
-            if not (is_restriction(error.code) and (call.content.mentions or call.broadcast)):
+            if not (outcome_handler.is_restriction(error.code) and (call.content.mentions or call.broadcast)):
                 raise
             await self.deps.lanes.close_attempt(self.lease, Outcome.BLOCKED, error.code, 0)
             attempt.log(logging.WARNING, Outcome.BLOCKED, error.code, reason=error.reason, then="without mentions")
@@ -248,7 +238,7 @@ class LaneSession:
         await self._open_attempt(call.kind.method)
         content = replace(call.content, mentions=())
         receipt = await self._send(attempt, replace(call, content=content, broadcast=False), token)
-        attempt.note = attempt.format_hint(restriction_note(call.content.mentions, restricted))
+        attempt.note = attempt.format_hint(outcome_handler.restriction_note(call.content.mentions, restricted))
         log_event(log, logging.WARNING, "message sent without mentions", lane=self.lease.lane, reason=attempt.note)
         return receipt
 

@@ -1,16 +1,13 @@
 """Page of the sandbox: a channel's messages as Slack shows them, at `/channel/<id>`."""
 
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from worker.message_preview.html import Renderer, ShownMessage, arrange_messages, render_template
 from worker.sandbox.slack.workspace import Channel, Json, Workspace
-
-if TYPE_CHECKING:
-    from worker.sandbox.slack.server import SlackSandbox
 
 SIDEBAR_LIMIT = 200
 MESSAGE_LIMIT = 200  # the newest; older messages are shown at ?all=1
@@ -19,14 +16,14 @@ MESSAGE_LIMIT = 200  # the newest; older messages are shown at ?all=1
 class Page:
     """The page; it remembers how many messages of each channel were seen, for one reader."""
 
-    def __init__(self, sandbox: "SlackSandbox") -> None:
-        self._sandbox = sandbox
+    def __init__(self, workspaces: Mapping[str, Workspace]) -> None:
+        self._workspaces = workspaces
         self._seen: dict[str, int] = {}
 
     async def open_busiest_channel(self, request: web.Request) -> web.Response:
         """Redirect to the channel with the most messages, of one workspace or of all."""
         team_id = request.match_info.get("workspace")
-        workspaces = [it for it in self._sandbox.workspaces.values() if team_id in (None, it.team_id)]
+        workspaces = [it for it in self._workspaces.values() if team_id in (None, it.team_id)]
         channels = [channel for workspace in workspaces for channel in workspace.channels.values()]
         if not channels:
             return _html_response(nothing="There is no channel yet.", title="Sandbox", status=404)
@@ -36,7 +33,7 @@ class Page:
     async def show_channel(self, request: web.Request) -> web.Response:
         """Show one channel's messages; `?all=1` shows the older messages too."""
         channel_id = request.match_info["channel"]
-        workspaces = list(self._sandbox.workspaces.values())
+        workspaces = list(self._workspaces.values())
         workspace = next((workspace for workspace in workspaces if channel_id in workspace.channels), None)
         if workspace is None:
             reason = "There is no such channel, or it was deleted."
