@@ -26,7 +26,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.visitor import NodeTransformer
 
 from worker.domain.errors import TemplateError
-from worker.domain.mrkdwn import line, link, normalize_url
+from worker.domain.mrkdwn import clean, cut, cut_markup, line, link, normalize_url
 from worker.templating import filters
 from worker.templating.filters import CLOSE, OPEN, EventFields, Labels, Time, TimeSpan, as_markup, join, shown_as
 from worker.templating.renderer_process import JsonObject, Rendered, receive, send
@@ -35,6 +35,7 @@ from worker.templating.variables import FIELDS, NAMES
 OUTPUT_MAX = 40_000
 MEMORY_MAX_MB = 256
 JSON_DEPTH_MAX = 20
+REASON_MAX = 300
 
 _MARK = re.compile(f"{OPEN}([0-9]+){CLOSE}")
 _TAG = re.compile(r"<([^<>]*)>")
@@ -158,8 +159,8 @@ def render(source: str, variables: Mapping[str, object]) -> Rendered:
         raise TemplateError(_first_line(error), _last_line(error.__traceback__)) from None
     output = "".join(parts).strip()
     if not _BLOCKS.match(output):  # judged by the author's own text, since a mark is not a bracket
-        return Rendered(markup=values.markup(output))
-    if len(output) > OUTPUT_MAX:
+        return Rendered(markup=cut_markup(values.markup(output), OUTPUT_MAX))
+    if room < values.size:
         raise TemplateError(f"it writes more than {OUTPUT_MAX:,} characters")
     return Rendered(blocks=values.blocks(output))
 
@@ -256,7 +257,7 @@ def _last_line(trace: TracebackType | None) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+    return str(error).strip().split("\n", 1)[0].rstrip(".") or type(error).__name__
 
 
 def _reject(constant: str) -> NoReturn:
@@ -268,6 +269,8 @@ def main() -> None:
     connection, cpu_max_s = socket.socket(fileno=0), float(sys.argv[1])
     with contextlib.suppress(OSError, ValueError):  # macOS has no limit of memory
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX_MB << 20, MEMORY_MAX_MB << 20))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # a parent may ignore or block it, which its child inherits
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGPROF,))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     send(connection, "ready")
@@ -287,7 +290,7 @@ def _answer(source: str, variables: Mapping[str, object] | None) -> JsonObject:
             return {}
         return asdict(render(source, variables))
     except TemplateError as error:
-        return {"reason": error.reason, "line": error.line}
+        return {"reason": cut(clean(error.reason), REASON_MAX), "line": error.line}
 
 
 if __name__ == "__main__":

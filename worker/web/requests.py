@@ -1,6 +1,5 @@
 """Requests and pages of lists: request bodies and query parameters, parsed and documented."""
 
-import asyncio
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Path, Query, Request
@@ -9,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from worker.bootstrap.context import AppContext
 from worker.services.formatting import format_validation_error
 from worker.sources.json_decoder import Unreadable, decode_json
+from worker.templating.renderer_process import run_in_template_thread
 from worker.web.errors import RequestError
 
 JSON_TYPES = ("application/json", "application/cloudevents+json", "application/cloudevents-batch+json")
@@ -89,7 +89,7 @@ async def read_body(request: Request, model: type[Body]) -> Body:
     """Return a request's validated body. An error names each faulty field but not its value, which may be a token."""
     value = await read_json(request)
     try:
-        return await asyncio.to_thread(model.model_validate, value)  # it may have to render a template
+        return await run_in_template_thread(model.model_validate, value)  # it may have to render a template
     except ValidationError as error:
         faults = [
             f"{'.'.join(map(str, fault['loc'])) or 'body'}: {format_validation_error(fault)}"
