@@ -58,7 +58,7 @@ async def test_a_template_that_hangs_for_one_event_is_switched_off_and_said_and_
     for name in ("ops", "db", "operations"):
         fast.workspace.add_channel(name)
     fast.environment["OPERATIONS_CHANNEL"] = "#operations"
-    hangs = "{% if labels.odd %}{{ [[[['x'] * 4000] * 4000] * 4000] * 4000 }}{% endif %}own: {{ title }}"
+    hangs = "{% if labels.odd %}{{ [[[[title] * 4000] * 4000] * 4000] * 4000 }}{% endif %}own: {{ title }}"
     await fast.connect("db", rules=[{"id": "sub-1", "destination": "#ops", "kind": "alert", "template": hangs}])
     await fast.running(fast.ingest(), fast.worker())
     await fast.publish(numbered_alert(1, labels={"odd": "yes"}), numbered_alert(2, project="db"))

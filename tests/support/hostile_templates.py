@@ -5,8 +5,8 @@ LOOP = "{% for i in range(99999) %}"
 DOUBLED_TEXT = "{% set a = 'xxxxxxxx' %}" + "{% set a = a ~ a %}" * 60
 DEEP_JSON = '[{"type": "section", "text": ' + "[" * 600 + "]" * 600 + "}]"
 #: Markup is not cut like other values, as that could cut a tag in two.
-LONG_MARKUP = "{% set a = title|bold %}" + "{% set a = a ~ a %}" * 18 + "{{ a }}"
-LONG_LINKS = "{% set a = 'https://x'|link(title) %}" + "{% set a = a ~ a %}" * 16 + "{{ a }}"
+LONG_MARKUP = "{% set a = title|bold %}" + "{% set a = a ~ a %}" * 14 + "{{ a }}"
+LONG_LINKS = "{% set a = 'https://x'|link(title) %}" + "{% set a = a ~ a %}" * 13 + "{{ a }}"
 HOSTILE = [
     # Nested values: small to hold, large to walk through.
     "{{ [[[['x'] * 4000] * 4000] * 4000] * 4000 }}",

@@ -26,7 +26,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.visitor import NodeTransformer
 
 from worker.domain.errors import TemplateError
-from worker.domain.mrkdwn import clean, cut, cut_markup, line, link, normalize_url
+from worker.domain.mrkdwn import clean, cut, line, link, normalize_url
 from worker.templating import filters
 from worker.templating.filters import CLOSE, OPEN, EventFields, Labels, Time, TimeSpan, as_markup, join, shown_as
 from worker.templating.renderer_process import JsonObject, Rendered, receive, send
@@ -159,7 +159,7 @@ def render(source: str, variables: Mapping[str, object]) -> Rendered:
         raise TemplateError(_first_line(error), _last_line(error.__traceback__)) from None
     output = "".join(parts).strip()
     if not _BLOCKS.match(output):  # judged by the author's own text, since a mark is not a bracket
-        return Rendered(markup=cut_markup(values.markup(output), OUTPUT_MAX))
+        return Rendered(markup=values.markup(output)[:OUTPUT_MAX])  # the message is cut between tags, far before
     if room < values.size:
         raise TemplateError(f"it writes more than {OUTPUT_MAX:,} characters")
     return Rendered(blocks=values.blocks(output))

@@ -87,7 +87,7 @@ def test_a_critical_dead_letter_is_failing_until_it_is_discarded(running: Shell)
 
 
 def test_a_template_that_is_switched_off_needs_attention_until_it_is_corrected(running: Shell) -> None:
-    slow = "{% if project == 'odd' %}{{ 9 ** 9 ** 9 }}{% endif %}own {{ title }}"
+    slow = "{% if project == 'odd' %}{{ [[[[title] * 4000] * 4000] * 4000] * 4000 }}{% endif %}own {{ title }}"
     id_ = running.subscribe("--to", "ops", "--template", running.file(slow))
     deliver(running, failed_workflow("odd-1", project="odd"))
     status = running("status", "--json").json
@@ -96,7 +96,6 @@ def test_a_template_that_is_switched_off_needs_attention_until_it_is_corrected(r
     assert reason.startswith(f"The template of {id_} is switched off: it takes too much time. The default message")
     (finding,) = [one for one in running("doctor", "--json").json if "template" in one["check"]]
     assert finding["detail"] == "switched off: it takes too much time"
-    assert "is switched off" in running("preview", "-", "--subscription", id_, stdin=failed_workflow()).out
     assert running("subscriptions", "resume", id_).code == 0
     assert running("status", "--json").json["health"] == "ok"
 

@@ -323,7 +323,7 @@ async def test_a_backlog_of_a_parked_integration_is_reported_where_posts_work(na
 
 
 async def switch_template_off(house: Pipeline) -> None:
-    await house.subscribe(template="{{ 9 ** 9 ** 9 }}")
+    await house.subscribe(template="{{ [[[[title] * 4000] * 4000] * 4000] * 4000 }}")
     await house.deliver(alert())
 
 

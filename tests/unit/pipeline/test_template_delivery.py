@@ -12,7 +12,7 @@ OWN = "own: {{ title }}\n{{ status }}"
 BROKEN = "{{ steps[0].name }}"  # some events have no steps
 
 
-SLOW = "{% if title == 'slow' %}{{ 9 ** 9 ** 9 }}{% endif %}own: {{ title }}"
+SLOW = "{% if title == 'slow' %}{{ [[[[title] * 4000] * 4000] * 4000] * 4000 }}{% endif %}own: {{ title }}"
 
 
 async def save(house: Pipeline, setter: str, template: str) -> None:

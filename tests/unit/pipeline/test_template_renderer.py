@@ -156,8 +156,8 @@ renderer = TemplateRenderer()
 renderer.check("")
 child = renderer._process
 try:
-    renderer.check("{{ 9 ** 9 ** 9 }}")
-    renderer.render("{{ 9 ** 9 ** 9 }}", VARIABLES)
+    renderer.check("{{ 9 ** (9 ** 9) }}")
+    renderer.render("{{ 9 ** (9 ** 9) }}", VARIABLES)
 except TemplateError as error:
     print(error, child.returncode)
 """.replace("VARIABLES", repr(variables()))

@@ -3,24 +3,17 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from json import dumps
 from urllib.parse import quote
 
 import pytest
-from fastapi.routing import APIRoute
-from starlette.routing import Mount
-from support.web import STARTUP_KEY, Browser, Web, serve_web
+from support.web import Browser, Web, serve_web
+from support.web_routes import DOCUMENT, PAGES, Routes, api_routes, is_closed, is_page
 from yarl import URL
 
 from worker.store.api_tokens import ApiTokens
-from worker.web.app import make_app
 
-#: Routes that answer without a credential. `/login` has forms only, and the OpenAPI document says nothing about data.
-OPEN = {
-    ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/assets/{name}"), ("GET", "/login"),
-}  # fmt: skip
-DOCUMENT = ("GET", "/api/openapi.json")
 CREDENTIALS = [
     {"api_token": "t" * 40},
     {"admin_password": "p" * 12},
@@ -51,19 +44,25 @@ BODIES = (
     b'{"version": "4", "alerts": [{"labels": "\\ud800"}]}', b'{"x": ' + b"9" * 5000 + b"}",
     dumps({"destination": "#ops", "name": [LONG] * 20}).encode(),
 )  # fmt: skip
+FORGED: tuple[dict[str, str], ...] = (
+    {"host": "localhost"},
+    {"host": "slack.example.com", "x-forwarded-for": "127.0.0.1", "x-real-ip": "127.0.0.1"},
+    {"forwarded": "for=127.0.0.1;host=localhost", "x-forwarded-host": "localhost", "x-forwarded-user": "admin"},
+    {"authorization": "Bearer ", "cookie": "ik_slack=; ik_slack_visitor=x"},
+    {"x-original-url": "/healthz", "x-rewrite-url": "/healthz", "x-http-method-override": "GET"},
+)
 FIELDS = (
     "id", "lane", "name", "text", "token", "to", "reason", "event", "destination", "template", "password",
 )  # fmt: skip
 QUERY = "&".join(f"{name}={{0}}" for name in (*FIELDS, "after", "limit", "since", "state", "severity", "raw", "source"))
 
 
-def routes(web: Web, key: str) -> Iterator[tuple[str, str]]:
-    """Yield the methods and paths of every route of the application, the console's included."""
-    for route in make_app(web.app, key).routes:
-        pages = route.app._pages.routes if isinstance(route, Mount) else [route]  # type: ignore[attr-defined]
-        for page in pages:
-            assert isinstance(page, APIRoute), page
-            yield from ((method, page.path) for method in sorted(page.methods))
+async def all_routes(web: Web) -> Routes:
+    """Return every route of the application, the console's included."""
+    async with web.client.get("/api/openapi.json") as answer:
+        routes = (*PAGES, *api_routes(await answer.json()))
+    assert len(routes) > 60
+    return tuple(route for route in routes if route != ("GET", "/api/v1/doctor"))  # fakeredis has no INFO
 
 
 def filled(path: str, value: str = "x") -> URL:
@@ -75,31 +74,15 @@ def filled(path: str, value: str = "x") -> URL:
 
 
 @pytest.mark.parametrize("credentials", CREDENTIALS, ids=lambda given: "+".join(given) or "start-up key")
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {},
-        {"host": "localhost"},
-        {"host": "slack.example.com", "x-forwarded-for": "127.0.0.1", "x-real-ip": "127.0.0.1"},
-        {"forwarded": "for=127.0.0.1;host=localhost", "x-forwarded-host": "localhost", "x-forwarded-user": "admin"},
-        {"authorization": "Bearer ", "cookie": "ik_slack=; ik_slack_visitor=x"},
-        {"x-original-url": "/healthz", "x-rewrite-url": "/healthz", "x-http-method-override": "GET"},
-    ],
-    ids=",".join,
-)
-async def test_no_route_opens_without_a_credential(credentials: dict[str, str], headers: dict[str, str]) -> None:
+async def test_no_route_opens_without_a_credential(credentials: dict[str, str]) -> None:
     async with serve_web(**credentials) as web:
-        key = "" if credentials else STARTUP_KEY
-        asked = set(routes(web, key)) - OPEN - ({DOCUMENT} if credentials else set())
-        assert len(asked) > 60
-        opened = {}
-        for method, path in sorted(asked):
-            sent = {"authorization": ""} | headers
-            async with web.client.request(method, filled(path), headers=sent, allow_redirects=False) as answer:
-                leads_to = answer.headers.get("location", "").partition("?")[0]
-            if (answer.status, leads_to) not in ((401, ""), (403, ""), (415, ""), (303, "/login")):
-                opened[method, path] = answer.status, leads_to
-        assert opened == {}
+        asked = (*await all_routes(web), *(() if credentials else (DOCUMENT,)))
+        for headers in FORGED:
+            for method, path in asked:
+                sent = {"authorization": ""} | headers
+                async with web.client.request(method, filled(path), headers=sent, allow_redirects=False) as answer:
+                    location = answer.headers.get("location", "")
+                    assert is_closed(path, answer.status, location), (method, path, headers, answer.status)
         assert await web.entries() == []
 
 
@@ -117,13 +100,14 @@ def require_no_failure(caplog: pytest.LogCaptureFixture) -> None:
     assert failed == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("id_", IDS, ids=range(len(IDS)))
 async def test_no_page_fails_whatever_id_it_is_asked_for(
     logged_in: Browser, id_: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     web = logged_in.web
-    for method, path in routes(web, STARTUP_KEY):
-        is_api = path.startswith(("/api", "/webhooks"))
+    for method, path in await all_routes(web):
+        is_api = not is_page(path)
         client = web.client if is_api else logged_in.client
         if method == "GET":
             for target in (f"{filled(path, id_)}", f"{filled(path, id_)}/", f"{filled(path)}?{QUERY.format(id_)}"):
@@ -146,12 +130,13 @@ async def test_no_page_fails_whatever_id_it_is_asked_for(
     require_no_failure(caplog)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
 async def test_no_path_of_the_api_fails_whatever_body_it_gets(
     web: Web, body: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for method, path in routes(web, STARTUP_KEY):
-        if method != "GET" and path.startswith(("/api", "/webhooks")):
+    for method, path in await all_routes(web):
+        if method != "GET" and not is_page(path):
             for kind in (
                 "application/json",
                 "application/cloudevents+json",
@@ -210,20 +195,18 @@ async def test_no_request_of_a_stranger_opens_or_breaks_anything(data: bytes, ca
         writer.close()
         status = answer.split(b" ")[1] if answer else b""
         assert status in (b"", b"303", b"400", b"401", b"403", b"404", b"405", b"413", b"415", b"431"), answer[:200]
-        assert b"evil" not in answer.partition(b"\r\n\r\n")[0].lower().replace(b"%2f%2fevil", b"").replace(
-            b"to=%2f", b""
-        )
+        location = re.search(rb"\r\nlocation: (\S+)", answer)
+        assert location is None or re.match(rb"/(?![/\\])", location[1])
         assert (await web.get("/healthz"))[0] == 200
     require_no_failure(caplog)
 
 
 async def test_a_named_token_alone_closes_every_page_that_the_start_up_key_opened(logged_in: Browser) -> None:
     web = logged_in.web
+    routes = await all_routes(web)
     await ApiTokens(web.app.redis).add("one", "")
-    for method, path in routes(web, STARTUP_KEY):
-        if (method, path) in OPEN and path != "/login":
-            continue
-        is_api = path.startswith(("/api", "/webhooks"))
+    for method, path in routes:
+        is_api = not is_page(path)
         client = web.client if is_api else logged_in.client
         async with client.request(method, filled(path), allow_redirects=False) as answer:
             assert answer.status == (401 if is_api else 403), path
