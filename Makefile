@@ -60,8 +60,8 @@ soak: $(READY) ## Run a steady load for half an hour (MINUTES=…) and check tha
 docs: $(READY) ## Write docs/commands.md and docs/settings.md from the program
 	@$(BIN)/python docs/generate.py
 
-pictures: $(READY) ## Take the pictures of messages in the README; needs Chromium
-	@$(BIN)/python docs/pictures.py
+pictures: $(READY) ## Take the pictures of messages in the documents; needs Chromium
+	@PYTHONPATH=tests $(BIN)/python docs/pictures.py
 
 simulate: $(READY) ## Run 10,000 seeds of the simulation (SEEDS=…, START=…, REAL=1: a real Redis too, TRACE=1: every step)
 	@$(BIN)/python tests/simulation

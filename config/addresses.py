@@ -2,13 +2,27 @@
 
 import re
 from collections.abc import Sequence
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from urllib.parse import unquote, urlsplit
 
 ENCODE = "in a user name or password write # as %23, / as %2F, ? as %3F, [ as %5B, @ as %40 and % as %25"
 _HOST = r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/?#\[\]@,]+)"
 _SERVER = re.compile(rf"{_HOST}?(?::(?P<port>[0-9]{{1,5}}))?(?:/(?P<path>[^\s/?#\[\]]*))?(?:\?[^\s#\[\]?]*)?")
 _PAIR = re.compile(r"[A-Za-z_]+=[^&=]*(?:&[A-Za-z_]+=[^&=]*)*")
 MAX_PORT = 65_535
+SENTINEL_SCHEME = "sentinel://"
+SENTINEL_PORT = 26379
+SENTINEL_FORM = "sentinel://[user:password@]host:26379,host2:26379/SERVICE[/DB]"
+_SENTINEL = re.compile(r"(?:\[([^]]+)\]|([^:]+))(?::(\d*))?")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, by its own names and addresses; another name may mean any address."""
+    try:
+        return host.lower().rstrip(".") == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def check_login(address: str) -> str:
@@ -51,3 +65,38 @@ def check_web_address(address: str) -> str:
     if not has_host:
         raise ValueError("must name a host and at most a port, such as https://example.com:8443")
     return address.rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class SentinelAddress:
+    """The sentinels of a Redis, the service they monitor, and the login of that service's server."""
+
+    hosts: tuple[tuple[str, int], ...]
+    service: str
+    db: int = 0
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+def parse_sentinel(url: str) -> SentinelAddress:
+    """Parse a sentinel address. Raises ValueError with the expected form, never with the address itself."""
+    rest = check_login(url)
+    if "?" in rest:
+        raise ValueError(f"takes no parameters behind a ?, nor TLS: it must be written as {SENTINEL_FORM}")
+    login = url.removeprefix(SENTINEL_SCHEME).rpartition("@")[0]
+    addresses, _, path = rest.partition("/")
+    service, _, db = path.partition("/")
+    username, _, password = login.partition(":")
+    matches = [_SENTINEL.fullmatch(host) for host in addresses.split(",") if host]
+    hosts = tuple((match[1] or match[2], int(match[3] or SENTINEL_PORT)) for match in matches if match)
+    if any(not 0 < port <= MAX_PORT for _, port in hosts):
+        raise ValueError(f"has a port that is not between 1 and {MAX_PORT}")
+    if not hosts or len(hosts) < len(matches) or not service or not (db or "0").isdecimal():
+        raise ValueError(f"must be written as {SENTINEL_FORM}")
+    return SentinelAddress(
+        hosts=hosts,
+        service=unquote(service),
+        db=int(db or 0),
+        username=unquote(username) or None,
+        password=unquote(password) or None,
+    )

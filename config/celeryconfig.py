@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl, quote
 
 from kombu.entity import Exchange, Queue
 
-from config.sentinel_url import SCHEME, parse_sentinel
+from config.addresses import SENTINEL_SCHEME, parse_sentinel
 from config.settings import Settings
 
 CERTIFICATE_CHECKS = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
@@ -30,10 +30,7 @@ def celery_config(settings: Settings, broker_url: str) -> dict[str, object]:
         "task_routes": {task: {"queue": queue} for task, queue in ROUTES.items()},
         "task_default_queue": "lanes",
         "task_create_missing_queues": False,
-        "task_serializer": "json",
-        "result_serializer": "json",
         "accept_content": ["json"],
-        "timezone": "UTC",
         # Results cost a quarter of a task's time or more, and Flower shows the outcome from events.
         "result_backend": None,
         "task_ignore_result": True,
@@ -81,11 +78,11 @@ def _broker(url: str, key_prefix: str) -> dict[str, object]:
         "broker_channel_error_retry": True,
         "broker_pool_acquire_timeout": 10,
     }
-    if url.startswith(SCHEME):  # Celery's form is `sentinel://host:26379/DB;sentinel://host2:26379/DB`
+    if url.startswith(SENTINEL_SCHEME):  # Celery's form is `sentinel://host:26379/DB;sentinel://host2:26379/DB`
         address = parse_sentinel(url)
         login = f"{quote(address.username or '', '')}:{quote(address.password or '', '')}@" if address.password else ""
         hosts = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in address.hosts)
-        config["broker_url"] = ";".join(f"{SCHEME}{login}{host}/{address.db}" for host in hosts)
+        config["broker_url"] = ";".join(f"{SENTINEL_SCHEME}{login}{host}/{address.db}" for host in hosts)
         options["master_name"] = address.service
     else:
         config["broker_url"], _, query = url.partition("?")  # Kombu knows no parameters of redis-py

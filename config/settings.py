@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
@@ -12,10 +13,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from config.addresses import check_server_address, check_web_address
-from config.sentinel_url import SCHEME, parse_sentinel
+from config.addresses import SENTINEL_SCHEME, check_server_address, check_web_address, parse_sentinel
 
-REDIS_SCHEMES = ("redis://", "rediss://", SCHEME)
+REDIS_SCHEMES = ("redis://", "rediss://", SENTINEL_SCHEME)
 AMQP_SCHEMES = ("amqp://", "amqps://")
 SECRET_FILE_LIMIT = 64 * 1024
 MAX_SECRET = 1_000  # the password's field of the console takes as much
@@ -31,47 +31,49 @@ def _usable(value: object) -> object:
     return value
 
 
-def _redis_address(value: SecretStr | None) -> SecretStr | None:
-    url = value.get_secret_value() if value else ""
-    if url.startswith(SCHEME):
+def _checked(check: Callable[[str], str]) -> AfterValidator:
+    """Return the validator that replaces the text of a secret by what `check` returns."""
+
+    def validate(secret: SecretStr | None) -> SecretStr | None:
+        return SecretStr(check(secret.get_secret_value())) if secret else None
+
+    return AfterValidator(validate)
+
+
+def _redis_address(url: str) -> str:
+    if url.startswith(SENTINEL_SCHEME):
         parse_sentinel(url)
-    elif url:
-        check_server_address(url, REDIS_SCHEMES, "redis://[user:password@]host:port/database", r"[0-9]{0,5}")
-    return value
+        return url
+    return check_server_address(url, REDIS_SCHEMES, "redis://[user:password@]host:port/database", r"[0-9]{0,5}")
 
 
-def _printable(value: SecretStr | None) -> SecretStr | None:
-    """Return a secret without the space around it, which forms and headers do not keep."""
-    text = value.get_secret_value().strip() if value else ""
-    if value and not (text and text.isprintable() and len(text) <= MAX_SECRET):
-        raise ValueError(f"must have 1 to {MAX_SECRET} printable characters")
-    return SecretStr(text) if text else None
+def _amqp_address(url: str) -> str:
+    return check_server_address(url, AMQP_SCHEMES, "amqp://user:password@host:port/virtual-host", r"[^/]*")
 
 
-def _header_text(value: SecretStr | None) -> SecretStr | None:
-    if value and not value.get_secret_value().isascii():
-        raise ValueError("must have ASCII characters only, because it is sent in a header")
-    return value
-
-
-def _amqp_address(value: SecretStr | None) -> SecretStr | None:
-    url = value.get_secret_value() if value else ""
-    if url:
-        check_server_address(url, AMQP_SCHEMES, "amqp://user:password@host:port/virtual-host", r"[^/]*")
-    return value
-
-
-def _broker_address(value: SecretStr | None) -> SecretStr | None:
+def _broker_address(url: str) -> str:
     """Check Celery's broker, or the RabbitMQ that InfraKitchen's own environment has under this name."""
-    is_amqp = value is not None and value.get_secret_value().startswith(AMQP_SCHEMES)
-    return _amqp_address(value) if is_amqp else _redis_address(value)
+    return _amqp_address(url) if url.startswith(AMQP_SCHEMES) else _redis_address(url)
 
 
-def _logins(value: SecretStr | None) -> SecretStr | None:
-    pairs = value.get_secret_value().split(",") if value else []
-    if not all(user and password for user, _, password in (pair.partition(":") for pair in pairs)):
+def _printable(secret: str) -> str:
+    """Return a secret without the space around it, which forms and headers do not keep."""
+    text = secret.strip()
+    if not (text and text.isprintable() and len(text) <= MAX_SECRET):
+        raise ValueError(f"must have 1 to {MAX_SECRET} printable characters")
+    return text
+
+
+def _header_text(secret: str) -> str:
+    if not secret.isascii():
+        raise ValueError("must have ASCII characters only, because it is sent in a header")
+    return _printable(secret)
+
+
+def _logins(logins: str) -> str:
+    if not all(user and password for user, _, password in (pair.partition(":") for pair in logins.split(","))):
         raise ValueError("must be user:password, several separated by commas")
-    return value
+    return logins
 
 
 def _parse_operations(text: str | None) -> list[tuple[str, str]]:
@@ -101,9 +103,6 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
 Seconds = Annotated[int, Field(ge=1, le=10 * 366 * 86400)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_usable)]
-RedisAddress = Annotated[Secret, AfterValidator(_redis_address)]
-AmqpAddress = Annotated[Secret, AfterValidator(_amqp_address)]
-BrokerAddress = Annotated[Secret, AfterValidator(_broker_address)]
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 WebAddress = Annotated[str, AfterValidator(check_web_address)]
 
@@ -120,13 +119,13 @@ class Settings(BaseSettings):
         hide_input_in_errors=True, use_attribute_docstrings=True,
     )  # fmt: skip
 
-    redis_url: RedisAddress = None
+    redis_url: Annotated[Secret, _checked(_redis_address)] = None
     """Address of Redis or Valkey, version 6.2 or newer (`redis://`, `rediss://`, `sentinel://`). Without it, `ik-slack
     up` and `ik-slack demo` start an embedded server that keeps its data in `DATA_DIR`."""
-    broker_url: BrokerAddress = None
+    broker_url: Annotated[Secret, _checked(_broker_address)] = None
     """Address of Celery's broker, if it is not the server of `REDIS_URL`. An AMQP address, as in InfraKitchen's own
     environment, is InfraKitchen's RabbitMQ: `AMQP_URL` takes it, and Celery uses `REDIS_URL`."""
-    amqp_url: AmqpAddress = None
+    amqp_url: Annotated[Secret, _checked(_amqp_address)] = None
     """Address of InfraKitchen's RabbitMQ (`amqp://`, `amqps://`), which `ik-slack bridge` reads. `ik-slack up` runs the
     bridge when it is set."""
     data_dir: UserPath = Path("./var")
@@ -147,9 +146,9 @@ class Settings(BaseSettings):
     """Bot token. At start, if no integration exists, an integration named `default` is added with it."""
     infrakitchen_url: WebAddress | None = None
     """Address of InfraKitchen, for links in messages: `{url}/{entity_type}s/{entity_id}`."""
-    api_token: Annotated[Secret, AfterValidator(_printable), AfterValidator(_header_text)] = None
+    api_token: Annotated[Secret, _checked(_header_text)] = None
     """Bearer token of the HTTP API and the webhooks."""
-    admin_password: Annotated[Secret, AfterValidator(_printable)] = None
+    admin_password: Annotated[Secret, _checked(_printable)] = None
     """Password of the web console. Without it, `API_TOKEN` and named tokens, the web process listens on this machine
     only, and the console opens with the link that `ik-slack up` and `web` print."""
     alert_labels: UserPath | None = None
@@ -165,7 +164,7 @@ class Settings(BaseSettings):
     """Address on which Flower listens; another than this machine's own needs `FLOWER_BASIC_AUTH`."""
     flower_port: Port = 5555
     """Port of Flower."""
-    flower_basic_auth: Annotated[Secret, AfterValidator(_logins)] = None
+    flower_basic_auth: Annotated[Secret, _checked(_logins)] = None
     """Flower's `user:password`, several separated by commas."""
     operations_channel: Annotated[str | None, AfterValidator(_operations_channel)] = None
     """Destination of warnings about parked integrations and lanes, and about lanes near a limit: `#channel`, an id or

@@ -1,8 +1,10 @@
-"""The README's pictures of messages, drawn again from the demo's story: `make pictures`.
+"""The pictures of messages, drawn again from the demo's stories: `make pictures`.
 
-Needs Chromium. The story's moment and the reader's zone are fixed: a picture changes when a message does.
+Needs Chromium. The story's moment and the reader's zone are fixed: a picture changes when a message does. The lives of
+a resource go through the whole pipeline on the tests' fakes.
 """
 
+import asyncio
 import json
 import os
 import time
@@ -12,7 +14,12 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
+from support.bridged import Bridged
+from support.fake_slack import Posted
+from support.pipeline import ManualClock, open_pipeline
+
 from worker import sources
+from worker.demo.infrakitchen import life
 from worker.demo.scenario import STORY_LENGTH, EventFactory, story
 from worker.domain.event import Event
 from worker.domain.message import Message
@@ -30,6 +37,13 @@ BEGAN = datetime(2026, 5, 4, 9, 38, tzinfo=UTC)
 STORM = 60
 SCALE = 1.25  # keeps the README's files small
 SECONDS = count(10)
+MINUTES = 4  # of the picture for each second of the demo's story
+#: By picture: the seconds of the story that are played, and those after which the messages are drawn.
+LIVES = {
+    "provision": ([*range(5), 11], (0, 11)),
+    "retry": ([*range(12)], (6, 11)),
+    "destroy": ([*range(13, 20)], (13, 19)),
+}
 
 
 def main() -> None:
@@ -42,13 +56,15 @@ def main() -> None:
     pending = [
         PendingDelivery(event.id, event)
         for event in events.values()
-        if event.project in ("shop", "payments") and event.status != "resolved"
+        if event.project == "shop" and event.status != "resolved"
     ]
     draw(
         "messages", post(card(failed), replies=[thread_reply(failed)]), post(card(events["search-cluster-completed-5"]))
     )
     draw("alert", post(card(firing, "<!here>")), post(card(resolved), replies=[thread_reply(resolved)]))
     draw("digest", post(message_of(merge_events(pending), BASE)))
+    for name, (seconds, drawn) in LIVES.items():
+        draw(name, *asyncio.run(play_life(seconds, drawn)))
 
 
 def story_events() -> dict[str, Event]:
@@ -69,6 +85,39 @@ def card(event: Event, mention: str = "") -> Message:
 def thread_reply(event: Event) -> Message:
     """Return the reply in the thread of an event's card."""
     return reply(merge_events([PendingDelivery(event.id, event)]))
+
+
+async def play_life(seconds: Sequence[int], drawn: Sequence[int]) -> list[list[ShownMessage]]:
+    """Play seconds of the life of a resource; return the messages and their threads as they were after some of them."""
+    hand = ManualClock()
+    hand.now_s = BEGAN.timestamp()
+    pictures, posted_at = list[list[ShownMessage]](), list[float]()
+    async with open_pipeline(hand=hand, infrakitchen_url=BASE) as pipeline:
+        await pipeline.connect()
+        await pipeline.subscribe()
+        bridged, posts = Bridged(pipeline), pipeline.slack.posts
+        for second in seconds:
+            hand.now_s = BEGAN.timestamp() + second * MINUTES * 60
+            for scene in (scene for scene in life() if int(scene.at_s) == second):
+                for body in scene.samples:
+                    await bridged.take(json.dumps(body).encode())
+                await bridged.deliver(after_s=1)
+                posted_at += [hand.now_s] * (len(posts) - len(posted_at))
+            if second in drawn:
+                frame = len(pictures) / 1e6  # the same message is drawn several times, each with a time of its own
+                pictures.append(shown(posts, [at_s + frame for at_s in posted_at], is_edited=bool(pictures)))
+    return pictures
+
+
+def shown(posts: Sequence[Posted], posted_at: Sequence[float], *, is_edited: bool) -> list[ShownMessage]:
+    """Return a card and the replies in its thread, as they are now."""
+    parent_ts = f"{posted_at[0]:.6f}"
+    card, *replies = (arguments(posted.message) for posted in posts)
+    times = [f"{at_s:.6f}" for at_s in posted_at[1:]]
+    return [
+        ShownMessage(parent_ts, card, is_edited=is_edited),
+        *(ShownMessage(ts, reply | {"thread_ts": parent_ts}) for ts, reply in zip(times, replies, strict=True)),
+    ]
 
 
 def post(message: Message, replies: Sequence[Message] = ()) -> list[ShownMessage]:

@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,6 +97,13 @@ def test_every_command_in_the_docs_exists(document: str) -> None:
     known = {path for path, _ in generate["commands"](cli, "ik-slack")}
     named = set(re.findall(r"\b(ik-slack [a-z-]+(?: [a-z-]+)?)", " ".join(re.findall(r"`[^`]+`", DOCUMENTS[document]))))
     assert {command for command in named if not {command, command.rsplit(" ", 1)[0]} & (known - {"ik-slack"})} == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_extra_in_the_docs_exists(document: str) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = re.findall(r"(?:infrakitchen-slack|'\.)\[([\w,]+)\]", DOCUMENTS[document])
+    assert {extra for names in named for extra in names.split(",")} <= set(extras)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

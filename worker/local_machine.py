@@ -1,23 +1,32 @@
-"""This machine: free ports, loopback addresses, private files, and child processes that end with their parent."""
+"""This machine: free ports, private files, child processes that end with their parent, and life signs of processes."""
 
+import asyncio
 import contextlib
-import ipaddress
+import logging
 import os
 import secrets
 import signal
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from config.addresses import is_loopback
 from worker.domain.errors import UserError
+from worker.telemetry import log_event
+
+__all__ = ["is_loopback"]
+
+log = logging.getLogger("worker.local_machine")
 
 _PR_SET_PDEATHSIG = 1
 STARTUP_KEY_FILE = "startup-key"
 TOKEN_PREFIX = "iks_"  # noqa: S105  # logs redact a token, and secret scanners find a leaked one, by it
 _TOKEN_LENGTH = 40
+LIFE_SIGN_S, ALIVE_S = 5.0, 15.0  #: How often a process gives a sign of life, and for how long it counts as alive.
 
 
 def is_free(port: int) -> bool:
@@ -33,16 +42,6 @@ def free_port(preferred: int = 0) -> int:
             probe.bind(("127.0.0.1", port))
             return int(probe.getsockname()[1])
     raise UserError("No port of 127.0.0.1 is free: close programs that use many connections.")
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach a server that listens on `host`."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name may mean any address
-        return False
 
 
 def write_private(path: Path, text: str) -> None:
@@ -107,6 +106,27 @@ def make_private_folder(path: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
+def run_under_init() -> None:
+    """Continue in a child when this is process 1 of a container, and wait for every process that loses its parent.
+
+    The kernel gives process 1 those processes, and keeps each dead one until process 1 has waited for it. Signals that
+    end a program are passed on to the child, and the child's exit code is this process's.
+    """
+    if os.getpid() != 1:
+        return
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)  # a terminal's Ctrl-C reaches process 1 alone, which passes it on once
+        return
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, lambda number, _: os.kill(child, number))
+    pid = status = 0
+    while pid != child:
+        pid, status = os.wait()
+    code = os.waitstatus_to_exitcode(status)
+    sys.exit(code if code >= 0 else 128 - code)
+
+
 def end_with_parent() -> Callable[[], None] | None:
     """Return a `preexec_fn` that sends the child SIGTERM when its parent has died; None where that is not Linux.
 
@@ -118,3 +138,47 @@ def end_with_parent() -> Callable[[], None] | None:
     import ctypes
 
     return partial(ctypes.CDLL(None, use_errno=True).prctl, _PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def life_sign_path(key_prefix: str, role: str, pid: int | str) -> Path:
+    """Return the file that a process touches as its sign of life, in a directory of this user.
+
+    A probe must not depend on Redis: while it is away, processes wait for it, and a restart would not help them.
+    """
+    name = f"{key_prefix}.{role}.{pid}".replace("/", "_")
+    return Path(tempfile.gettempdir()) / f"ik-slack-{os.getuid()}" / name
+
+
+async def keep_life_sign(key_prefix: str, role: str) -> None:
+    """Touch the file of this process until the task is cancelled, then remove it; log once when that is impossible."""
+    path, can_write = life_sign_path(key_prefix, role, os.getpid()), True
+    try:
+        while True:
+            try:
+                path.parent.mkdir(mode=0o700, exist_ok=True)
+                if path.parent.lstat().st_uid != os.getuid():
+                    raise PermissionError(f"{path.parent} belongs to another user")
+                path.touch(mode=0o600)
+                can_write = True
+            except OSError as error:
+                if can_write:
+                    log_event(log, logging.WARNING, "life sign not written", file=str(path), error=str(error))
+                can_write = False
+            await asyncio.sleep(LIFE_SIGN_S)
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+            path.parent.rmdir()  # it fails while other processes have files there
+
+
+def has_life_sign(key_prefix: str, role: str) -> bool:
+    """Return whether a process of this role touched its file within `ALIVE_S`; remove the files of dead ones."""
+    is_alive = False
+    pattern = life_sign_path(key_prefix, role, "*")
+    for path in pattern.parent.glob(pattern.name):
+        with contextlib.suppress(OSError):
+            if abs(time.time() - path.stat().st_mtime) <= ALIVE_S:
+                is_alive = True
+            elif not Path(f"/proc/{path.suffix[1:]}").exists() and Path("/proc/self").exists():
+                path.unlink()
+    return is_alive

@@ -19,41 +19,26 @@ another language runs `XADD infrakitchen:events * event '<json>'`.
 import json
 import re
 from codecs import BOM_UTF8
-from collections.abc import Awaitable, Mapping
-from typing import Any, NoReturn, Protocol, overload
+from collections.abc import Mapping
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from worker.domain.event import MAX_EVENT_BYTES, EventTooLarge
+from worker.domain.mrkdwn import SURROGATES
 
-_SURROGATES = re.compile(r"[\ud800-\udfff]")
 _EVENT_START = re.compile(r"[^\s\ufeff]")  # a byte order mark may begin each of the files that were joined
 STREAM = "infrakitchen:events"
 
-EntryId = bytes | str
+Id_co = TypeVar("Id_co", covariant=True)
 
 
-class Client(Protocol):
-    """The part of `redis.Redis` that is used."""
+class Client(Protocol[Id_co]):
+    """The part of `redis.Redis` and `redis.asyncio.Redis` that is used; the latter returns an awaitable."""
 
-    def xadd(self, name: str, fields: dict[Any, Any], /) -> EntryId:
+    def xadd(self, name: str, fields: dict[Any, Any], /) -> Id_co:
         """Append an entry to a stream."""
 
 
-class AsyncClient(Protocol):
-    """The part of `redis.asyncio.Redis` that is used."""
-
-    def xadd(self, name: str, fields: dict[Any, Any], /) -> Awaitable[EntryId]:
-        """Append an entry to a stream."""
-
-
-@overload
-def publish(redis: Client, event: Mapping[str, object] | str | bytes, *, stream: str = STREAM) -> EntryId: ...
-@overload
-def publish(
-    redis: AsyncClient, event: Mapping[str, object] | str | bytes, *, stream: str = STREAM
-) -> Awaitable[EntryId]: ...
-def publish(
-    redis: Client | AsyncClient, event: Mapping[str, object] | str | bytes, *, stream: str = STREAM
-) -> EntryId | Awaitable[EntryId]:
+def publish(redis: Client[Id_co], event: Mapping[str, object] | str | bytes, *, stream: str = STREAM) -> Id_co:
     """Append one event to the stream and return its entry id (an awaitable of it from an asyncio client).
 
     Raises ValueError when the event is not a JSON object, EventTooLarge above 256 KiB. The fields are not checked:
@@ -111,7 +96,7 @@ def read_events(text: str) -> list[dict[str, object]]:
 
 
 def _utf8(text: str) -> bytes:
-    return _SURROGATES.sub("\ufffd", text).encode()
+    return SURROGATES.sub("\ufffd", text).encode()
 
 
 def _reject_constant(constant: str) -> NoReturn:

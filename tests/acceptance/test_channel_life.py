@@ -7,14 +7,11 @@ from support.installation import Installation, until
 
 from worker.sandbox.slack.workspace import Workspace
 
-IF_PRIVATE = "If #{0} is private, type `/invite @infrakitchen` in it."
+IF_PRIVATE = "If the channel is private, type `/invite @infrakitchen` in it."
 CLOSED = {
     "kicked": ("not_in_channel", "Type `/invite @infrakitchen` in #{0}."),
     "archived": ("is_archived", "Unarchive #{0}"),
-    "deleted": (
-        "channel_not_found",
-        "If it was deleted or is a typo, correct the subscription's destination.",
-    ),
+    "deleted": ("channel_not_found", "To move its events, run `ik-slack subscriptions move"),
     "hidden": ("channel_not_found", IF_PRIVATE),
     "kicked-private": ("channel_not_found", IF_PRIVATE),
 }

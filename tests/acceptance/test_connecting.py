@@ -14,7 +14,7 @@ from worker.domain.integration import REQUIRED_SCOPES
 FAULTS = {
     "token_revoked": ("was revoked", "click Reinstall to Workspace"),
     "account_inactive": ("was removed from the workspace", "click Install to Workspace"),
-    "invalid_auth": ("the app is not installed in the workspace", "click Install to Workspace"),
+    "invalid_auth": ("its app is not installed", "click Install to Workspace"),
 }
 
 
@@ -156,7 +156,7 @@ async def _says(installation: Installation, token: str, reason: str, step: str) 
     """Adding a token and testing a saved one tell the same of Slack's silence."""
     said, wrong = await asyncio.gather(add_integration(installation, token, "other"), get_failed_checks(installation))
     assert said.code == 1
-    assert f"Integration other was not saved: {wrong['connection'][0]}." in said.err
+    assert f"Not saved: {wrong['connection'][0]}." in said.err
     assert reason in wrong["connection"][0]
     assert step in wrong["connection"][1]
     assert step in said.err

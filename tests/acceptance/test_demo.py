@@ -68,6 +68,22 @@ def test_a_storm_is_posted_in_few_messages(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_life_of_a_resource_is_shown_with_and_without_the_bridge(tmp_path: Path) -> None:
+    running = demo(tmp_path, "--infrakitchen", "--once", **WRONG)
+    out, err = running.communicate(timeout=170)
+    assert (running.returncode, err) == (0, "")
+    alone, bridged = out.split("With the bridge: 3 messages")
+    assert alone.count("Workflow execute succeeded") == 2
+    assert "Workflow Create Network, Postgres database failed at orders-db" in bridged
+    assert "Resource orders-cache is destroyed" in bridged
+    assert "succeeded" not in bridged
+    assert "stays-in-rabbitmq" not in out
+    found = balance(out)
+    assert found["delivered"] + found["merged"] == found["created"] == found["accepted"] > 0
+    assert (found["unaccounted"], list(tmp_path.iterdir()), left_running(tmp_path)) == (0, [], [])
+
+
+@pytest.mark.slow
 def test_a_stopped_demo_has_an_error_and_leaves_no_process_running(tmp_path: Path) -> None:
     running = demo(tmp_path, "--once")
     until(lambda: len(left_running(tmp_path)) >= 4)

@@ -16,7 +16,7 @@ from support.installation import CommandResult, Installation, Program, program, 
 from worker.bootstrap.procfile_supervisor import procfile
 from worker.cli import cli
 from worker.local_machine import free_port, load_startup_key
-from worker.sandbox.slack.http import STORED
+from worker.sandbox.slack.server import STORED
 
 UNKNOWN = "xoxb-1-not-known"
 LOGIN = ("ops", "what-nobody-may-read")

@@ -15,11 +15,11 @@ from worker.local_machine import free_port
 
 
 @pytest.fixture
-async def installation(tmp_path: Path) -> AsyncIterator[Installation]:
-    """Everything runs, at a pace that pace has nothing to do with."""
+async def installation(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Installation]:
+    """Everything runs, at a pace that pace has nothing to do with. A test may give more settings as the parameter."""
     settings = {
         "POST_RATE_PER_CHANNEL": "50", "POST_BURST_PER_CHANNEL": "10",
-        "ADMIN_PASSWORD": PASSWORD, "WEB_PORT": str(free_port()),
+        "ADMIN_PASSWORD": PASSWORD, "WEB_PORT": str(free_port()), **getattr(request, "param", {}),
     }  # fmt: skip
     async with run_installation(tmp_path, **settings) as app:
         app.sandbox.set_rate(0)

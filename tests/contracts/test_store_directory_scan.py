@@ -13,31 +13,31 @@ NEXT = ListingCursor(cursor="next", pages=1)
 
 
 async def test_one_worker_scans_the_directory_at_a_time(world: World):
-    assert await world.readings.claim("ops", "one") == ListingCursor()
-    assert await world.readings.claim("ops", "two") is None
-    assert await world.readings.claim("dev", "two") == ListingCursor()
-    await world.readings.release("ops", "two")
-    assert await world.readings.renew_claim("ops", "one")
-    await world.readings.release("ops", "one")
-    assert await world.readings.claim("ops", "two") == ListingCursor()
-    assert not await world.readings.renew_claim("ops", "one")
+    assert await world.directory.claim_scan("ops", "one") == ListingCursor()
+    assert await world.directory.claim_scan("ops", "two") is None
+    assert await world.directory.claim_scan("dev", "two") == ListingCursor()
+    await world.directory.release_scan("ops", "two")
+    assert await world.directory.renew_scan("ops", "one")
+    await world.directory.release_scan("ops", "one")
+    assert await world.directory.claim_scan("ops", "two") == ListingCursor()
+    assert not await world.directory.renew_scan("ops", "one")
 
 
 async def test_a_claim_expires_after_its_worker_died(world: World):
-    await world.readings.claim("ops", "one")
+    await world.directory.claim_scan("ops", "one")
     assert 0 < await world.redis.pttl("t:lock:directory:ops") <= 30_000
     await world.redis.delete("t:lock:directory:ops")
-    assert not await world.readings.renew_claim("ops", "one")
+    assert not await world.directory.renew_scan("ops", "one")
     assert await world.redis.exists("t:lock:directory:ops") == 0
 
 
 async def test_the_progress_of_a_scan_is_known_while_its_claim_lasts(world: World):
-    await world.readings.claim("ops", "one")
+    await world.directory.claim_scan("ops", "one")
     assert (await world.directory.get_status("ops")).scanned_channels == 0
-    assert await world.readings.save_page("ops", "one", [ALERTS, OLD], NEXT) == 2
+    assert await world.directory.save_scanned_page("ops", "one", [ALERTS, OLD], NEXT) == 2
     assert (await world.directory.get_status("ops")).scanned_channels == 2
-    assert await world.readings.save_page("ops", "one", [OLD], NEXT) == 2
-    await world.readings.release("ops", "one")
+    assert await world.directory.save_scanned_page("ops", "one", [OLD], NEXT) == 2
+    await world.directory.release_scan("ops", "one")
     assert (await world.directory.get_status("ops")).scanned_channels is None
 
 
@@ -46,7 +46,7 @@ async def test_an_unfinished_scan_does_not_change_the_directory(world: World):
     await world.half_read([OLD])
     assert await world.directory.list_channels("ops") == [ALERTS]
     assert await world.directory.find_by_name("ops", "old") is None
-    assert await world.readings.finish("ops", "half")
+    assert await world.directory.finish_scan("ops", "half")
     assert await world.directory.list_channels("ops") == [OLD]
     assert await world.directory.find_by_name("ops", "alerts") is None
     assert (await world.directory.get_status("ops")).pages == 1
@@ -63,16 +63,16 @@ async def test_a_scan_without_channels_leaves_an_empty_directory(world: World):
 async def test_an_interrupted_scan_continues_at_its_cursor(world: World):
     place = ListingCursor(private=True, cursor="dGVhbTpDMDI=", pages=7)
     await world.half_read([OLD], place)
-    await world.readings.release("ops", "half")
-    assert await world.readings.claim("ops", "two") == place
-    await world.readings.save_page("ops", "two", [ALERTS], ListingCursor(pages=8))
-    assert await world.readings.finish("ops", "two")
+    await world.directory.release_scan("ops", "half")
+    assert await world.directory.claim_scan("ops", "two") == place
+    await world.directory.save_scanned_page("ops", "two", [ALERTS], ListingCursor(pages=8))
+    assert await world.directory.finish_scan("ops", "two")
     assert await world.directory.list_channels("ops") == [ALERTS, OLD]
 
 
 async def test_an_interrupted_scan_starts_again_after_a_while_without_its_old_pages(world: World):
     await world.half_read([OLD])
-    await world.readings.release("ops", "half")
+    await world.directory.release_scan("ops", "half")
     assert 0 < await world.redis.pttl("t:directory:ops:reading:place") <= 180_000
     for part in ("names", "channels"):  # never before the place
         assert await world.redis.pttl(f"t:directory:ops:reading:{part}") > 180_000
@@ -92,18 +92,18 @@ async def test_the_directory_does_not_expire(world: World):
 async def test_a_worker_that_lost_its_claim_saves_no_page_and_finishes_no_scan(world: World):
     await world.half_read([OLD])
     await world.redis.set("t:lock:directory:ops", "another")
-    assert await world.readings.save_page("ops", "half", [ALERTS], NEXT) is None
-    assert not await world.readings.finish("ops", "half")
+    assert await world.directory.save_scanned_page("ops", "half", [ALERTS], NEXT) is None
+    assert not await world.directory.finish_scan("ops", "half")
     assert await world.directory.list_channels("ops") == []
     assert await world.redis.hlen("t:directory:ops:reading:channels") == 1
 
 
 async def test_a_scan_step_done_twice_changes_nothing(world: World):
-    await world.readings.claim("ops", "one")
+    await world.directory.claim_scan("ops", "one")
     for _ in range(2):
-        assert await world.readings.save_page("ops", "one", [ALERTS], NEXT) == 1
+        assert await world.directory.save_scanned_page("ops", "one", [ALERTS], NEXT) == 1
     for _ in range(2):
-        assert await world.readings.finish("ops", "one")
+        assert await world.directory.finish_scan("ops", "one")
     assert await world.directory.list_channels("ops") == [ALERTS]
     assert (await world.directory.get_status("ops")).pages == 1
 

@@ -59,8 +59,8 @@ async def test_subscriptions_are_indexed_by_id_and_by_the_lanes_of_their_options
     await world.subscriptions.save_and_remove(save=[PLAIN, FULL, unfiltered, cards])
     await asyncio.gather(*(world.subscriptions.list_all() for _ in range(5)))
     assert world.subscriptions.by_id == {PLAIN.id: PLAIN, "s2": FULL, "s3": unfiltered, "s4": cards}
-    assert world.subscriptions.lanes_compared == {PLAIN.lane, FULL.lane, "ops/#cards"}
-    assert world.subscriptions.lanes_of_inhibition == {FULL.lane, "ops/#everything", "ops/#cards"}
+    assert world.subscriptions.lanes_compared.names == {PLAIN.lane, FULL.lane, "ops/#cards"}
+    assert world.subscriptions.lanes_of_inhibition.names == {FULL.lane, "ops/#everything", "ops/#cards"}
 
 
 async def test_ids_of_all_subscriptions_that_may_have_deliveries_are_listed(world: World):

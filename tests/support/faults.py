@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from support.installation import POLL_S, Installation, Program, until
 from support.ledger_checks import CHANNELS
 from support.processes import child_processes, processes_with_setting
-from worker.sandbox.slack.http import STORED
+from worker.sandbox.slack.server import STORED
 
 ROOT = Path(__file__).parents[2]
 CODES = (

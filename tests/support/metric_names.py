@@ -2,9 +2,11 @@
 
 import re
 
+from prometheus_client import generate_latest
+
 from worker.store.ledger import Balance, LaneCount
 from worker.store.metrics import MetricTotals
-from worker.web.observability import ROLES, Figures, render_metrics
+from worker.web.observability import ROLES, Figures
 
 COUNTS = {
     ("call", "chat.postMessage", "delivered", "ok"): 1,
@@ -24,7 +26,7 @@ def labels_by_metric() -> dict[str, set[str]]:
         dict.fromkeys(ROLES, 0),
     )
     labels: dict[str, set[str]] = {}
-    for line in render_metrics(figures).decode().splitlines():
+    for line in generate_latest(figures).decode().splitlines():
         if match := re.match(r"(ikslack_\w+?)(?:_bucket|_sum|_count)?(?:{(.*)})? ", line):
             labels.setdefault(match[1], set()).update(re.findall(r"(\w+)=", match[2] or ""))
     return labels

@@ -9,7 +9,7 @@ from worker.domain.event import Severity
 from worker.domain.integration import Conversation, ListingCursor
 from worker.store.dead_letters import DeadLetters
 from worker.store.deliveries import FINISHED, Deliveries
-from worker.store.directory import Directory, DirectoryScan
+from worker.store.directory import Directory
 from worker.store.events import Events
 from worker.store.installation import Processes
 from worker.store.integrations import Integrations
@@ -47,7 +47,6 @@ class World:
         self.integrations = Integrations(self.server, TokenCipher(KEY_RING))
         self.subscriptions = Subscriptions(self.server)
         self.directory = Directory(self.server)
-        self.readings = DirectoryScan(self.server)
         self.pace = RateLimiter(self.server, channel=Rate(1.0), workspace=Rate(5.0, 20))
         self.processes = Processes(self.server)
         self.schedule = Schedule(self.server)
@@ -98,16 +97,19 @@ class World:
 
     async def read(self, *pages: Sequence[Conversation]) -> None:
         """Read all channels of the integration `ops` into the directory."""
-        assert await self.readings.claim("ops", "reader")
+        assert await self.directory.claim_scan("ops", "reader")
         for page in pages:
-            assert await self.readings.save_page("ops", "reader", page, ListingCursor(pages=len(pages))) is not None
-        assert await self.readings.finish("ops", "reader")
-        await self.readings.release("ops", "reader")
+            assert (
+                await self.directory.save_scanned_page("ops", "reader", page, ListingCursor(pages=len(pages)))
+                is not None
+            )
+        assert await self.directory.finish_scan("ops", "reader")
+        await self.directory.release_scan("ops", "reader")
 
     async def half_read(self, page: Sequence[Conversation], following: ListingCursor = HALF_READ) -> None:
         """Read one page of a directory scan; its reader is `half`."""
-        assert await self.readings.claim("ops", "half") is not None
-        assert await self.readings.save_page("ops", "half", page, following) is not None
+        assert await self.directory.claim_scan("ops", "half") is not None
+        assert await self.directory.save_scanned_page("ops", "half", page, following) is not None
 
     async def state(self, id_: str) -> str:
         """Return a delivery's state, empty when there is none."""

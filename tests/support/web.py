@@ -7,16 +7,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from html import unescape
 from json import dumps, loads
+from socket import socket
 from typing import Any
 
 from aiohttp import ClientSession, CookieJar
 from fakeredis import FakeAsyncRedis, FakeServer
+from starlette.types import ASGIApp
 from yarl import URL
 
 from config.settings import Settings
 from support.events import failed_workflow
 from support.pipeline import drain_all, ingest_stream
-from worker.bootstrap.context import AppContext, ShutdownSignal, open_context
+from worker.bootstrap.context import AppContext, open_context
 from worker.domain.integration import Secret
 from worker.local_machine import make_token
 from worker.pipeline.integration_setup import add_integration
@@ -25,8 +27,8 @@ from worker.sandbox.slack.workspace import Workspace
 from worker.services.subscription_schema import parse_spec
 from worker.services.subscriptions import add_subscription
 from worker.store.token_cipher import generate_key
-from worker.web.app import listen, make_app, serve
-from worker.web.console.access import form_token
+from worker.web.app import listen, make_app, make_server
+from worker.web.console.request import form_token
 
 
 @dataclass
@@ -36,8 +38,6 @@ class Web:
     app: AppContext
     redis: FakeServer
     client: ClientSession
-    shutdown: ShutdownSignal
-    serving: "asyncio.Task[None]"
 
     async def get(self, path: str) -> tuple[int, str]:
         """Return the status and the body of a page."""
@@ -79,22 +79,43 @@ STARTUP_KEY = make_token()
 
 
 @asynccontextmanager
+async def serving(application: ASGIApp, listening: socket) -> AsyncIterator[None]:
+    """Serve an application. At the end its connections are cut: a graceful stop waits 0.2 s, and has its own test."""
+    server = make_server(application)
+    server.config.load()
+    server.lifespan = server.config.lifespan_class(server.config)
+    await server.startup(sockets=[listening])
+    await server.on_tick(0)
+    try:
+        yield
+    finally:
+        for acceptor in server.servers:
+            acceptor.close()
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
+        for request in list(server.server_state.tasks):
+            request.cancel()
+        await asyncio.gather(*server.server_state.tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # the connections are closed in the next step of the event loop
+
+
+@asynccontextmanager
 async def serve_web(**overrides: object) -> AsyncIterator[Web]:
     """Serve the web application with these settings; without a credential the client sends the start-up key."""
-    redis, shutdown = FakeServer(), ShutdownSignal()
+    redis = FakeServer()
     client = FakeAsyncRedis(server=redis, protocol=2)
     settings = Settings.load(redis_url="redis://nowhere:1/0", **overrides)
-    with listen("127.0.0.1", 0) as listening:
-        async with open_context(settings, redis=client, shutdown=shutdown) as app:
-            startup_key = "" if settings.api_token or settings.admin_password else STARTUP_KEY
-            serving = asyncio.create_task(serve(make_app(app, startup_key), listening, shutdown))
+    async with open_context(settings, redis=client) as app:
+        startup_key = "" if settings.api_token or settings.admin_password else STARTUP_KEY
+        with listen("127.0.0.1", 0) as listening:
             base = f"http://127.0.0.1:{listening.getsockname()[1]}"
             headers = {"authorization": f"Bearer {startup_key}"} if startup_key else {}
-            async with ClientSession(base, headers=headers) as session:
-                yield Web(app, redis, session, shutdown, serving)
-            redis.connected = True
-            shutdown.set()
-            await serving
+            async with (
+                serving(make_app(app, startup_key), listening),
+                ClientSession(base, headers=headers) as session,
+            ):
+                yield Web(app, redis, session)
+        redis.connected = True
 
 
 PASSWORD = "a correct horse"

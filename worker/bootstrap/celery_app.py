@@ -22,14 +22,12 @@ from config.logging_config import log_config
 from config.settings import Settings, SettingsError
 from worker.bootstrap.context import AppContext, ShutdownSignal, open_context
 from worker.bootstrap.dispatch import create_celery_app
-from worker.bootstrap.redis_urls import connect_redis, redis_addresses
+from worker.bootstrap.redis_urls import open_redis
 from worker.domain.errors import SlackError, UserError
 from worker.domain.integration import Secret
-from worker.life_signs import keep_life_sign
+from worker.local_machine import keep_life_sign
 from worker.pipeline.integration_setup import ensure_default_integration
 from worker.store.audit import AuditTrail
-from worker.store.keys import Keys
-from worker.store.redis_client import RedisClient
 from worker.store.redis_errors import StoreUnavailable, log_redis_error
 from worker.telemetry import log_event
 
@@ -151,11 +149,8 @@ def record_change(settings: Settings, who: str, what: str, which: str, outcome: 
     """Record a change that was made in Flower in the audit trail; log it when Redis cannot serve."""
 
     async def append() -> None:
-        redis = RedisClient(connect_redis(redis_addresses(settings)[0]), Keys(settings.key_prefix))
-        try:
+        async with open_redis(settings) as redis:
             await AuditTrail(redis).append(who, what, which, outcome)
-        finally:
-            await redis.aclose()
 
     try:
         asyncio.run(append())

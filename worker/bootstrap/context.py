@@ -29,11 +29,11 @@ from worker.pipeline.maintenance.sweeper import Sweeper
 from worker.rendering.message_builder import MessageBuilder
 from worker.slack.blocks import rejection_reason
 from worker.slack.gateway import SlackGateway
+from worker.store.cards import FollowedCards, ReplacedCards
 from worker.store.dead_letters import DeadLetters, FlowerQueue, FlowerSync
 from worker.store.deliveries import Deliveries
-from worker.store.directory import Directory, DirectoryScan
+from worker.store.directory import Directory
 from worker.store.events import Events
-from worker.store.followed_cards import FollowedCards
 from worker.store.installation import InstallationMarker, Processes
 from worker.store.integrations import Integrations
 from worker.store.keys import Keys
@@ -41,7 +41,6 @@ from worker.store.lanes import Lanes, ParkedLanes
 from worker.store.metrics import Metrics
 from worker.store.rate_limiter import Rate, RateLimiter
 from worker.store.redis_client import BATCH_TIMEOUT_S, Client, RedisClient
-from worker.store.replaced_cards import ReplacedCards
 from worker.store.schedule import Schedule, Warnings
 from worker.store.stream import EventStream
 from worker.store.subscriptions import Subscriptions, TemplateErrors
@@ -132,7 +131,7 @@ class AppContext:
     def _build_pipeline(self) -> None:
         gateway, shutdown, clock = self.gateway, self.shutdown, self.clock
         self.directory_refresher = DirectoryRefresher(
-            directory=self.directory, scan=DirectoryScan(self.redis), gateway=gateway, rate_limiter=self.rate_limiter,
+            directory=self.directory, gateway=gateway, rate_limiter=self.rate_limiter,
             processes=self.processes, worker_id=self.worker_id, stopping=shutdown.is_set, sleep=shutdown.sleep,
             clock=clock,
         )  # fmt: skip
@@ -190,7 +189,8 @@ class AppContext:
         )  # fmt: skip
         return Sweeper(
             redis=self.redis, processes=self.processes, schedule=self.schedule, lanes=self.lanes,
-            deliveries=self.deliveries, dead_letters=self.dead_letters, integrations=self.integrations,
+            deliveries=self.deliveries, dead_letters=self.dead_letters, subscriptions=self.subscriptions,
+            integrations=self.integrations,
             directory=self.directory, installation=self.installation, metrics=self.metrics,
             prober=self.prober, card_closer=card_closer, alerts=alerts, flower_sync=flower_sync, wake=self.wake,
             refresh_directory=self.dispatcher.refresh_directory, worker_id=self.worker_id,

@@ -1,10 +1,14 @@
 """The addresses of Redis and of Celery's broker, and the Redis client of an address."""
 
-from config.sentinel_url import SCHEME, parse_sentinel
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from config.addresses import SENTINEL_SCHEME, parse_sentinel
 from config.settings import Settings
 from worker.domain.errors import UserError
 from worker.sandbox.embedded_redis import running_url
-from worker.store.redis_client import Client, connect, connect_by_sentinels
+from worker.store.keys import Keys
+from worker.store.redis_client import BATCH_TIMEOUT_S, Client, RedisClient, connect, connect_by_sentinels
 
 
 def redis_addresses(settings: Settings) -> tuple[str, str]:
@@ -25,9 +29,19 @@ def redis_addresses(settings: Settings) -> tuple[str, str]:
 
 def connect_redis(url: str, *, waits: bool = False) -> Client:
     """Return a client of the server at `url`. `waits` is for blocking commands, which have no time-out."""
-    if not url.startswith(SCHEME):
+    if not url.startswith(SENTINEL_SCHEME):
         return connect(url, blocking=waits)
     address = parse_sentinel(url)
     return connect_by_sentinels(
         address.hosts, address.service, db=address.db, username=address.username, password=address.password
     )
+
+
+@asynccontextmanager
+async def open_redis(settings: Settings, *, timeout_s: float = BATCH_TIMEOUT_S) -> AsyncIterator[RedisClient]:
+    """Connect to Redis alone, for work that needs no application context."""
+    redis = RedisClient(connect_redis(redis_addresses(settings)[0]), Keys(settings.key_prefix), timeout_s=timeout_s)
+    try:
+        yield redis
+    finally:
+        await redis.aclose()

@@ -12,14 +12,14 @@ from hashlib import sha256
 from worker.domain.event import DRY_RUN, Entity, Event, Kind
 from worker.domain.mrkdwn import cut
 from worker.sources.cloudevents import FAILED, PREFIX, STATUS_WORDS, VERSION
-from worker.sources.fields import one_line, parse_labels, parse_text, spell_out
+from worker.sources.fields import one_line, parse_ids, parse_labels, parse_text, spell_out
 from worker.sources.infrakitchen import SOURCE, parse_notification, read_action
 from worker.sources.json_decoder import JsonObject, decode_json, require_object
 from worker.store.bridge import BridgeMessage, MessageKind, Phase
 
 TEXT_LIMIT, REASON_LIMIT = 300, 20_000
 STEP_LIMIT, STEP_ERROR_LIMIT = 100, 1_000
-LABEL_LIMIT = 50
+LABEL_LIMIT, PARENT_LIMIT = 50, 200
 SHORT_ID = 8  # of an id that stands for a name
 SHOWN_STEPS = 3  # names in the name of a workflow
 #: The fields that name an entity, in the order of preference: a source code and its versions have no name.
@@ -59,7 +59,7 @@ def _translate_entity(fields: JsonObject, body_hash: str) -> BridgeMessage | Non
         return None
     person, labels = _person(fields.get("creator")), _labels(fields.get("labels"))
     common: dict[str, object] = {
-        "status": status, "project": _name_of(fields.get("project")), "labels": labels,
+        "status": status, "project": _name_of(fields.get("project")), "labels": labels, "parents": _parents(fields),
     }  # fmt: skip
     reason, field = parse_text(fields.get("error_message")), "error_message"
     match type_:
@@ -165,6 +165,15 @@ def _steps(value: object) -> list[dict[str, object]]:
         steps.append({"position": position} if isinstance(position, int) else {})
         steps[-1] |= {key: text for key, text in texts.items() if text}
     return steps
+
+
+def _parents(fields: JsonObject) -> list[str]:
+    """Return the ids of the entities that one belongs to; a workflow belongs to the resources of its steps."""
+    ids = [_text(fields, "project_id"), _text(_part(fields, "source_code"), "id"), *parse_ids(fields.get("parents"))]
+    steps = fields.get("steps")
+    for step in (steps if isinstance(steps, list) else ())[:STEP_LIMIT]:
+        ids += _text(step, "resource_id"), *parse_ids(_part(step, "parent_resource_ids"))
+    return list(dict.fromkeys(cut(id_, TEXT_LIMIT) for id_ in ids if id_))[:PARENT_LIMIT]
 
 
 def _workflow_name(action: str, steps: list[dict[str, object]]) -> str:

@@ -7,7 +7,6 @@ import pkgutil
 import sys
 import traceback
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 import click
 
@@ -17,14 +16,14 @@ from worker.domain.errors import SlackError, UsageError, UserError
 from worker.store.redis_errors import StoreUnavailable
 
 COMMANDS = {
-    "demo": "demo:command", "up": "up:up", "ingest": "up:ingest", "web": "up:web", "bridge": "bridge:command",
-    "sandbox": "sandbox:command", "status": "status:command", "alive": "alive:command",
-    "doctor": "doctor:command",
+    "demo": "demo:command", "up": "up:up", "ingest": "up:ingest", "web": "up:web", "bridge": "up:bridge",
+    "sandbox": "sandbox:command", "status": "diagnostics:status", "alive": "alive:command",
+    "doctor": "diagnostics:doctor",
     "integrations": "integrations:command", "channels": "channels:command", "subscriptions": "subscriptions:command",
     "publish": "publish:command", "preview": "preview:command", "explain": "deliveries:explain",
-    "ledger": "ledger:command", "deliveries": "deliveries:command", "parked": "parked:command",
-    "dead-letters": "dead_letters:command", "keys": "keys:command", "manifest": "integrations:manifest",
-    "api-tokens": "api_tokens:command", "audit": "audit:command",
+    "ledger": "diagnostics:ledger", "deliveries": "deliveries:command", "parked": "deliveries:parked",
+    "dead-letters": "dead_letters:command", "keys": "security:keys", "manifest": "integrations:manifest",
+    "api-tokens": "security:api_tokens", "audit": "security:audit",
 }  # fmt: skip
 """Each command's module of this package and its name there, in the order of the help."""
 
@@ -39,13 +38,11 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that is meant; an unknown one is an error with the most similar names."""
+        """Return the command that is meant; the error of an unknown one has the similar names."""
         try:
             return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            similar = " or ".join(get_close_matches(args[0], COMMANDS, n=2))
-            hint = f" Did you mean {similar}?" if similar else ""
-            raise click.UsageError(f"No such command {args[0]!r}.{hint}", error.ctx) from None
+        except click.NoSuchCommand as error:
+            raise click.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=error.ctx) from None
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Return a command, or None when there is none of that name."""

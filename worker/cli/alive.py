@@ -6,7 +6,7 @@ import click
 
 from config.settings import Settings
 from worker.domain.errors import UserError
-from worker.life_signs import ALIVE_S, has_life_sign
+from worker.local_machine import ALIVE_S, has_life_sign
 
 ROLES = ("worker", "ingest", "bridge", "web", "flower")
 FLOWER_TIMEOUT_S = 3.0

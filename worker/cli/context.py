@@ -66,7 +66,12 @@ async def _run_audited(app: AppContext, work: Callable[[AppContext], Coroutine[A
     what = context.command_path.partition(" ")[2] if context else ""
     if context is None or what not in CHANGES or context.params.get("dry_run"):
         return await work(app)
-    which = redact(" ".join(f"{name}={value}" for name, value in context.params.items() if _is_shown(name, value)))
+    shown = {
+        name: value
+        for name, value in context.params.items()
+        if name not in HIDDEN and value and isinstance(value, str | int | tuple | BaseModel)
+    }
+    which = redact(" ".join(f"{name}={value}" for name, value in shown.items()))
     outcome = FAILED
     try:
         result = await work(app)
@@ -78,12 +83,6 @@ async def _run_audited(app: AppContext, work: Callable[[AppContext], Coroutine[A
         with suppress(StoreUnavailable):  # the error of the work itself is shown
             await AuditTrail(app.redis).append(current_user(), f"ik-slack {what}", which, outcome)
     return result
-
-
-def _is_shown(name: str, value: object) -> bool:
-    return (
-        name not in HIDDEN and value not in (None, "", (), False) and isinstance(value, str | int | tuple | BaseModel)
-    )
 
 
 def current_user() -> str:

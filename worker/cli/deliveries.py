@@ -1,24 +1,24 @@
-"""`ik-slack deliveries` and `explain`: each event's deliveries, with their states and every call to Slack."""
+"""`ik-slack deliveries`, `explain` and `parked`: what happened to each event, and the lanes that need a person."""
+
+from functools import partial
 
 import click
 
 from worker.cli.context import AppContext, run
-from worker.cli.output import as_json, print_json, print_table
-from worker.domain.delivery import Attempt, Change, Delivery, HistoryStep, Outcome, State
+from worker.cli.output import as_json, print_json, print_prose, print_table
+from worker.domain.delivery import Attempt, Change, Delivery, HistoryStep, Outcome, State, lane_parts
 from worker.domain.event import Severity
 from worker.domain.hints import Action
-from worker.services.deliveries import (
-    DeliveryTrace,
-    find_event_ids,
-    get_delivery_trace,
-    list_deliveries,
-)
-from worker.services.event_trace import EventTrace, trace_event
+from worker.domain.integration import Health, Integration
+from worker.services import deliveries as service
+from worker.services.deliveries import DeliveryTrace, EventTrace
 from worker.services.formatting import format_time, parse_since_ms, pluralize, printable
-from worker.services.lanes import match_lanes, unknown_lane
-from worker.services.schemas import DeliverySchema, DeliveryTraceSchema, EventTraceSchema
+from worker.services.lanes import get_parked_page, match_lanes, resume_lane, unknown_lane
+from worker.services.schemas import DeliverySchema, DeliveryTraceSchema, EventTraceSchema, ParkedLaneSchema
 from worker.services.subscription_schema import LEVELS
-from worker.store.pagination import DeliveryFilter
+from worker.store.lanes import ParkedLane
+from worker.store.ledger import LaneCount, take_ledger_snapshot
+from worker.store.pagination import DeliveryFilter, take_rows
 
 SIGNS = {State.DELIVERED: "✓", State.MERGED: "✓", State.PENDING: "…", State.PARKED: "!", State.DEAD: "✗"}
 DEFAULT_LIMIT = 50
@@ -72,8 +72,8 @@ def list_(
             raise click.UsageError(f"--since: {error}.") from None
         severities = tuple(map(Severity.ranked, severity))
         where = DeliveryFilter(State(state) if state else None, lanes, severities, since_ms)
-        deliveries, has_more = await list_deliveries(app, where, event_id, limit_of(limit, as_json=as_json))
-        return deliveries, await find_event_ids(app, (delivery.event_ref for delivery in deliveries)), has_more
+        deliveries, has_more = await service.list_deliveries(app, where, event_id, limit_of(limit, as_json=as_json))
+        return deliveries, await service.find_event_ids(app, (delivery.event_ref for delivery in deliveries)), has_more
 
     deliveries, ids, has_more = run(work)
     if as_json:
@@ -81,7 +81,8 @@ def list_(
         return
     rows = [
         (
-            d.id, format_time(d.created_at_ms), d.state, _severity(d), d.lane, printable(ids[d.event_ref], 60), _note(d)
+            d.id, format_time(d.created_at_ms), d.state, d.severity.name.lower() if d.severity is not None else "",
+            d.lane, printable(ids[d.event_ref], 60), _note(d),
         )
         for d in deliveries
     ]  # fmt: skip
@@ -89,10 +90,6 @@ def list_(
     print_table(columns, rows, empty="No delivery found.")
     if has_more:
         click.echo(f"The newest {pluralize(len(deliveries), 'delivery', 'deliveries')}; --limit 0 lists all.")
-
-
-def _severity(delivery: Delivery) -> str:
-    return "" if delivery.severity is None else delivery.severity.name.lower()
 
 
 def _note(delivery: Delivery) -> str:
@@ -113,7 +110,7 @@ def _note(delivery: Delivery) -> str:
 @as_json
 def show(delivery_id: str, as_json: bool) -> None:
     """Show one delivery with every call to Slack."""
-    trace = run(lambda app: get_delivery_trace(app, delivery_id))
+    trace = run(lambda app: service.get_delivery_trace(app, delivery_id))
     if as_json:
         print_json(DeliveryTraceSchema.of(trace, trace.delivery))
         return
@@ -133,7 +130,7 @@ def explain(event_id: str, as_json: bool) -> None:
     \b
     ik-slack explain deploy-4711
     """
-    traces = run(lambda app: trace_event(app, event_id))
+    traces = run(lambda app: service.trace_event(app, event_id))
     if as_json:
         print_json(EventTraceSchema.of_traces(traces))
         return
@@ -219,3 +216,76 @@ def _describe_state(trace: DeliveryTrace) -> str:
             return f"discarded{by}{f' ({step.reason})' if step.reason else ''}"
         case _:
             return f"{delivery.state}: {printable(trace.waits)}"
+
+
+@click.group()
+def parked() -> None:
+    """See which lanes need a person, and resume them.
+
+    \b
+    ik-slack parked resume 'ops/#alerts'
+    """
+
+
+@parked.command("list")
+@as_json
+def list_lanes(as_json: bool) -> None:
+    """List every parked lane and integration, with its fix.
+
+    After the fix a lane resumes automatically within PROBE_INTERVAL_S.
+    """
+
+    async def work(app: AppContext) -> tuple[list[ParkedLane], list[Integration], list[LaneCount]]:
+        counts = (await take_ledger_snapshot(app.redis)).lanes
+        return await take_rows(partial(get_parked_page, app)), await app.integrations.list_all(), counts
+
+    lanes, integrations, counts = run(work)
+    if as_json:
+        print_json([ParkedLaneSchema.of(lane) for lane in lanes])
+        return
+    paragraphs = []
+    for integration in integrations:
+        if integration.state is not Health.ACTIVE:
+            sign = "–" if integration.state is Health.DISABLED else "!"
+            since = format_time(integration.since_ms)
+            paragraphs.append(
+                f"{sign} integration {integration.name}: {integration.state} since {since}\n"
+                f"    {integration.reason}\n    {integration.hint}"
+            )
+            paragraphs[-1] += "".join(
+                f"\n    waiting lane: {lane.lane}, {_pending(lane)}"
+                for lane in lanes
+                if lane.whole_integration and lane_parts(lane.lane)[0] == integration.id
+            )
+    paragraphs += [
+        f"! {lane.lane}: {_pending(lane)} since {format_time(lane.since_ms)}\n"
+        f"    {lane.detail or 'Action required'} ({lane.reason})\n    {lane.hint}"
+        for lane in lanes
+        if not lane.whole_integration
+    ]
+    for line in ("\n\n".join(paragraphs) or "No lane is parked.").split("\n"):
+        indent = " " * (len(line) - len(line.lstrip()))
+        print_prose(line.lstrip(), first=indent, indent=indent or "  ")
+    for count in counts:
+        if count.failure and not (count.parked or count.integration_parked):
+            pending = pluralize(count.pending - count.held, "delivery", "deliveries")
+            command = f"ik-slack parked resume '{count.lane}'"
+            click.echo(f"\n… {count.lane}: {pending}, retried automatically\n    {count.failure}")
+            click.echo(f"    To try now, run `{command}`.")
+
+
+def _pending(lane: ParkedLane) -> str:
+    return pluralize(lane.pending, "delivery", "deliveries")
+
+
+@parked.command()
+@click.argument("lane")
+def resume(lane: str) -> None:
+    """Resume LANE now, before its next probe, or try now what waits out an outage.
+
+    LANE is a lane as `ik-slack parked list` prints it, or its destination alone where no other lane has the
+    same destination.
+    """
+    resumed = run(lambda app: resume_lane(app, lane), can_wake=True)
+    note = " If posting fails, it waits again: `ik-slack parked list`." if resumed.is_trying else ""
+    click.echo(f"{resumed}{note}")

@@ -17,7 +17,7 @@ from worker.pipeline.integration_setup import CheckResult, add_integration, miss
 from worker.services import integrations as service
 from worker.services.formatting import format_time, pluralize
 from worker.services.schemas import CheckedIntegrationSchema, IntegrationSchema
-from worker.services.subscription_schema import FORMS
+from worker.services.subscription_schema import describe_no_destination
 from worker.services.subscriptions import describe_discarded
 from worker.services.template_validation import validate_template
 
@@ -121,7 +121,7 @@ def _print_saved(integration: Integration, as_json: bool) -> None:
 def _check_destination(_context: click.Context, _parameter: click.Parameter, written: str | None) -> str | None:
     destination = written and canonical_destination(written)
     if written is not None and not destination:
-        raise click.BadParameter(f"{written!r} is none of {FORMS}.")
+        raise click.BadParameter(f"{describe_no_destination(written)}.")
     return destination
 
 

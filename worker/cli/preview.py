@@ -13,7 +13,7 @@ from config.settings import Settings
 from worker.cli.context import file_argument, read_text, run, template_option
 from worker.cli.output import as_json, print_json
 from worker.cli.publish import read_events
-from worker.message_preview.mrkdwn_parser import Code, Link, Mention, Moment, Part, Parts, Style, Styled, parse
+from worker.message_preview.mrkdwn_parser import Element, Parts, Tag, parse
 from worker.services.formatting import pluralize, printable
 from worker.services.preview import get_templated_subscription, preview_events
 from worker.services.schemas import PreviewSchema
@@ -85,8 +85,8 @@ def command(
         take_screenshot(render_messages([ShownMessage(f"{now.timestamp():.6f}", preview.message)], now), png)
         click.echo(f"Drawn in {png}.", err=True)
     elif preview.message and not as_json:
-        destination = f", {printable(subscription.destination)}" if subscription else ""
-        click.echo(format_preview(preview.message, f"In Slack{destination}", now))
+        title = ", ".join(("In Slack", *map(printable, preview.destinations)))
+        click.echo(format_preview(preview.message, title, now))
     elif not as_json:
         click.echo("Nothing would be posted.")
 
@@ -139,20 +139,17 @@ def _text(value: Mapping[str, Any], now: datetime) -> str:
 
 def _plain(parts: Parts) -> str:
     """Return parsed mrkdwn without styles; the address of a link follows it, code blocks have lines of their own."""
-    return "".join(map(_plain_part, parts))
+    return "".join(part if isinstance(part, str) else _plain_element(part) for part in parts)
 
 
-def _plain_part(part: Part) -> str:
-    match part:
-        case Styled(Style.QUOTE, inside):
-            return "\n> " + _plain(inside).replace("\n", "\n> ") + "\n"
-        case Styled(_, inside):
-            return _plain(inside)
-        case Code(text, is_block):
-            return f"\n{text}\n" if is_block else text
-        case Link(url, inside):
-            return f"{_plain(inside)} ({url})"
-        case Mention(text) | Moment(text):
-            return text
+def _plain_element(element: Element) -> str:
+    text = _plain(element.inside)
+    match element.tag:
+        case Tag.QUOTE:
+            return "\n> " + text.replace("\n", "\n> ") + "\n"
+        case Tag.CODE_BLOCK:
+            return f"\n{text}\n"
+        case Tag.LINK:
+            return f"{text} ({element.detail})"
         case _:
-            return part
+            return text

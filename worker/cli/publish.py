@@ -8,15 +8,14 @@ import click
 
 from config.settings import Settings
 from worker import publish
-from worker.bootstrap.redis_urls import connect_redis, redis_addresses
+from worker.bootstrap.redis_urls import open_redis
 from worker.cli.context import REDIS_TIMEOUT_S, file_argument, read_text
 from worker.cli.output import as_json, print_json, warn
 from worker.domain.errors import UserError
 from worker.services.formatting import pluralize
 from worker.services.publishing import EventFile, convert_bodies, encode_with_rounds, load_label_mapping
 from worker.store.events import Events
-from worker.store.keys import Keys
-from worker.store.redis_client import RedisClient, texts
+from worker.store.redis_client import texts
 from worker.store.redis_errors import StoreUnavailable
 
 BATCH = 500
@@ -45,21 +44,19 @@ def command(file: IO[bytes], as_json: bool) -> None:
 
 async def _publish(file: EventFile) -> list[str]:
     """Publish events and return their entry ids; neither ENCRYPTION_KEY nor Slack is needed."""
-    settings = Settings.load()
-    client, keys = connect_redis(redis_addresses(settings)[0]), Keys(settings.key_prefix)
-    server = RedisClient(client, keys, timeout_s=REDIS_TIMEOUT_S)
-    entry_ids: list[str] = []
+    settings, entry_ids = Settings.load(), list[str]()
     total = len(file.events)
     is_hidden = total <= BATCH or not sys.stderr.isatty()
     try:
-        stored = Events(server, life_s=0, retention_s=0)
-        events = await encode_with_rounds(stored, file, await server.now_ms()) if file.alerts else file.events
-        with click.progressbar(
-            range(0, total, BATCH), label="Publishing", file=sys.stderr, hidden=is_hidden
-        ) as progress:
-            for start in progress:
-                batch = [("XADD", settings.events_stream, "*", "event", raw) for raw in events[start : start + BATCH]]
-                entry_ids += texts(await server.pipeline(batch))
+        async with open_redis(settings, timeout_s=REDIS_TIMEOUT_S) as redis:
+            stored = Events(redis, life_s=0, retention_s=0)
+            events = await encode_with_rounds(stored, file, await redis.now_ms()) if file.alerts else file.events
+            starts = range(0, total, BATCH)
+            with click.progressbar(starts, label="Publishing", file=sys.stderr, hidden=is_hidden) as progress:
+                for start in progress:
+                    batch = events[start : start + BATCH]
+                    commands = [("XADD", settings.events_stream, "*", "event", raw) for raw in batch]
+                    entry_ids += texts(await redis.pipeline(commands))
     except StoreUnavailable as error:
         if not entry_ids:
             raise
@@ -67,8 +64,6 @@ async def _publish(file: EventFile) -> list[str]:
             f"{error.failure.reason} ({error}) after {len(entry_ids)} of {pluralize(total, 'event')} were published. "
             "Publish the file again: each event is delivered once."
         ) from None
-    finally:
-        await server.aclose()
     return entry_ids
 
 

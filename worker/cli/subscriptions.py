@@ -8,9 +8,11 @@ import click
 from worker.cli.context import AppContext, read_text, run, template_option
 from worker.cli.output import as_json, print_facts, print_json, print_table, warn
 from worker.cli.subscriptions_file import apply, export
+from worker.domain.destination import has_placeholders
 from worker.services import subscriptions as service
 from worker.services.destinations import SentTestMessage, send_test_message
-from worker.services.formatting import format_time
+from worker.services.formatting import format_time, pluralize, printable
+from worker.services.preview import RecentPreview, preview_recent
 from worker.services.subscription_schema import ACTIONS, FORMS, KINDS, LEVELS, MENTIONS, STYLES, InvalidSpec, parse_spec
 
 SEVERITY = click.Choice(LEVELS)
@@ -34,10 +36,13 @@ command.add_command(export)
 
 @command.command()
 @click.option("--to", "destination", metavar="DEST", required=True, help=f"{FORMS}. Quote '#' for the shell.")
+@click.option("--otherwise", default="", metavar="DEST",
+              help="Where an event goes that lacks a value its destination is made from; else nowhere.")  # fmt: skip
 @click.option("--integration", metavar="NAME", help="Required when there are several integrations.")
 @click.option("--kind", multiple=True, type=click.Choice(KINDS), help="Kind of the event.")
 @click.option("--entity-type", multiple=True, metavar="TYPE", help="InfraKitchen's name of the type, such as storage.")
 @click.option("--entity-id", multiple=True, metavar="ID", help="InfraKitchen's id of the entity.")
+@click.option("--with-children", is_flag=True, help="Also what names --entity-id as its project, resource or parent.")
 @click.option("--name", multiple=True, metavar="GLOB", help="Name of the entity, such as 'prod-*'.")
 @click.option("--project", multiple=True, metavar="P", help="Project of the entity.")
 @click.option("--status", multiple=True, metavar="S", help="Status, such as error or done.")
@@ -58,24 +63,36 @@ command.add_command(export)
 @click.option("--time-zone", default="", metavar="ZONE", help="Zone of the quiet hours, such as Europe/Stockholm.")
 @click.option("--quiet-below", type=SEVERITY, default="critical", show_default=True,
               help="Send this severity or worse in quiet hours too.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Show where the recent events would go; add nothing.")
 @as_json
-def add(as_json: bool, integration: str | None, template_file: IO[bytes] | None, **values: object) -> None:
+def add(
+    as_json: bool, dry_run: bool, integration: str | None, template_file: IO[bytes] | None, **values: object
+) -> None:
     """Send events to a channel or a person.
 
     Without filters every event is sent. Filters may be repeated: several values of one filter are
     alternatives, different filters must all match. A destination that cannot be posted to yet is accepted
     with a warning: its deliveries wait until it can.
 
+    A destination may be made from each event, by the placeholders {name}, {project}, {template},
+    {entity_type}, {requester} and {label:KEY}. The values become a legal name of a channel, such as
+    #team-payments-eu; the bot must be invited to each. {requester} alone is a direct message to the person
+    who started it. An event without the value goes to --otherwise, or nowhere, as `explain` then says.
+
     \b
     ik-slack subscriptions add --to '#prod' --name 'prod-*' --status error
+    ik-slack subscriptions add --to '#team-{label:team}' --otherwise '#infrastructure' --dry-run
+    ik-slack subscriptions add --to '{requester}' --kind resource --action approve
     """
     if template_file:
         values["template"] = read_text(template_file) or "\n"  # an empty file is an error, no template is not
     try:
         spec = parse_spec(values)
     except InvalidSpec as error:
-        text = error.describe(lambda field: "--to" if field == "destination" else f"--{field.replace('_', '-')}")
-        raise click.UsageError(text) from None
+        raise click.UsageError(error.describe(_option)) from None
+    if dry_run:
+        _print_recent(run(lambda app: preview_recent(app, spec, integration)), as_json=as_json)
+        return
     subscription, is_new, warnings = run(lambda app: service.add_subscription(app, spec, integration))
     if as_json:
         print_json(subscription)
@@ -83,6 +100,38 @@ def add(as_json: bool, integration: str | None, template_file: IO[bytes] | None,
         route = f"{subscription.filters} to {subscription.destination} ({subscription.integration})"
         click.echo(f"{'Added' if is_new else 'It exists already:'} {subscription.id}: {route}.")
     warn(warnings)
+
+
+@command.command()
+@id_argument
+@as_json
+def preview(subscription_id: str, as_json: bool) -> None:
+    """Show where a subscription would send the recent events.
+
+    \b
+    ik-slack subscriptions preview sub-1a2b3c4d
+    """
+
+    async def work(app: AppContext) -> RecentPreview:
+        spec = await service.get_subscription(app, subscription_id)
+        return await preview_recent(app, spec, spec.integration)
+
+    _print_recent(run(work), as_json=as_json)
+
+
+def _print_recent(recent: RecentPreview, *, as_json: bool) -> None:
+    """Print where the recent events would go, and why some would not."""
+    if as_json:
+        numbers = {"examined": recent.examined, "matched": len(recent.matched)}
+        print_json({**numbers, "destinations": recent.destinations, "nowhere": recent.nowhere})
+        return
+    click.echo(f"{len(recent.matched):,} of the last {pluralize(recent.examined, 'event')} match.")
+    if recent.matched:
+        click.echo(f"Would go to {recent.route}.")
+    for reason, number in recent.nowhere.items():
+        click.echo(f"  nowhere {number:,}: {printable(reason)}")
+    for reason, number in recent.reasons:
+        click.echo(f"  no match {number:,}: {reason}")
 
 
 @command.command("list")
@@ -107,6 +156,7 @@ def show(subscription_id: str, as_json: bool) -> None:
     if as_json:
         print_json(status)
         return
+    is_made = has_placeholders(status.destination)
     print_facts(
         ("Id", status.id),
         ("Destination", status.destination),
@@ -116,6 +166,7 @@ def show(subscription_id: str, as_json: bool) -> None:
         ("State", status.state),
         ("Lane", status.lane),
         ("Channel", f"{status.address_name} ({status.address})" if status.address else ""),
+        ("Lanes", f"{status.lanes:,}, {status.parked_lanes:,} parked" if is_made else ""),
         ("Pending", status.waiting),
         ("Parked", f"{status.reason}. {status.hint}" if status.parked else ""),
         ("Template error", status.template_fault),
@@ -129,7 +180,9 @@ def show(subscription_id: str, as_json: bool) -> None:
 @command.command()
 @id_argument
 @click.option("--to", "destination", metavar="DEST", required=True, help=f"{FORMS}. Quote '#' for the shell.")
-def move(subscription_id: str, destination: str) -> None:
+@click.option("--otherwise", metavar="DEST",
+              help="Where an event goes that lacks a value its destination is made from.")  # fmt: skip
+def move(subscription_id: str, destination: str, otherwise: str | None) -> None:
     """Send the events of a subscription to another destination. Deliveries already queued stay in their lane.
 
     \b
@@ -139,12 +192,14 @@ def move(subscription_id: str, destination: str) -> None:
     async def work(app: AppContext) -> service.SavedSubscription:
         spec = await service.get_subscription(app, subscription_id)
         values = spec.model_dump(exclude={"id", "muted_until"}) | {"destination": destination}
+        if otherwise is not None or not has_placeholders(destination):
+            values["otherwise"] = otherwise or ""
         return await service.replace_subscription(app, spec.id, parse_spec(values))
 
     try:
         saved = run(work)
     except InvalidSpec as error:
-        raise click.UsageError(error.describe(lambda _field: "--to")) from None
+        raise click.UsageError(error.describe(_option)) from None
     click.echo(f"Moved {saved.spec.id}: {saved.spec.filters} to {saved.spec.destination} ({saved.spec.integration}).")
     warn(saved.warnings)
 
@@ -204,6 +259,11 @@ def remove(subscription_ids: tuple[str, ...]) -> None:
     """Remove subscriptions and discard their pending deliveries."""
     lost = run(lambda app: service.remove_subscriptions(app, subscription_ids))
     _print_done("Removed", tuple(dict.fromkeys(subscription_ids)), f".{service.describe_discarded(lost)}")
+
+
+def _option(field: str) -> str:
+    """Return the option that holds a field."""
+    return "--to" if field == "destination" else f"--{field.replace('_', '-')}"
 
 
 def _print_done(done: str, subscription_ids: Sequence[str], end: str = ".") -> None:

@@ -206,10 +206,16 @@ async def _save(app: AppContext, plan: Plan, *, prune: bool) -> int:
 
 async def _find_warnings(app: AppContext, plan: Plan) -> list[str]:
     """Return the warnings about new destinations."""
-    new = [*plan.added, *(after for before, after in plan.changed if before.routing_key[:2] != after.routing_key[:2])]
+    changed = (
+        after for before, after in plan.changed
+        if before.integration != after.integration or before.fixed_destinations != after.fixed_destinations
+    )  # fmt: skip
+    new = [*plan.added, *changed]
     lines: list[str] = []
     for name in sorted({spec.integration for spec in new}):
-        destinations = sorted({spec.destination for spec in new if spec.integration == name})
+        destinations = sorted(
+            {written for spec in new if spec.integration == name for written in spec.fixed_destinations}
+        )
 
         def show_pages(pages: int, channels: int, name: str = name) -> None:
             show_progress(f"Reading the channels of {name}: page {pages}, {channels:,} channels so far")

@@ -1,12 +1,15 @@
-"""`ik-slack up`, which runs the Procfile's processes, and the processes `ingest` and `web`."""
+"""`ik-slack up`, which runs the Procfile's processes, and the processes `ingest`, `web` and `bridge`."""
 
 import asyncio
 import fcntl
 import logging.config
 import os
+import secrets
 import signal
+import socket
 import stat
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
@@ -14,20 +17,25 @@ from pathlib import Path
 
 import click
 
-from config.flower_access import require_credentials as require_flower_credentials
+from config.flower_options import require_credentials as require_flower_credentials
 from config.logging_config import log_config
 from config.settings import Settings
 from worker.bootstrap.context import AppContext, ShutdownSignal, open_context
 from worker.bootstrap.dispatch import create_celery_app
 from worker.bootstrap.procfile_supervisor import Program, Supervisor, procfile
-from worker.bootstrap.redis_urls import connect_redis, redis_addresses
-from worker.cli.bridge import require_bridge
+from worker.bootstrap.redis_urls import open_redis, redis_addresses
 from worker.domain.errors import UserError
-from worker.life_signs import keep_life_sign
-from worker.local_machine import is_free, is_loopback, load_startup_key, make_private_folder
+from worker.local_machine import (
+    is_free,
+    is_loopback,
+    keep_life_sign,
+    load_startup_key,
+    make_private_folder,
+    run_under_init,
+)  # fmt: skip
 from worker.sandbox.embedded_redis import EmbeddedRedis, running_url
-from worker.store.keys import Keys
-from worker.store.redis_client import RedisClient
+from worker.store.bridge import BridgeStore
+from worker.store.installation import InstallationMarker, Processes
 from worker.store.redis_errors import StoreUnavailable
 from worker.store.token_cipher import TokenCipher
 
@@ -35,6 +43,7 @@ log = logging.getLogger("worker")
 
 COLOURS = ("cyan", "magenta", "yellow", "green", "blue")
 POLL_S = 1.0
+INSTALL_FLOWER = "pip install 'infrakitchen-slack[flower]'"
 
 
 def load_settings() -> Settings:
@@ -122,6 +131,53 @@ def require_credentials(settings: Settings) -> None:
 
 
 @click.command()
+def bridge() -> None:
+    """Consume InfraKitchen's RabbitMQ and publish to the stream.
+
+    It reads AMQP_URL, or BROKER_URL where that is InfraKitchen's own. It publishes each message once, and only names,
+    states, people, labels and reasons: variables, outputs and configurations stay in RabbitMQ.
+
+    It runs until it is stopped; `ik-slack up` starts one where AMQP_URL is set. Of several, one is active.
+
+    \b
+    AMQP_URL=amqp://ik-slack:password@rabbitmq:5672/ ik-slack bridge
+    """
+    settings = load_settings()
+    require_bridge(settings)
+    asyncio.run(_run_bridge(settings))
+
+
+def require_bridge(settings: Settings) -> None:
+    """Raise UserError when the bridge could not start."""
+    if not settings.rabbitmq:
+        raise UserError(
+            "AMQP_URL is not set: set it to the address of InfraKitchen's RabbitMQ (amqp://user:password@host/)."
+        )
+    if find_spec("aio_pika") is None:
+        raise UserError("The bridge needs aio-pika: pip install 'infrakitchen-slack[bridge]'.")
+
+
+async def _run_bridge(settings: Settings) -> None:
+    """Run the bridge with what it needs and no more: it stays small beside a worker."""
+    from worker.bridge.consumer import ROLE, Bridge
+
+    stop = asyncio.Event()
+    on_stop_signals(stop.set)
+    life_sign = asyncio.create_task(keep_life_sign(settings.key_prefix, ROLE))
+    async with open_redis(settings) as redis:
+        await Bridge(
+            url=settings.rabbitmq,
+            store=BridgeStore(redis, stream=settings.events_stream, retention_s=settings.retention_s),
+            installation=InstallationMarker(redis),
+            processes=Processes(redis),
+            worker_id=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
+            stop=stop,
+            clock=time.monotonic,
+        ).run()
+    life_sign.cancel()
+
+
+@click.command()
 @click.option("--only", metavar="NAME,…", help="Run only these processes of the Procfile.")
 def up(only: str | None) -> None:
     """Run ingest, worker, web and Flower on this machine, and the bridge where AMQP_URL is set.
@@ -132,15 +188,15 @@ def up(only: str | None) -> None:
     \b
     ENCRYPTION_KEY="$(ik-slack keys generate)" ik-slack up --only ingest,worker
     """
+    run_under_init()
     settings = load_settings()
     programs = select_programs(procfile(), only)
     refuse_shadowing_modules(Path.cwd())
     TokenCipher(settings.key_ring).require_keys()
     with data_dir_lock(programs, settings):
-        programs = check_flower(programs, settings, is_requested=only is not None)
-        programs = check_bridge(programs, settings, is_requested=only is not None)
-        check_web(programs, settings)
-        _run_programs(programs, settings)
+        is_requested = only is not None
+        started = [program for program in programs if can_start(program.name, settings, is_requested=is_requested)]
+        _run_programs(started, settings)
 
 
 def select_programs(programs: Sequence[Program], only: str | None) -> list[Program]:
@@ -198,45 +254,29 @@ def refuse_shadowing_modules(folder: Path) -> None:
                 raise UserError(f"Celery would import {path}: start `ik-slack up` from another directory.")
 
 
-def check_flower(programs: list[Program], settings: Settings, *, is_requested: bool) -> list[Program]:
-    """Return the programs, without Flower where it is not installed.
+def can_start(program: str, settings: Settings, *, is_requested: bool) -> bool:
+    """Return whether `up` starts a program: Flower where it is installed, the bridge where AMQP_URL is set.
 
-    Raises UserError when a requested Flower is not installed, or when its port is in use.
+    Raises UserError when a program that is requested, or for which something is set, could not start.
     """
-    others = [program for program in programs if program.name != "flower"]
-    if others == programs:
-        return programs
-    if find_spec("flower") is not None:
-        require_flower_credentials(settings)
-        _require_free_port(
-            settings.flower_port, "Flower", "FLOWER_PORT", others=",".join(program.name for program in others)
-        )
-        return programs
-    if is_requested:
-        raise UserError("Flower is not installed: pip install 'infrakitchen-slack[flower]'.")
-    print_line("Flower is not installed and is left out: pip install 'infrakitchen-slack[flower]'.")
-    return others
-
-
-def check_bridge(programs: list[Program], settings: Settings, *, is_requested: bool) -> list[Program]:
-    """Return the programs, without the bridge where AMQP_URL is not set.
-
-    Raises UserError when a bridge that is requested, or for which AMQP_URL is set, could not start.
-    """
-    others = [program for program in programs if program.name != "bridge"]
-    if others == programs or not (is_requested or settings.rabbitmq):
-        return others
-    require_bridge(settings)
-    return programs
-
-
-def check_web(programs: list[Program], settings: Settings) -> None:
-    """Raise UserError when the web process could not start."""
-    if any(program.name == "web" for program in programs):
+    if program == "web":
         require_credentials(settings)
         startup_key_of(settings)
         if is_loopback(settings.web_host):
             _require_free_port(settings.web_port, "the web process", "WEB_PORT", others="ingest,worker")
+    if program == "bridge":
+        if not (is_requested or settings.rabbitmq):
+            return False
+        require_bridge(settings)
+    if program == "flower":
+        if find_spec("flower") is None:
+            if is_requested:
+                raise UserError(f"Flower is not installed: {INSTALL_FLOWER}.")
+            print_line(f"Flower is not installed and is left out: {INSTALL_FLOWER}.")
+            return False
+        require_flower_credentials(settings)
+        _require_free_port(settings.flower_port, "Flower", "FLOWER_PORT", others="ingest,worker,web")
+    return True
 
 
 def _require_free_port(port: int, program: str, setting: str, *, others: str) -> None:
@@ -309,20 +349,19 @@ async def _keep_redis_running(embedded: EmbeddedRedis | None, stopping: asyncio.
 
 async def wait_for_redis(settings: Settings, report: Callable[[str], None], is_stopping: Callable[[], bool]) -> None:
     """Wait until Redis answers, so that the processes do not each report that it does not."""
-    url, _ = redis_addresses(settings)
-    address = url.partition("?")[0].rpartition("@")[2].rpartition("://")[2]
-    server = RedisClient(connect_redis(url), Keys(settings.key_prefix))
+    address = redis_addresses(settings)[0].partition("?")[0].rpartition("@")[2].rpartition("://")[2]
     is_reported = False
-    while not is_stopping():
-        try:
-            await server.command("PING")
-            break
-        except StoreUnavailable:
-            if not is_reported:
-                report(f"Redis at {address} does not answer: waiting for it. Start it, or correct REDIS_URL.")
-            is_reported = True
-            await asyncio.sleep(POLL_S)
-    await server.aclose()
+    async with open_redis(settings) as redis:
+        while not is_stopping():
+            try:
+                await redis.command("PING")
+            except StoreUnavailable:
+                if not is_reported:
+                    report(f"Redis at {address} does not answer: waiting for it. Start it, or correct REDIS_URL.")
+                is_reported = True
+                await asyncio.sleep(POLL_S)
+            else:
+                return
 
 
 def print_line(line: str) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -54,14 +55,6 @@ class Receipt:
     ts: str
 
 
-@dataclass(frozen=True, slots=True)
-class Death:
-    """When and why a replayed delivery was a dead letter."""
-
-    at_ms: int
-    reason: str
-
-
 class Change(StrEnum):
     """Changes in the history of a delivery."""
 
@@ -102,26 +95,9 @@ class Delivery:
     attempts: int = 0
     repeated: bool = False
     replays: int = 0
-    deaths: tuple[Death, ...] = ()
-    #: Once it was replayed: when it was queued first and each time again, and by whom.
-    replayed: tuple[tuple[int, str], ...] = ()
-    discarded_by: str = ""
+    deaths: tuple[HistoryStep, ...] = ()  #: Those after which it was replayed.
+    history: tuple[HistoryStep, ...] = ()  #: Every queueing, death, replay and discard, oldest first.
     severity: "Severity | None" = None  #: Of its event; None for a delivery of an earlier version.
-
-    @property
-    def history(self) -> tuple[HistoryStep, ...]:
-        """Every queueing, death, replay and discard, oldest first."""
-        (first_ms, _), *again = self.replayed or ((self.created_at_ms, ""),)
-        steps = [HistoryStep(first_ms, Change.QUEUED)]
-        steps += [HistoryStep(death.at_ms, Change.DIED, reason=death.reason) for death in self.deaths]
-        steps += [HistoryStep(at_ms, Change.REPLAYED, who) for at_ms, who in again]
-        if self.state is State.DEAD:
-            steps.append(HistoryStep(self.finished_at_ms, Change.DIED, reason=self.error))
-        if self.state is State.DISCARDED:
-            is_of_death = bool(self.deaths) and self.deaths[-1].reason == self.error
-            reason = "" if is_of_death else self.error
-            steps.append(HistoryStep(self.finished_at_ms, Change.DISCARDED, self.discarded_by, reason))
-        return tuple(sorted(steps, key=lambda step: step.at_ms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +140,7 @@ _PATTERNS = (
 )
 
 
-_LIKE_AN_ID = re.compile(r"[CGDUW](?=.*\d)[A-Z0-9]+")
+_LIKE_AN_ID = re.compile(r"[CGDUW](?=.*\d)[A-Z0-9]+|[CGDUWcgduw]\d[A-Za-z0-9]{7,}")
 
 
 def destination_form(destination: str) -> Destination | None:
@@ -175,17 +151,24 @@ def destination_form(destination: str) -> Destination | None:
 def canonical_destination(destination: str) -> str | None:
     """Return the one spelling of a destination (`ops`, `#Ops` → `#ops`); None if it is no destination.
 
-    What looks like an id but is too short for one is none: `C123` is hardly the channel `#c123`.
+    What looks like an id but is too short for one, or in lower case, is none: `C123` is hardly the channel `#c123`.
     """
-    destination = destination.strip()
+    destination = unicodedata.normalize("NFC", destination.strip())  # as Slack writes names
     form = destination_form(destination)
     if form is Destination.CHANNEL_NAME and _LIKE_AN_ID.fullmatch(destination):
         return None
     if form is Destination.CHANNEL_NAME:
-        return "#" + destination.removeprefix("#").lower()
+        return "#" + unicodedata.normalize("NFC", destination.removeprefix("#").lower())
     if form is Destination.EMAIL:
         return destination.lower()
     return destination if form else None
+
+
+def id_in_capitals(written: str) -> str:
+    """Return the id of Slack's that a text may mean whose letters are not all capitals; empty when it means none."""
+    id_ = written.strip().removeprefix("#").upper()
+    is_id = destination_form(id_) in (Destination.CONVERSATION_ID, Destination.USER_ID)
+    return id_ if is_id and any(map(str.isdigit, id_)) else ""
 
 
 def lane_name(integration_id: str, destination: str) -> str:

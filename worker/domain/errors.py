@@ -18,6 +18,10 @@ TemplateError           a user's template does not give a message
 from enum import StrEnum
 
 from worker.domain.hints import NO_HINT, Hint
+from worker.domain.mrkdwn import cut
+
+CHANNEL_MAX = 32
+DETAIL_MAX = 80  #: Characters of what another program, or an expression of a template, says of an error.
 
 
 class Scope(StrEnum):
@@ -37,19 +41,29 @@ class SlackError(Exception):
 
 
 def format_hint(text: str, *, integration: str, bot: str = "", channel: str = "") -> str:
-    """Replace `{integration}`, `{bot}` and `{channel}` in a reason or hint by the names users know."""
-    names = {"{bot}": bot or "InfraKitchen", "{channel}": channel, "{integration}": integration}
+    """Replace `{integration}`, `{bot}` and `{channel}` in a reason or hint by the names users know.
+
+    A long name of a channel is cut, as it may come several times; the lane beside the reason has it whole.
+    """
+    names = {"{bot}": bot or "InfraKitchen", "{channel}": cut(channel, CHANNEL_MAX), "{integration}": integration}
     for placeholder, name in names.items():
         text = text.replace(placeholder, name) if name else text
     return text
 
 
 class Throttled(SlackError):
-    """Slack asks to wait `retry_after_s` seconds before the next call of a method."""
+    """Slack asks to wait `asked_s` seconds before the next call of a method.
 
-    def __init__(self, retry_after_s: float, code: str = "ratelimited") -> None:
-        super().__init__(code, f"Slack asks to wait {retry_after_s:g} s")
-        self.retry_after_s = retry_after_s
+    A wait of more than an hour may be the mistake of a server in between, so the next call is made after an hour.
+    """
+
+    SHORTEST_S, LONGEST_S = 1.0, 3600.0
+
+    def __init__(self, asked_s: float, code: str = "ratelimited") -> None:
+        asked_s = max(asked_s, self.SHORTEST_S)
+        self.retry_after_s = min(asked_s, self.LONGEST_S)
+        shortened = "" if asked_s <= self.LONGEST_S else ", and is called again in an hour"
+        super().__init__(code, f"Slack asks to wait {asked_s:.10g} s{shortened}")
 
 
 class Transient(SlackError):
@@ -123,6 +137,7 @@ class TemplateError(Exception):
     """A template does not give a message; `line` is the template's line, or 0."""
 
     def __init__(self, reason: str, line: int = 0, exceeds_limit: bool = False) -> None:
+        reason = cut(reason, DETAIL_MAX)
         super().__init__(f"{reason}, line {line}" if line else reason)
         self.reason = reason
         self.line = line

@@ -1,5 +1,6 @@
 """An event: something InfraKitchen or a monitoring system reports; immutable, with an id."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -12,6 +13,8 @@ MAX_EVENT_BYTES = 256 * 1024
 DRY_RUN = "dryrun"
 """The action of a task that only plans the changes."""
 
+UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
+"""The id of an entity, as InfraKitchen makes it."""
 
 MAX_AHEAD_S = 300
 """How far the clock of a sender may be ahead of the stream's before its time is not used."""
@@ -148,7 +151,9 @@ class Event:
     text: str = ""
     error: str = ""
     project: str = ""
-    requester: str = ""
+    requester: str = ""  #: The name of the person who started it.
+    requester_email: str = ""
+    parents: tuple[str, ...] = ()  #: The ids of the entities that it belongs to, as far as its sender names them.
     template: str = ""
     url: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -3,40 +3,36 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
-from typing import Any, Self
+from enum import Enum
+from typing import Any
 
 from worker.domain.delivery import EXPIRED, OVERFLOW, UNREADABLE
 
 
-class Action(StrEnum):
-    """Something that a command does, and often a page of the console too; its value is stored with parked lanes."""
+class Action(Enum):
+    """Something that a command does, and often a page of the console too: its command, without `ik-slack`.
 
-    command: str  #: The command without `ik-slack`.
+    Its name is stored with parked lanes.
+    """
 
-    def __new__(cls, value: str, command: str) -> Self:
-        """Return the action of a stored value and a command."""
-        action = str.__new__(cls, value)
-        action._value_, action.command = value, command
-        return action
-
-    ADD_INTEGRATION = "add_integration", "integrations add {target}"
-    ROTATE_TOKEN = "rotate_token", "integrations rotate {target}"
-    ENABLE_INTEGRATION = "enable_integration", "integrations enable {target}"
-    SET_INTEGRATION_TEMPLATE = "set_integration_template", "integrations template NAME FILE"
-    SHOW_MANIFEST = "show_manifest", "manifest"
-    ADD_SUBSCRIPTION = "add_subscription", "subscriptions add --to '#channel'"
-    APPLY_SUBSCRIPTIONS = "apply_subscriptions", "subscriptions apply FILE"
-    LIST_DELIVERIES = "list_deliveries", "deliveries list"
-    LIST_PARKED = "list_parked", "parked list"
-    MOVE_SUBSCRIPTION = "move_subscription", "subscriptions move {target}"
-    RESUME_LANE = "resume_lane", "parked resume '{target}'"
-    LIST_DEAD_LETTERS = "list_dead_letters", "dead-letters list"
-    REPLAY_DEAD_LETTER = "replay_dead_letter", "dead-letters replay {target}"
-    GENERATE_KEY = "generate_key", "keys generate"
-    START_PROCESSES = "start_processes", "up"
-    START_INGEST = "start_ingest", "ingest"
-    RUN_DOCTOR = "run_doctor", "doctor"
+    ADD_INTEGRATION = "integrations add {target}"
+    ROTATE_TOKEN = "integrations rotate {target}"  # noqa: S105  # a command
+    ENABLE_INTEGRATION = "integrations enable {target}"
+    SET_INTEGRATION_TEMPLATE = "integrations template NAME FILE"
+    SHOW_MANIFEST = "manifest"
+    ADD_SUBSCRIPTION = "subscriptions add --to '#channel'"
+    APPLY_SUBSCRIPTIONS = "subscriptions apply FILE"
+    LIST_DELIVERIES = "deliveries list"
+    LIST_PARKED = "parked list"
+    MOVE_SUBSCRIPTION = "subscriptions move {target}"
+    PREVIEW_SUBSCRIPTION = "subscriptions preview {target}"
+    RESUME_LANE = "parked resume '{target}'"
+    LIST_DEAD_LETTERS = "dead-letters list"
+    REPLAY_DEAD_LETTER = "dead-letters replay {target}"
+    GENERATE_KEY = "keys generate"
+    START_PROCESSES = "up"
+    START_INGEST = "ingest"
+    RUN_DOCTOR = "doctor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +58,7 @@ class Step:
     @property
     def command(self) -> str:
         """The command line of this step."""
-        return f"ik-slack {self.action.command.format(target=self.target)}".rstrip()
+        return f"ik-slack {self.action.value.format(target=self.target)}".rstrip()
 
     def __str__(self) -> str:
         return f"run `{self.command}`"
@@ -93,6 +89,10 @@ class Hint:
         """Return both hints, one after the other."""
         return Hint((*self.parts, " ", *other.parts)) if self and other else self or other
 
+    def without(self, part: Part) -> "Hint":
+        """Return the hint without a part."""
+        return Hint(tuple(other for other in self.parts if other != part))
+
     def map(self, change: Callable[[str], str]) -> "Hint":
         """Return the hint with every text changed, such as by filling in placeholders."""
         return Hint(tuple(_with_text(part, change) for part in self.parts))
@@ -108,7 +108,7 @@ class Hint:
 
     def to_json(self) -> str:
         """Return the parts as JSON, for `from_stored`."""
-        return json.dumps(self.parts, default=asdict, ensure_ascii=False) if self else ""
+        return json.dumps(self.parts, default=_stored_part, ensure_ascii=False) if self else ""
 
     @classmethod
     def from_stored(cls, text: str, parts: str) -> "Hint":
@@ -125,15 +125,21 @@ def _with_text(part: Part, change: Callable[[str], str]) -> Part:
     return Code(change(part.code)) if isinstance(part, Code) else change(part)
 
 
+def _stored_part(part: Code | Step) -> dict[str, str]:
+    return {"action": part.action.name.lower(), "target": part.target} if isinstance(part, Step) else asdict(part)
+
+
 def _part_of(stored: Any) -> Part:
     if isinstance(stored, str):
         return stored
     if "code" in stored:
         return Code(stored["code"])
-    return Step(Action.__members__[stored["action"].upper()], stored["target"])
+    return Step(Action[stored["action"].upper()], stored["target"])
 
 
 NO_HINT = Hint()
+#: Part of the hint for a destination that the bot cannot see, where no step of a certain subscription follows.
+ELSE_CORRECT_DESTINATION = " Otherwise correct the subscription's destination."
 #: Slack's codes for a message that it does not take as it is built.
 MESSAGE_FAULTS = (
     "invalid_blocks", "invalid_blocks_format", "invalid_attachments", "only_one_table_allowed",
@@ -141,9 +147,8 @@ MESSAGE_FAULTS = (
     "msg_blocks_too_long", "too_many_attachments", "no_text",
 )  # fmt: skip
 CORRECT_TEMPLATE = Hint.of(
-    "The default message is posted instead. Correct the template in the file that ",
-    Code("ik-slack subscriptions export"), " prints, then ", Step(Action.APPLY_SUBSCRIPTIONS),
-    ". If it is the integration's template, ", Step(Action.SET_INTEGRATION_TEMPLATE), " instead.",
+    "The default message is posted. Correct the template, then ", Step(Action.APPLY_SUBSCRIPTIONS),
+    " or, for an integration's, ", Step(Action.SET_INTEGRATION_TEMPLATE), ".",
 )  # fmt: skip
 MESSAGE_FAULT_HINT = Hint.of(
     "Slack does not take the message as it is built: first correct the template of its subscription; if it has none, "

@@ -15,7 +15,7 @@ HEAD_ROWS, TAIL_ROWS = 3, 9  # of a long error; Slack folds away what is much lo
 ADDRESS_MAX = 3_000  # characters of a link's address, as sent: the text of a block has no more
 TAG_MAX = 10_000  # characters of a link with its label
 MARKS_MAX = 4  # combining marks on one letter: no language needs more
-_SURROGATES = re.compile(r"[\ud800-\udfff]")
+SURROGATES = re.compile(r"[\ud800-\udfff]")  #: Halves of characters: no text that can be sent has them alone.
 _CODE = re.compile(r"(?<!`)(?:```[^`]+```|`[^`\n]+`)(?!`)")
 _FENCE = "```"
 #: Parts of an atom: marks, joiners, and what modifies an emoji. Only the commonest: `_boundary` knows all.
@@ -66,16 +66,13 @@ _UNSAFE = re.compile(r"[^\x21-\x7e\w]|[<>|`\"\\^{}]")
 
 
 def clean(text: str) -> str:
-    """Return what a text shows on a terminal, without characters that are not seen or change the direction of others.
-
-    A lone surrogate becomes U+FFFD; of many combining marks on one letter a few stay.
-    """
+    """Return what a text shows on a terminal: no unseen or turning characters, lone surrogates or heaps of marks."""
     if text.isascii() and not _PLAIN_CONTROL.search(text):
         return text
     text = _INVISIBLE.sub("", strip_terminal(text))
     if text.isascii():
         return text
-    text = _FILLERS.sub(" ", _SURROGATES.sub("\ufffd", text))
+    text = _FILLERS.sub(" ", SURROGATES.sub("\ufffd", text))
     if _RARE.search(text):
         text = _STRAY_JOINERS.sub("", _TAGS.sub(r"\1", text))
     return _MANY_MARKS.sub(_thin_marks, text)
@@ -213,10 +210,7 @@ def link(url: str, label: str) -> str:
 
 
 def normalize_url(url: str) -> str:
-    """Return a web address in the form that Slack links, percent-encoded where needed.
-
-    Returns an empty text for any other text, and for an address that is too long.
-    """
+    """Return a web address as Slack links it, percent-encoded where needed; empty for other and too long texts."""
     match = _ADDRESS.fullmatch(re.sub(r"[\t\r\n]", "", url.strip())) if len(url) <= 2 * ADDRESS_MAX else None
     if not match:
         return ""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from worker.domain.event import Event, Kind, Severity, Step
+from worker.domain.event import DRY_RUN, Event, Kind, Severity, Step
 from worker.domain.message import Colour
 
 Appearance = tuple[str, Colour]
@@ -136,9 +136,14 @@ def is_rejected(event: Event) -> bool:
 
 
 def next_step(event: Event) -> str:
-    """Return what can be done about the state of a resource, where InfraKitchen offers it and the title does not."""
-    is_new = event.kind is Kind.RESOURCE and event.state == "provision"
-    return "Recreate it to ask for approval again, or delete it." if is_new and is_rejected(event) else ""
+    """Return what a person can do about the state of a resource; empty where InfraKitchen offers nothing."""
+    if event.kind is not Kind.RESOURCE or event.state not in ("provision", "provisioned", "destroy"):
+        return ""
+    if event.status == "approval_pending":
+        return "A person with admin rights approves or rejects this in InfraKitchen."
+    if is_rejected(event):
+        return "Recreate it to ask for approval again, or delete it." if event.state == "provision" else ""
+    return "Fix the cause, then execute the resource again." if has_failed(event) and event.action != DRY_RUN else ""
 
 
 def is_resolved(event: Event) -> bool:

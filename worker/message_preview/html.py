@@ -16,11 +16,10 @@ from worker.message_preview import mrkdwn_parser as mrkdwn
 
 GROUP_S = 300.0  # messages closer than this share one heading
 COLOURS = {"good": "#2eb886", "warning": "#daa038", "danger": "#a30200"}
-_TAGS = {
-    mrkdwn.Style.BOLD: "strong",
-    mrkdwn.Style.ITALIC: "em",
-    mrkdwn.Style.STRIKETHROUGH: "del",
-    mrkdwn.Style.QUOTE: "blockquote",
+_ATTRIBUTES = {
+    mrkdwn.Tag.LINK: ' href="{}" target="_blank" rel="noopener noreferrer"',
+    mrkdwn.Tag.MENTION: ' class="{}"',
+    mrkdwn.Tag.TIME: ' title="{}"',
 }
 
 
@@ -85,25 +84,19 @@ class Renderer:
         return COLOURS.get(colour) or (f"#{match[1]}" if match else "#dddddd")
 
 
-def _html(parts: mrkdwn.Parts) -> str:
-    return "".join(map(_part_html, parts))
+def _html(parts: mrkdwn.Parts, line_break: str = "<br>") -> str:
+    return "".join(
+        html.escape(part).replace("\n", line_break) if isinstance(part, str) else _element_html(part) for part in parts
+    )
 
 
-def _part_html(part: mrkdwn.Part) -> str:
-    match part:
-        case mrkdwn.Styled(style, inside):
-            return f"<{_TAGS[style]}>{_html(inside)}</{_TAGS[style]}>"
-        case mrkdwn.Code(text, is_block):
-            tag = "pre" if is_block else "code"
-            return f"<{tag}>{html.escape(text)}</{tag}>"
-        case mrkdwn.Link(url, inside):
-            return f'<a href="{html.escape(url)}" target="_blank" rel="noopener noreferrer">{_html(inside)}</a>'
-        case mrkdwn.Mention(name, notifies_all):
-            return f'<span class="mention{" everyone" if notifies_all else ""}">{html.escape(name)}</span>'
-        case mrkdwn.Moment(text, fallback):
-            return f'<time title="{html.escape(fallback)}">{html.escape(text)}</time>'
-        case _:
-            return html.escape(str(part)).replace("\n", "<br>")
+def _element_html(element: mrkdwn.Element) -> str:
+    tag, detail = element.tag, element.detail
+    if tag is mrkdwn.Tag.MENTION:
+        detail = f"mention {detail}".rstrip()
+    attributes = _ATTRIBUTES.get(tag, "").format(html.escape(detail))
+    line_break = "\n" if tag in (mrkdwn.Tag.CODE, mrkdwn.Tag.CODE_BLOCK) else "<br>"
+    return f"<{tag}{attributes}>{_html(element.inside, line_break)}</{tag}>"
 
 
 def render_message(sent: Mapping[str, object], now: datetime) -> Markup:
@@ -119,10 +112,7 @@ def render_messages(messages: Iterable[ShownMessage], now: datetime, bot_name: s
 
 
 def arrange_messages(messages: Sequence[ShownMessage], now: datetime, limit: int = 0) -> tuple[list[ShownMessage], int]:
-    """Put replies under their parents and messages under their days.
-
-    Returns the newest `limit` messages (all for 0), and how many older messages there are.
-    """
+    """Put replies under parents, messages under days; return the newest `limit` (0: all) and the count of older."""
     in_channel = [message for message in messages if not message.thread_ts or message.sent.get("reply_broadcast")]
     newest = in_channel[-limit:] if limit else in_channel
     by_ts = {message.ts: message for message in newest}

@@ -12,56 +12,31 @@ from enum import StrEnum
 from importlib.resources import files
 
 
-class Style(StrEnum):
-    """A text style, by the character that begins and ends it."""
+class Tag(StrEnum):
+    """The elements of a message, by their tags in HTML; quotes and code blocks have lines of their own."""
 
-    BOLD = "*"
-    ITALIC = "_"
-    STRIKETHROUGH = "~"
-    QUOTE = ">"
+    BOLD = "strong"
+    ITALIC = "em"
+    STRIKETHROUGH = "del"
+    QUOTE = "blockquote"
+    CODE = "code"
+    CODE_BLOCK = "pre"
+    LINK = "a"
+    MENTION = "span"
+    TIME = "time"
 
 
 @dataclass(frozen=True, slots=True)
-class Styled:
-    """Parts in one style; a quote has lines of its own."""
+class Element:
+    """Parts of a text that are drawn in their own way."""
 
-    style: Style
+    tag: Tag
     inside: "Parts"
+    #: The address of a link, `everyone` where a mention notifies all, the fallback text of a time; empty for others.
+    detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
-    """Text in code style; a code block has lines of its own."""
-
-    text: str
-    is_block: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """Parts that lead to an http, https or mailto address."""
-
-    url: str
-    inside: "Parts"
-
-
-@dataclass(frozen=True, slots=True)
-class Mention:
-    """A person, a channel or a group by name; `notifies_all` for `@here`, `@channel` and `@everyone`."""
-
-    name: str
-    notifies_all: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A time in the reader's format, and the fallback text that the sender gave."""
-
-    text: str
-    fallback: str
-
-
-Part = str | Styled | Code | Link | Mention | Moment
+Part = str | Element
 Parts = tuple[Part, ...]
 NameOf = Callable[[str], str]
 
@@ -74,7 +49,8 @@ _RESERVED = re.compile("[\ue000-\ue002]")
 _PLACEHOLDER = re.compile("\ue000(\\d+)\ue001")
 _BLOCK_PLACEHOLDER = re.compile("\n?\ue002(\\d+)\ue001\n?")  # takes the line breaks around it
 # A text between two style characters at the edges of words, on one line.
-_STYLED = re.compile("|".join(rf"(?<![\w{c}])[{c}](?=\S)([^\n{c}]+?)(?<=\S)[{c}](?![\w{c}])" for c in "*_~"))
+_STYLES = {"*": Tag.BOLD, "_": Tag.ITALIC, "~": Tag.STRIKETHROUGH}
+_STYLED = re.compile("|".join(rf"(?<![\w{c}])[{c}](?=\S)([^\n{c}]+?)(?<=\S)[{c}](?![\w{c}])" for c in _STYLES))
 
 
 def parse(text: str, now: datetime, find_name: NameOf = str) -> Parts:
@@ -83,9 +59,9 @@ def parse(text: str, now: datetime, find_name: NameOf = str) -> Parts:
 
     def keep(match: re.Match[str]) -> str:
         if block := match["block"]:
-            parts.append(Code(_unescape(block.removeprefix("\n")), is_block=True))
+            parts.append(Element(Tag.CODE_BLOCK, (_unescape(block.removeprefix("\n")),)))
         elif code := match["code"]:
-            parts.append(Code(_unescape(code)))
+            parts.append(Element(Tag.CODE, (_unescape(code),)))
         else:
             parts.append(_parse_angle(match["angle"], now, find_name))
         return f"{chr(0xE002) if block else chr(0xE000)}{len(parts) - 1}\ue001"
@@ -108,7 +84,7 @@ def _split_quotes(text: str, parts: list[Part]) -> Iterator[Part]:
     for is_quoted, lines in itertools.groupby(text.split("\n"), lambda line: line.startswith(">")):
         if is_quoted:
             inside = "\n".join(line.removeprefix(">").strip() for line in lines)
-            yield Styled(Style.QUOTE, tuple(_split_styles(inside, parts)))
+            yield Element(Tag.QUOTE, tuple(_split_styles(inside, parts)))
         else:
             yield from _split_styles("\n".join(lines), parts)
 
@@ -117,7 +93,7 @@ def _split_styles(text: str, parts: list[Part]) -> Iterator[Part]:
     end = 0
     for match in _STYLED.finditer(text):
         yield from _fill_placeholders(text[end : match.start()], parts)
-        yield Styled(Style(match[0][0]), tuple(_split_styles(match[match.lastindex or 0], parts)))
+        yield Element(_STYLES[match[0][0]], tuple(_split_styles(match[match.lastindex or 0], parts)))
         end = match.end()
     yield from _fill_placeholders(text[end:], parts)
 
@@ -135,17 +111,17 @@ def _parse_angle(inner: str, now: datetime, find_name: NameOf) -> Part:
     target, _, label = inner.partition("|")
     char, name = target[:1], target[1:]
     if char in {"@", "#"}:
-        return Mention(char + _unescape(label or find_name(name)))
+        return Element(Tag.MENTION, (char + _unescape(label or find_name(name)),))
     if target.startswith("!date^"):
         return _parse_date(name, _unescape(label), now)
     if target.startswith("!subteam^"):
-        return Mention(_unescape(label) or "@group")
+        return Element(Tag.MENTION, (_unescape(label) or "@group",))
     if char == "!":
-        return Mention(f"@{name}", notifies_all=True)
+        return Element(Tag.MENTION, (f"@{name}",), "everyone")
     if not re.match(r"(?:https?://|mailto:)", target):
         return _unescape(f"<{inner}>")
     inside = parse(label, now, find_name) if label else (_unescape(target.removeprefix("mailto:")),)
-    return Link(_unescape(target), inside)
+    return Element(Tag.LINK, inside, _unescape(target))
 
 
 def _parse_date(name: str, label: str, now: datetime) -> Part:
@@ -155,8 +131,8 @@ def _parse_date(name: str, label: str, now: datetime) -> Part:
         text = format_date(local_time(int(at_s)), date_format, now) or label
     except (ValueError, OverflowError, OSError):
         text = label
-    moment = Moment(text, label)
-    return Link(_unescape(url), (moment,)) if re.match(r"https?://", url) else moment
+    time = Element(Tag.TIME, (text,), label)
+    return Element(Tag.LINK, (time,), _unescape(url)) if re.match(r"https?://", url) else time
 
 
 def local_time(at_s: float) -> datetime:
@@ -181,15 +157,11 @@ def format_date(at: datetime, date_format: str, now: datetime) -> str:
     https://docs.slack.dev/messaging/formatting-message-text#date-formatting
     """
     values = {
-        "date_num": f"{at:%Y-%m-%d}",
-        "date_slash": f"{at:%m/%d/%Y}",
+        "date_num": f"{at:%Y-%m-%d}", "date_slash": f"{at:%m/%d/%Y}", "date_short": f"{at:%b} {at.day}, {at.year}",
         "date": f"{at:%B} {_ordinal(at.day)}, {at.year}",
-        "date_short": f"{at:%b} {at.day}, {at.year}",
-        "date_long": f"{at:%A}, {at:%B} {_ordinal(at.day)}, {at.year}",
-        "time": time_of_day(at),
-        "time_secs": time_of_day(at, with_seconds=True),
-        "ago": _ago((now - at).total_seconds()),
-    }
+        "date_long": f"{at:%A}, {at:%B} {_ordinal(at.day)}, {at.year}", "time": time_of_day(at),
+        "time_secs": time_of_day(at, with_seconds=True), "ago": _ago((now - at).total_seconds()),
+    }  # fmt: skip
     values |= {f"{name}_pretty": _near_day(at, now) or values[name] for name in ("date", "date_short", "date_long")}
     return re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], match[0]), date_format)
 

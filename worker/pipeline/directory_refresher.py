@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from worker.domain.errors import Blocked, RetryLater, SlackError, Throttled, Transient, format_hint
 from worker.domain.integration import ConversationPage, Integration, ListingCursor, Secret
 from worker.pipeline.gateway import Gateway, Sleep
-from worker.store.directory import CLAIM_MS, Directory, DirectoryScan
+from worker.store.directory import CLAIM_MS, Directory
 from worker.store.installation import Processes
 from worker.store.rate_limiter import RateLimiter
 from worker.telemetry import COUNTERS, LogValue, log_event
@@ -40,11 +40,7 @@ async def call_in_slot(
     call: Callable[[], Awaitable[Answer]], rate_limiter: RateLimiter, integration: Integration, method: str,
     per_minute: int, *, longest_s: float, sleep: Sleep,
 ) -> Answer:  # fmt: skip
-    """Make a call in a slot of its method's rate limit and return Slack's answer.
-
-    Raises RetryLater when the next slot is more than `longest_s` away, and when Slack throttles the method: every
-    worker then waits.
-    """
+    """Make a call in a slot of its method. Raises RetryLater for a slot too far away, and when Slack throttles."""
     slot = await rate_limiter.book_method_slot(
         integration.workspace_id, method, per_minute, max_wait_s=max(longest_s, 0.0)
     )
@@ -65,7 +61,6 @@ class DirectoryRefresher:
     """Refreshes directories; a refresh that a lane started continues in the background until `stop`."""
 
     directory: Directory
-    scan: DirectoryScan  #: The listing under way, which one worker claims and another can continue.
     gateway: Gateway
     rate_limiter: RateLimiter
     processes: Processes
@@ -86,30 +81,30 @@ class DirectoryRefresher:
         lists the channels. A listing that ends in a SlackError or RetryLater leaves the directory as it was.
         """
         reader_id = f"{self.worker_id}:{secrets.token_hex(4)}"
-        start = await self.scan.claim(integration.id, reader_id)
+        start = await self.directory.claim_scan(integration.id, reader_id)
         if start is None:
             raise await self._claimed_by_another(integration.id)
         started_s, pages, channels = self.clock(), start.pages, 0
         details: dict[str, LogValue] = {"integration": integration.name, "continued_after": start.pages}
-        renew_claim = partial(self.scan.renew_claim, integration.id, reader_id)
+        renew_claim = partial(self.directory.renew_scan, integration.id, reader_id)
         try:
             age_s = (await self.directory.get_status(integration.id)).age_s
             if age_s is not None and unless_younger_s is not None and age_s <= unless_younger_s:
                 return 0
             async for page, following in self._list(integration, token, start, renew_claim):
-                saved = await self.scan.save_page(integration.id, reader_id, page.conversations, following)
+                saved = await self.directory.save_scanned_page(integration.id, reader_id, page.conversations, following)
                 if saved is None:
                     raise await self._claimed_by_another(integration.id)
                 pages, channels = following.pages, saved
                 progress(pages, channels)
-            if not await self.scan.finish(integration.id, reader_id):
+            if not await self.directory.finish_scan(integration.id, reader_id):
                 raise await self._claimed_by_another(integration.id)
         except (SlackError, RetryLater) as error:
             reason = format_hint(error.reason, integration=integration.name, bot=integration.bot_name)
             log_event(log, logging.WARNING, "directory not refreshed", **details, pages=pages, reason=reason)
             raise
         finally:
-            await self.scan.release(integration.id, reader_id)
+            await self.directory.release_scan(integration.id, reader_id)
         took_s = self.clock() - started_s
         log_event(log, logging.INFO, "directory refreshed", **details, pages=pages, channels=channels, took_s=took_s)
         return pages
@@ -126,10 +121,7 @@ class DirectoryRefresher:
         return None if is_done else await self._claimed_by_another(integration.id)
 
     async def refresh_memberships(self, integration: Integration, token: Secret, *, budget_s: float) -> None:
-        """List the channels that the bot is a member of, unless that was done in the last MEMBERSHIPS_MAX_AGE_S.
-
-        Raises RetryLater while this or another worker lists them.
-        """
+        """List the channels the bot is in, unless just done. Raises RetryLater while a worker lists them."""
         joined_age_s = (await self.directory.get_status(integration.id)).joined_age_s
         if joined_age_s is not None and joined_age_s <= MEMBERSHIPS_MAX_AGE_S:
             return

@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from worker import sources
-from worker.domain.card import can_have_card
-from worker.domain.delivery import delivery_id
+from worker.domain.card import FollowedCard, can_have_card
+from worker.domain.delivery import delivery_id, lane_name
 from worker.domain.errors import UserError
 from worker.domain.event import Event, Kind
-from worker.domain.followed_card import FollowedCard
 from worker.domain.subscription import Subscription
 from worker.pipeline.gateway import Sleep
+from worker.store.cards import FollowedCards
 from worker.store.events import AcceptedEvent, Events, KnownEntity, SaveResult
-from worker.store.followed_cards import FollowedCards
 from worker.store.installation import InstallationMarker, Processes
 from worker.store.lanes import Lanes, NewDelivery
 from worker.store.redis_client import RedisClient
@@ -56,18 +55,19 @@ class SubscriptionIndex:
         return cls(by_kind, following)
 
     def match(self, event: Event, now_ms: int) -> tuple[Subscription, ...]:
-        """Return the subscriptions whose filters match the event, and that are not muted."""
+        """Return the subscriptions that the event makes a delivery for."""
         return tuple(sub for sub in self.by_kind[event.kind] if not sub.mismatch_reason(event, now_ms))
 
     def suppression_reason(self, event: Event, now_ms: int) -> str:
         """Return why an event that matches no subscription makes no delivery, as a clause."""
         if not any(self.by_kind.values()):
             return "there is no active subscription"
-        matching = (sub for sub in self.by_kind[event.kind] if not sub.filters.mismatch_reason(event))
-        muted = next(matching, None)
-        if not muted:
+        matching = [sub for sub in self.by_kind[event.kind] if not sub.filters.mismatch_reason(event)]
+        if not matching:
             return "no subscription matches"
-        return f"every matching subscription is {muted.mute_reason(event, now_ms)}"
+        if all(sub.mute_reason(event, now_ms) for sub in matching):
+            return f"every matching subscription is {matching[0].mute_reason(event, now_ms)}"
+        return ", ".join(dict.fromkeys(sub.skip_reason(event, now_ms) for sub in matching))
 
 
 def new_delivery(event: Event, subscription_id: str, quiet_until_ms: int = 0) -> NewDelivery:
@@ -115,25 +115,42 @@ class Router:
     now_ms: int
     changed: dict[str, dict[str, FollowedCard]] = field(default_factory=dict)  #: The part of `followed` to be saved.
 
-    def route(self, event: Event) -> list[Subscription]:
-        """Return the subscriptions that the event matches, and those whose card it changes whatever the filters say."""
+    def route(self, event: Event) -> list[tuple[Subscription, str]]:
+        """Return the subscriptions that make a delivery of the event, each with the lane.
+
+        They are those that it matches, and those whose card it changes whatever the filters say. A card is changed
+        where it is.
+        """
         matching = self.index.match(event, self.now_ms)
-        cards, routed = self.followed.get(event.subject_key), list(matching)
+        cards = self.followed.get(event.subject_key)
         if cards is None:
-            return routed
+            return [(sub, lane_name(sub.integration_id, sub.choose(event).destination)) for sub in matching]
         following, matching_ids = self.index.following[event.kind], {sub.id for sub in matching}
-        routed += [
+        followed = [
             following[id_]
             for id_, card in cards.items()
             if id_ in following and id_ not in matching_ids and card.covers(event)
             if not following[id_].mute_reason(event, self.now_ms)
         ]
-        for id_ in (sub.id for sub in routed if sub.id in following):
-            known = cards.get(id_)
-            card = FollowedCard.after(known, event, is_match=id_ in matching_ids)
-            if card and card is not known:
-                cards[id_] = self.changed.setdefault(event.subject_key, {})[id_] = card
-        return routed
+        routes: list[tuple[Subscription, str]] = []
+        for sub in (*matching, *followed):
+            known = cards.get(sub.id)
+            destination = _destination_of_card(sub, known, event) or sub.choose(event).destination
+            if not destination:
+                continue
+            routes.append((sub, lane_name(sub.integration_id, destination)))
+            card = FollowedCard.after(known, event, destination, is_match=sub.id in matching_ids)
+            if sub.id in following and card and card is not known:
+                cards[sub.id] = self.changed.setdefault(event.subject_key, {})[sub.id] = card
+        return routes
+
+
+def _destination_of_card(subscription: Subscription, card: FollowedCard | None, event: Event) -> str:
+    """Return where the card is that an event changes; empty where there is none, or its subscription was moved."""
+    if card is None or not card.covers(event):
+        return ""
+    lane = lane_name(subscription.integration_id, card.destination)
+    return card.destination if subscription.uses_lane(lane) else ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -190,7 +207,9 @@ class IngestConsumer:
             routed = [] if is_repeat else router.route(event)
             suppressed = "" if is_repeat or routed else index.suppression_reason(event, now_ms)
             accepted.append(accepted_event(event, is_repeat=is_repeat, suppressed=suppressed))
-            deliveries += [(sub.lane, new_delivery(event, sub.id, sub.quiet_until_ms(event, now_ms))) for sub in routed]
+            deliveries += [
+                (lane, new_delivery(event, sub.id, sub.quiet_until_ms(event, now_ms))) for sub, lane in routed
+            ]
         await self.followed_cards.save(router.changed)
         lanes = await append_deliveries(self.lanes, deliveries)
         await self.events.accept(self.stream.stream, self.stream.group, accepted)

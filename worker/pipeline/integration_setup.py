@@ -87,7 +87,7 @@ def fix_for(error: SlackError) -> Hint:
     """Return the step to take after an error of Slack."""
     if isinstance(error, Blocked):
         return error.hint
-    if isinstance(error, Throttled):
+    if isinstance(error, Throttled) or error.code == "certificate_untrusted":
         return Hint.of("Try again then.")
     if isinstance(error, UnlistedCode | Undeliverable):
         return Hint.of("Try again in a few minutes. If it fails again, please report it to infrakitchen-slack.")
@@ -158,7 +158,7 @@ async def _test_and_save(
     """
     checks, identity = await test_token(gateway, token, integration.name, is_new=is_new)
     if identity is None:
-        raise UserError(f"Integration {integration.name} was not saved: {checks[-1].detail}.", checks[-1].fix)
+        raise UserError(f"Not saved: {checks[-1].detail}.", checks[-1].fix)
     if advice is not None and integration.team_id not in ("", identity.team_id):
         raise UserError(
             f"Integration {integration.name} was not saved: it belongs to workspace {integration.team}, "

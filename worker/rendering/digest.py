@@ -9,21 +9,13 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
+from worker.domain import presentation
 from worker.domain.event import Event, Kind
 from worker.domain.message import Block, Context, Message, Section
 from worker.domain.message_plan import Line, MessageContent
 from worker.domain.mrkdwn import bold, code, date, line_ends, link, split_markup, units
 from worker.domain.mrkdwn import line as one_line
-from worker.domain.presentation import (
-    EMOJI_NAMES,
-    PLACES,
-    appearance,
-    failure_reason,
-    headline,
-    summary_line,
-    urgency,
-    where_labels,
-)  # fmt: skip
+from worker.domain.presentation import PLACES, appearance, failure_reason, headline, summary_line, urgency, where_labels
 from worker.rendering.single import event_url
 
 LINES_LIMIT = 40
@@ -53,7 +45,7 @@ def digest(content: MessageContent, infrakitchen_url: str, *, may_repeat: bool =
     emoji = Counter(thing.emoji for thing in things)
     count = f"{content.event_count:,} updates"
     of = f" of {len(things):,} things" if content.event_count > len(things) else ""
-    tally = "  ".join(f"{sign} {number:,} {EMOJI_NAMES[sign]}" for sign, number in emoji.items())
+    tally = "  ".join(f"{sign} {number:,} {presentation.EMOJI_NAMES[sign]}" for sign, number in emoji.items())
     blocks: list[Block] = [Section(text) for text in split_markup("\n".join(rows), SECTION_CHARS)]
     if hidden:
         blocks.append(Section(_count_hidden(hidden, list_url, min(room, SECTION_CHARS // 2))))
@@ -64,14 +56,11 @@ def digest(content: MessageContent, infrakitchen_url: str, *, may_repeat: bool =
     if may_repeat:
         blocks.append(Context(REPEAT_NOTE))
     where = ("in", code(place, NAME)) if place else ()
-    return Message(
-        text=" ".join(
-            (*content.mentions, f"{count}{f' in {one_line(place, NAME)}' if place else ''}: {_most_urgent(things)}")
-        ),
-        headline=(Section(" ".join((*content.mentions, f"*{count}*{of}", f"  {tally}", *where))),),
-        blocks=tuple(blocks),
-        colour=appearance(content.lines[0].event)[1],
-    )
+    text = f"{count}{f' in {one_line(place, NAME)}' if place else ''}: {_most_urgent(things)}"
+    when = ("·", layout.time(layout.newest_s)) if layout.is_one_minute else ()
+    headline_text = " ".join((*content.mentions, f"*{count}*{of}", f"  {tally}", *where, *when))
+    colour = appearance(content.lines[0].event)[1]
+    return Message(" ".join((*content.mentions, text)), (Section(headline_text),), tuple(blocks), colour)
 
 
 @dataclass(slots=True)
@@ -119,10 +108,7 @@ def _name_things(lines: Sequence[Line], infrakitchen_url: str) -> tuple[list[_Th
 
 
 def _naming_labels(labels: Sequence[Mapping[str, str]], varied: Sequence[str]) -> list[str]:
-    """Return the labels that distinguish things of one title, those that say where first.
-
-    `varied` are the places that are not the same for the whole digest.
-    """
+    """Return the labels that distinguish things of one title, places first; `varied` places differ in the digest."""
 
     def count(keys: Iterable[str]) -> int:
         return len({tuple(map(own.get, keys)) for own in labels})
@@ -173,7 +159,10 @@ class _Layout:
     def __init__(self, things: Sequence[_Thing]) -> None:
         self.detail_chars = 240 if len(things) <= FEW else 120
         self.newest_s = max(thing.event.at_s for thing in things)
-        self._heads: dict[str, str] = {}  # of rows written before, by the first delivery and the number of things
+        #: Whether all happened in the same minute, which is then said once, above the rows.
+        self.is_one_minute = len({thing.event.at_s // 60 for thing in things}) == 1
+        #: Rows written before, by the first delivery and the number of things.
+        self._heads: dict[tuple[str, int], str] = {}
         self._places = {thing.line.delivery_id: number for number, thing in enumerate(things)}
         self.groups: list[_Group] = [[thing] for thing in things]
         if len(things) > LINES_LIMIT or not self._fits(self.groups, set()):
@@ -238,7 +227,7 @@ class _Layout:
         return chars + 3 + min(names, SHARED_CHARS)
 
     def _head(self, group: _Group) -> str:
-        key = f"{group[0].line.delivery_id} {len(group)}"
+        key = group[0].line.delivery_id, len(group)
         if key not in self._heads:
             self._heads[key] = self._write_head(group)
         return self._heads[key]
@@ -261,9 +250,10 @@ class _Layout:
         older = sum(thing.line.older_count for thing in group)
         failed = sum(thing.line.failed_count for thing in group)
         earlier = f"(+{older:,} earlier{f', {failed:,} failed' if failed else ''})" if older else ""
-        return " ".join(filter(None, (text, earlier, "·", " – ".join(map(self._time, times)))))
+        when = () if self.is_one_minute else ("·", " – ".join(map(self.time, times)))
+        return " ".join(filter(None, (text, earlier, *when)))
 
-    def _time(self, at_s: float) -> str:
+    def time(self, at_s: float) -> str:
         """Return a time; with its date if that may be another day."""
         return date(at_s, "{time}") if self.newest_s - at_s < HALF_A_DAY_S else date(at_s)
 

@@ -1,42 +1,17 @@
 """The message of a single entity; `digest.py` has the one of several."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from urllib.parse import quote
 
-from worker.domain.event import Event, Kind, Step, has_log
+from worker.domain import mrkdwn, presentation
+from worker.domain.event import UUID, Event, Kind, Step, has_log
 from worker.domain.message import Colour, Context, Message, Section
 from worker.domain.message_plan import Line, MessageContent
-from worker.domain.mrkdwn import (
-    bold,
-    clean,
-    code,
-    code_block,
-    cut,
-    date,
-    duration,
-    line_ends,
-    link,
-    normalize_url,
-    plain,
-    units,
-)
+from worker.domain.mrkdwn import bold, code, date, line_ends, link, units
 from worker.domain.mrkdwn import line as one_line
-from worker.domain.presentation import (
-    appearance,
-    failure_reason,
-    has_failed,
-    headline,
-    is_finished,
-    is_resolved,
-    next_step,
-    remove_box,
-    step_emoji,
-    summary_line,
-    where_labels,
-)
+from worker.domain.presentation import appearance, failure_reason, headline, is_resolved, step_emoji, summary_line
 
 NAMED_STEPS = 8  # up to this number all steps are named; more of them are a bar
 SQUARES = 20
@@ -54,7 +29,6 @@ SQUARE = {"❌": "🟥", "🚫": "🟥", "🟡": "🟨", "⏳": "🟦", "⬜": "
 DOT = "  ·  "
 REPLACED = "⚪"  # the emoji of a card that goes on elsewhere
 CLOCK_NOTE = "⚠ sender's clock is ahead"
-_UUID = re.compile(r"\b([0-9a-f]{8})(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
 REPEAT_NOTE = "↻ Slack did not confirm an earlier attempt: this may repeat a message that you have seen."
 
 
@@ -66,11 +40,11 @@ def render(content: MessageContent, *, infrakitchen_url: str = "", may_repeat: b
     long_url = event_url(event, infrakitchen_url, LONG_ADDRESS)
     long_link = "" if long_url == url else link(long_url, "Source" if url else "Open")
     # The text only if it adds something.
-    text = "" if event.text in (event.title, failure_reason(event)) else plain(event.text, TEXT)
+    text = "" if event.text in (event.title, failure_reason(event)) else mrkdwn.plain(event.text, TEXT)
     pages = _links(event)
     facts = _facts(line, url, infrakitchen_url, has_pages=bool(pages))
     blocks = (
-        Section(text), Section(next_step(event)), Section(progress(event)),
+        Section(text), Section(presentation.next_step(event)), Section(progress(event)),
         Context(facts), Context(pages), Context(long_link),
     )  # fmt: skip
     return _message(content, url, blocks, may_repeat=may_repeat)
@@ -91,7 +65,7 @@ def replaced(event: Event, successor_url: str, *, infrakitchen_url: str = "") ->
     message = render(MessageContent((Line(event, ""),)), infrakitchen_url=infrakitchen_url)
     note = Context(f"➡ Replaced by {link(successor_url, 'a newer message')}")
     message = replace(message, blocks=(*message.blocks, note))
-    if is_finished(event):
+    if presentation.is_finished(event):
         return message
     text = message.text.replace(appearance(event)[0], REPLACED, 1)
     headline_text = f"{REPLACED} {link(event_url(event, infrakitchen_url), bold(headline(event), TITLE))}"
@@ -102,7 +76,7 @@ def _message(content: MessageContent, url: str, blocks: Sequence[Section | Conte
     """Put the headline with its link above the coloured bar, the reason and the blocks that have a text beside it."""
     event = content.lines[0].event
     emoji, colour = appearance(event)
-    reason = Section(code_block(remove_box(failure_reason(event)), ERROR))
+    reason = Section(mrkdwn.code_block(presentation.remove_box(failure_reason(event)), ERROR))
     repeat = Context(REPEAT_NOTE if may_repeat else "")
     return Message(
         text=plain_line(event, content.mentions),
@@ -121,14 +95,11 @@ def plain_line(event: Event, mentions: tuple[str, ...] = ()) -> str:
 
 def shorten_ids(text: str) -> str:
     """Return a notification for a phone with only the start of each UUID."""
-    return _UUID.sub(r"\1…", text)
+    return UUID.sub(lambda uuid: f"{uuid[0][:8]}…", text)
 
 
 def event_url(event: Event, infrakitchen_url: str, limit: int = ADDRESS) -> str:
-    """Return the link of an event that Slack can use: for an alert its own page, else the entity's in InfraKitchen.
-
-    An address of more than `limit` characters is left out.
-    """
+    """Return the page of an alert, or of the entity in InfraKitchen, that Slack can link within `limit` characters."""
     given, own = _linkable(event.url, limit), own_url(event, infrakitchen_url)
     return given or own if event.kind is Kind.ALERT else own or given
 
@@ -142,36 +113,31 @@ def own_url(event: Event, infrakitchen_url: str) -> str:
 
 
 def _linkable(url: str, limit: int) -> str:
-    address = normalize_url(url)
+    address = mrkdwn.normalize_url(url)
     return address if 0 < units(link(address, "")) <= limit else ""
 
 
 def _quote(part: str) -> str:
-    return quote(clean(part), safe="")
+    return quote(mrkdwn.clean(part), safe="")
 
 
 def _facts(line: Line, url: str, infrakitchen_url: str, *, has_pages: bool) -> str:
     """Return a row of facts (severity, times, place, people), and a row of labels, values, id and time."""
     event, is_alert = line.event, line.event.kind is Kind.ALERT
     log = _log_link(event, infrakitchen_url)
+    named = {
+        "Project": event.project, "Template": event.template, "By": event.requester,
+        "Was": event.previous.replace("_", " "),
+    }  # fmt: skip
     facts = (
-        bold(event.severity_word, 20) if is_alert else "",
-        _alert_entity(event, infrakitchen_url) if is_alert else "",
+        *((bold(event.severity_word, 20), _alert_entity(event, infrakitchen_url)) if is_alert else ()),
         _time_span(event),
-        f"*Project* {one_line(event.project, 60)}" if event.project else "",
-        f"*Template* {one_line(event.template, 60)}" if event.template else "",
-        f"*By* {one_line(event.requester, 80)}" if event.requester else "",
-        f"*Was* {one_line(event.previous.replace('_', ' '), 60)}" if event.previous else "",
+        *(f"*{name}* {one_line(value, 80 if name == 'By' else 60)}" for name, value in named.items() if value),
     )
     references = (
-        *labels(event, LABELS),
-        _values(event),
-        _id(event, url),
-        _earlier(line),
-        _time(event),
-        CLOCK_NOTE if event.is_from_future else "",
-        log if log or has_pages else link(url, "Open" if url else ""),
-    )
+        *labels(event, LABELS), _values(event), _id(event, url), _earlier(line), _time(event),
+        CLOCK_NOTE if event.is_from_future else "", log if log or has_pages else link(url, "Open" if url else ""),
+    )  # fmt: skip
     rows = (DOT.join(filter(None, facts)), DOT.join(filter(None, references)))
     return "\n".join(filter(None, rows))
 
@@ -179,7 +145,7 @@ def _facts(line: Line, url: str, infrakitchen_url: str, *, has_pages: bool) -> s
 def _log_link(event: Event, infrakitchen_url: str) -> str:
     """Return the link to the log of what failed, for the kinds that have a page of logs in InfraKitchen."""
     own = own_url(event, infrakitchen_url) if has_log(event.kind) else ""
-    return link(f"{own}/logs", "Log") if own and has_failed(event) else ""
+    return link(f"{own}/logs", "Log") if own and presentation.has_failed(event) else ""
 
 
 def _links(event: Event) -> str:
@@ -229,7 +195,7 @@ def _time_span(event: Event) -> str:
     if event.ended_at_s is None:
         return f"*Since* {date(event.started_at_s)}"
     verb = "Lasted" if event.kind is Kind.ALERT else "Took"
-    return f"*{verb}* {duration(event.ended_at_s - event.started_at_s)}"
+    return f"*{verb}* {mrkdwn.duration(event.ended_at_s - event.started_at_s)}"
 
 
 def _alert_entity(event: Event, infrakitchen_url: str) -> str:
@@ -243,24 +209,19 @@ def _alert_entity(event: Event, infrakitchen_url: str) -> str:
 
 def labels(event: Event, limit: int) -> list[str]:
     """Return the labels that add something to the title and the project, those that say where first."""
-    shown = [
-        (name, value) for name, value in where_labels(event).items() if (name, value) != ("project", event.project)
-    ]
+    known = presentation.where_labels(event).items()
+    shown = [label for label in known if label != ("project", event.project)]
     return [code(f"{name}={value}" if value else name, 80) for name, value in shown[:limit]]
 
 
 def _id(event: Event, url: str) -> str:
     """Return the id of an entity without a name if the title lacks it; short where the link has all of a long one."""
     entity = event.entity
-    if (
-        event.kind is Kind.ALERT
-        or not entity.id
-        or entity.id in event.title
-        or (entity.name and entity.name in event.title)
-    ):
+    is_named = any(part and part in event.title for part in (entity.id, entity.name))
+    if event.kind is Kind.ALERT or not entity.id or is_named:
         return ""
     is_linked = len(entity.id) > LONG_ID and _quote(entity.id) in url
-    return code(cut(entity.id, SHORT_ID if is_linked else ID), 60)
+    return code(mrkdwn.cut(entity.id, SHORT_ID if is_linked else ID), 60)
 
 
 def progress(event: Event) -> str:

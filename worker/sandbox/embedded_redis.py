@@ -15,6 +15,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import redis
@@ -29,17 +30,7 @@ MIN_VERSION = (6, 2)
 START_TIMEOUT_S = 30.0  # begins again while the server loads its data
 STOP_TIMEOUT_S = 15.0
 POLL_S = 0.02
-CONFIG = """\
-bind 127.0.0.1
-port {port}
-requirepass {password}
-dir .
-logfile redis.log
-appendonly yes
-appendfsync everysec
-save ""
-maxmemory-policy noeviction
-"""
+CONFIG = files(__package__).joinpath("redis.conf")
 
 
 def find_server() -> str:
@@ -78,11 +69,7 @@ class EmbeddedRedis:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> str:
-        """Start the server, wait until it answers, and return its URL.
-
-        Raises UserError when a server already runs in the directory (`running_url` returns its URL), when there
-        is no server program, or when the server does not answer.
-        """
+        """Start the server, wait until it answers, and return its URL. Raises UserError when one runs here already."""
         program = find_server()
         try:
             make_private_folder(self.directory)
@@ -90,7 +77,8 @@ class EmbeddedRedis:
             with _exclusive_lock(self.directory) as lock:
                 last_port, password = _last_config(self.directory)
                 self.port = self.port or free_port(last_port)
-                write_private(self.directory / "redis.conf", CONFIG.format(port=self.port, password=password))
+                config = CONFIG.read_text("utf-8").format(port=self.port, password=password)
+                write_private(self.directory / "redis.conf", config)
                 self._process = self._spawn(program, lock)
         except OSError as error:
             raise UserError(

@@ -8,18 +8,27 @@ from functools import partial
 
 from worker.bootstrap.context import AppContext
 from worker.domain.delivery import Address, Destination, Receipt, destination_form, lane_name
-from worker.domain.errors import Blocked, RetryLater, SlackError, Throttled, Uncertain, UserError, format_hint
-from worker.domain.hints import NO_HINT, Hint
+from worker.domain.errors import (
+    CHANNEL_MAX,
+    Blocked,
+    RetryLater,
+    SlackError,
+    Throttled,
+    Uncertain,
+    UserError,
+    format_hint,
+)
+from worker.domain.hints import NO_HINT, Action, Hint, Step
 from worker.domain.integration import Health, Integration
 from worker.domain.message import Colour, Context, Message, Section
-from worker.domain.mrkdwn import code, escape
+from worker.domain.mrkdwn import code, cut, escape
 from worker.domain.subscription import Subscription
 from worker.pipeline.delivery.session import wait_for_slot
 from worker.pipeline.directory_refresher import Progress
 from worker.pipeline.integration_setup import CHECK_NETWORK, CheckResult, fix_for
 from worker.pipeline.maintenance.prober import can_check_without_posting
 from worker.services.formatting import pluralize
-from worker.services.lanes import find_similar_channels
+from worker.services.lanes import NOT_FOUND, did_you_mean, find_similar_channels
 from worker.store.lanes import LaneStatus
 from worker.store.token_cipher import WrongKey
 
@@ -31,7 +40,6 @@ MAX_ASKED_ONE_BY_ONE = 20
 FEW_DESTINATIONS = 5  # more new ones are checked together, after one reading of the directory
 READ_S, CHECK_MANY_S = 3.0, 3.7
 FRESH_S = 10.0
-NOT_FOUND = "channel_not_found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +101,7 @@ async def find_address(
     except SlackError as error:
         refusal = _explain_refusal(error, integration, destination)
         similar = await find_similar_channels(app, integration.id, destination) if error.code == NOT_FOUND else []
-        suggestion = Hint.of(f"Did you mean {' or '.join(similar)}?") if similar else NO_HINT
-        return replace(refusal, fix=suggestion + refusal.fix)
+        return replace(refusal, fix=did_you_mean(similar) + refusal.fix) if similar else refusal
 
 
 async def _resolve_with_lane_state(
@@ -125,8 +132,9 @@ def _explain_refusal(error: SlackError, integration: Integration, destination: s
 async def check_destinations(
     app: AppContext, integration: Integration, subscriptions: Iterable[Subscription], timeout_s: float | None = None
 ) -> dict[str, Address | Unreachable]:
-    """Return the address of each destination of these subscriptions, or why the bot cannot post there."""
-    destinations = sorted({sub.destination for sub in subscriptions if sub.integration_id == integration.id})
+    """Return the address of each fixed destination of these subscriptions, or why the bot cannot post there."""
+    own = (sub for sub in subscriptions if sub.integration_id == integration.id)
+    destinations = sorted({destination for sub in own for destination in sub.fixed_destinations})
     ask_slack = len(destinations) <= MAX_ASKED_ONE_BY_ONE
     find = partial(find_address, app, integration, bypass_cache=ask_slack, with_lane_state=True, timeout_s=timeout_s)
     return dict(zip(destinations, await asyncio.gather(*map(find, destinations)), strict=True))
@@ -158,8 +166,8 @@ async def find_warnings(
 
 
 def _warn_about(destination: str, address: Unreachable) -> str:
-    state = "cannot be posted to yet" if address.is_certain else "may not be ready yet"
-    return f"{destination} {state}; its deliveries wait until it is. {address}"
+    wait = "wait" if address.is_certain else "may have to wait"
+    return f"Deliveries to {cut(destination, CHANNEL_MAX)} {wait}: {address}"
 
 
 async def _find_warnings_of_many(
@@ -222,6 +230,11 @@ async def _read_directory(
 
 async def send_test_message(app: AppContext, subscription: Subscription) -> SentTestMessage:
     """Post a test message to a subscription's destination. Raises UserError when it cannot be posted."""
+    if not subscription.is_fixed:
+        preview = Hint.of(
+            "To see where recent events would go, ", Step(Action.PREVIEW_SUBSCRIPTION, subscription.id), "."
+        )
+        raise UserError(f"{subscription.destination} is made from each event: there is no one place to test.", preview)
     integration = await app.integrations.find(subscription.integration_id)
     text = f"This is a test: subscription {subscription.id} posts InfraKitchen's events here."
     command = f"ik-slack subscriptions test {subscription.id}"

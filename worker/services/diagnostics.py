@@ -1,6 +1,7 @@
 """Diagnostics: the health checks behind `ik-slack doctor`."""
 
 import asyncio
+import re
 import stat
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -31,6 +32,7 @@ from worker.store.ledger import take_ledger_snapshot
 from worker.store.redis_errors import RedisFailure, StoreUnavailable
 from worker.store.token_cipher import TokenCipher
 
+UNCHECKED = re.compile(r"^rediss:.*[?&]ssl_cert_reqs=(?:cert_)?none(?:&|$)", re.IGNORECASE)
 CHECK_S, SLACK_S = 3.0, 8.0
 FIRST_S = 1.0  # when Redis is silent for longer, Slack is checked meanwhile
 MIN_SECRET, MIN_PASSWORD = 24, 12
@@ -352,6 +354,11 @@ def check_secrets(settings: Settings) -> list[Finding]:
         if parts.scheme == "http" and parts.hostname and not is_loopback(parts.hostname):
             detail = f"http:// to {parts.hostname}: others on the way can read and change what is sent"
             findings.append(Finding(name, Level.NOTE, detail, Hint.of("Use https:// if that server offers it.")))
+    for name, url in (("REDIS_URL", settings.redis_url), ("BROKER_URL", settings.broker_url)):
+        if url and UNCHECKED.search(url.get_secret_value()):
+            detail = "ssl_cert_reqs=none: any server can pretend to be this Redis and read what is sent"
+            fix = Hint.of("Remove it, and give the server's CA with ", Code("ssl_ca_certs=FILE"), ".")
+            findings.append(Finding(name, Level.NOTE, detail, fix))
     return findings or [Finding("secrets", Level.OK, "long, and sent encrypted")]
 
 

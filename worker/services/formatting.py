@@ -1,8 +1,9 @@
 """Times, time spans, counts and untrusted texts: parsed from what a user wrote, formatted for a user."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from typing import Any
 
 from worker.domain.mrkdwn import clean, cut
@@ -92,6 +93,12 @@ def printable_bytes(raw: bytes, limit: int) -> str:
     return cut("".join(chars), limit)
 
 
-def format_validation_error(fault: Mapping[str, Any]) -> str:
-    """Return the message of one pydantic error; that of a validator's own ValueError without pydantic's prefix."""
+def format_validation_error(fault: Mapping[str, Any], fields: Iterable[str] = ()) -> str:
+    """Return the message of one pydantic error; that of a validator's own ValueError without pydantic's prefix.
+
+    The message of an unknown field names the most similar one of `fields`.
+    """
+    if fault["type"] == "extra_forbidden":
+        similar = get_close_matches(str(fault["loc"][-1]).lower().replace("-", "_"), list(fields), n=1, cutoff=0.5)
+        return f"is unknown (did you mean {similar[0]}?)" if similar else "is unknown"
     return str(fault["ctx"]["error"] if fault["type"] == "value_error" else fault["msg"])

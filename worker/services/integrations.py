@@ -7,9 +7,11 @@ from worker.domain.delivery import Destination, destination_form
 from worker.domain.errors import UsageError, UserError
 from worker.domain.hints import Action, Hint, Step
 from worker.domain.integration import Health, Integration, Secret
+from worker.domain.mrkdwn import cut
 from worker.pipeline.integration_setup import CheckResult, apply_identity, rotate_token, test_token
 from worker.services.deliveries import discard_pending
 from worker.services.destinations import Unreachable, check_destinations, check_posting
+from worker.services.lanes import list_lanes_of
 from worker.store.schedule import ProbeKind, ProbeTarget
 
 ADD_INTEGRATION = Hint.of("To add one, ", Step(Action.ADD_INTEGRATION, "NAME"), ".")
@@ -23,7 +25,7 @@ async def select_integration(app: AppContext, name: str | None) -> Integration:
     if not integrations:
         raise UserError("There is no integration yet.", ADD_INTEGRATION)
     if len(integrations) > 1:
-        names = ", ".join(integration.name for integration in integrations)
+        names = cut(", ".join(integration.name for integration in integrations), 200)
         raise UsageError(f"There are several integrations. Name one of {names}.")
     return integrations[0]
 
@@ -68,9 +70,10 @@ async def rotate_integration(
         return rotated, []
     subscriptions = [sub for sub in await app.subscriptions.list_all() if sub.integration_id == before.id]
     await app.directory.clear(before.id)
-    await app.lanes.unpin_addresses(sorted({sub.lane for sub in subscriptions}))
+    lanes = {lane for sub in subscriptions for lane in await list_lanes_of(app, sub)}
+    await app.lanes.unpin_addresses(sorted(lanes))
     id_forms = (Destination.CONVERSATION_ID, Destination.USER_ID)
-    destinations = sorted({sub.destination for sub in subscriptions})
+    destinations = sorted({destination for sub in subscriptions for destination in sub.destinations})
     ids = [destination for destination in destinations if destination_form(destination) in id_forms]
     names = [destination for destination in destinations if destination not in ids]
     moved = f"{rotated.name} moved from {before.team} to {rotated.team}"
@@ -80,7 +83,7 @@ async def rotate_integration(
             f"{moved}, where {', '.join(ids)} cannot exist: their deliveries wait. "
             "Change those subscriptions to channels of the new workspace."
         )
-    return rotated, warnings or [f"{moved}."]
+    return rotated, (warnings or [f"{moved}."]) + await find_duplicates_warning(app, rotated)
 
 
 async def check_integration(

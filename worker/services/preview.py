@@ -3,7 +3,7 @@
 import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from worker import sources
 from worker.bootstrap.context import AppContext
@@ -27,6 +27,7 @@ from worker.templating.renderer_process import run_in_template_thread, shared_re
 READ_AT_ONCE, MAX_READ_BYTES = 100, 4 * 1024 * 1024
 MAX_REASONS = 3
 MAX_MERGED = 100
+MAX_DESTINATIONS = 20
 UNSAVED = "(not saved)"
 
 
@@ -37,6 +38,7 @@ class Preview:
     message: JsonObject | None = None  #: Arguments of `chat.postMessage`; None when nothing would be posted.
     template_fault: str = ""  #: Why the default message would be posted instead of the template's.
     unmatched: Sequence[UnmatchedEvent] = ()
+    destinations: Mapping[str, int] = field(default_factory=dict)  #: Where the events go, with their numbers.
     repeats: int = 0  #: The number of events with the source and id of an earlier one, which are left out.
 
 
@@ -48,6 +50,16 @@ class RecentPreview:
     matched: Sequence[Event]  #: Newest first.
     newest: Preview
     reasons: Sequence[tuple[str, int]]  #: The commonest reasons why events do not match, with their numbers.
+    destinations: Mapping[str, int]  #: Where the matching events go, most first, with their numbers.
+    nowhere: Mapping[str, int]  #: The reasons why matching events go nowhere, with their numbers.
+
+    @property
+    def route(self) -> str:
+        """Where the matching events go, such as `#team-payments 12, #team-shop 3, nowhere 2`."""
+        parts = [f"{destination} {number:,}" for destination, number in self.destinations.items()]
+        more = [f"{len(parts) - MAX_DESTINATIONS:,} more destinations"] if len(parts) > MAX_DESTINATIONS else []
+        nowhere = [f"nowhere {sum(self.nowhere.values()):,}"] if self.nowhere else []
+        return ", ".join((*parts[:MAX_DESTINATIONS], *more, *nowhere))
 
 
 async def get_templated_subscription(app: AppContext, subscription_id: str) -> Subscription:
@@ -85,7 +97,11 @@ async def preview_events(
             raise UserError(f"The template cannot be used: {error}.") from None
         templated = replace(subscription or Subscription(UNSAVED, "", ""), id=UNSAVED, template=source)
         pending = [replace(delivery, subscription=templated) for delivery in pending]
-    return replace(await _build(pending, infrakitchen_url, {}), unmatched=unmatched, repeats=len(encoded) - len(events))
+    chosen = Counter(subscription.choose(delivery.event).destination for delivery in pending) if subscription else {}
+    return replace(
+        await _build(pending, infrakitchen_url, {}), unmatched=unmatched, destinations=chosen,
+        repeats=len(encoded) - len(events),
+    )  # fmt: skip
 
 
 async def preview_recent(app: AppContext, spec: SubscriptionSpec, integration_name: str | None) -> RecentPreview:
@@ -102,11 +118,18 @@ async def preview_recent(app: AppContext, spec: SubscriptionSpec, integration_na
             break
     reasons = [subscription.filters.mismatch_reason(event) for event in events]
     matched = [event for event, reason in zip(events, reasons, strict=True) if not reason]
+    choices = [subscription.choose(event) for event in matched]
     templated = subscription.with_template(integration.template)
     pending = [PendingDelivery(event.id, event, templated) for event in matched[:1]]
     newest = await _build(pending, app.settings.infrakitchen_url or "", app.subscriptions.switched_off)
-    numbers = Counter(printable(reason, 120) for reason in reasons if reason)
-    return RecentPreview(len(events), matched, newest, numbers.most_common(MAX_REASONS))
+    return RecentPreview(
+        examined=len(events),
+        matched=matched,
+        newest=newest,
+        reasons=Counter(printable(reason, 120) for reason in reasons if reason).most_common(MAX_REASONS),
+        destinations=dict(Counter(choice.destination for choice in choices if choice.destination).most_common()),
+        nowhere=dict(Counter(choice.reason for choice in choices if not choice.destination).most_common()),
+    )
 
 
 async def find_merged_deliveries(app: AppContext, delivery: Delivery) -> list[Delivery]:

@@ -19,7 +19,7 @@ from worker.slack.blocks import LimitUse, find_near_limits
 
 if TYPE_CHECKING:
     from worker.services.dead_letters import DeadLetterDetails
-    from worker.services.event_trace import EventTrace
+    from worker.services.deliveries import EventTrace
     from worker.services.preview import Preview
     from worker.store.dead_letters import DeadLetter
 
@@ -160,7 +160,10 @@ class DeliveryTraceSchema(_DeliveryFields):
 
 
 class MatchSchema(Schema):
-    """A subscription that an event matched, and its delivery; `reason` says why one was made against the filters."""
+    """A subscription that an event matched, and its delivery.
+
+    `reason` has the values that made the destination, or says why there is a delivery against the filters.
+    """
 
     subscription_id: str
     reason: str
@@ -305,8 +308,8 @@ class IntegrationSchema(Schema):
     since_ms: int
 
 
-class RotatedIntegrationSchema(IntegrationSchema):
-    """An integration with its new token, and warnings."""
+class SavedIntegrationSchema(IntegrationSchema):
+    """An integration as it is saved with its new token, and warnings."""
 
     warnings: list[str]
 
@@ -353,6 +356,7 @@ class PreviewSchema(Schema):
     attachments: list[dict[str, Any]]
     limits: list[LimitUse]
     unmatched: list[UnmatchedEvent]
+    destinations: dict[str, int]  #: Where the subscription sends the events, with their numbers.
     template_fault: str
 
     @classmethod

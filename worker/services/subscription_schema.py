@@ -4,20 +4,22 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import date
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
-from worker.domain.delivery import Destination, canonical_destination, destination_form
+from worker.domain.delivery import Destination, canonical_destination, destination_form, id_in_capitals
+from worker.domain.destination import has_placeholders, parse_pattern
 from worker.domain.event import Kind, Severity
+from worker.domain.mrkdwn import cut
 from worker.domain.quiet_hours import QUIET_HOURS_EXAMPLE, find_zone, parse_times
 from worker.domain.subscription import SEVERITY_OPTIONS, Filters, Subscription
 from worker.services.formatting import format_stored_time, format_time, format_validation_error, parse_time_ms
 from worker.services.template_validation import validate_template
 
-FORMS = "#channel, a conversation id (C…), someone@example.com or a user id (U…)"
+FORMS = "#channel, a conversation id (C…), someone@example.com, a user id (U…), or one made from the event"
+PATTERNS = "'#team-{label:team}', '#res-{name}' or '{requester}'"
 MENTIONS = "<!here>, <!channel>, <!everyone>, <@U…> or <!subteam^S…>"
 _MENTION = r"<!(?:here|channel|everyone)>|<@[UW][A-Z0-9]{7,}>|<!subteam\^S[A-Z0-9]{7,}(?:\|[^<>|]*)?>"
 #: InfraKitchen's own actions; the filter takes other words too.
@@ -40,12 +42,36 @@ def _text(value: object) -> str:
 def _destination(value: object) -> str:
     if value is None:
         raise ValueError("is empty; put a name with # in quotes: '#ops'")
-    destination = canonical_destination(_text(value))
+    if has_placeholders(written := _text(value)):
+        return str(parse_pattern(written))
+    destination = canonical_destination(written)
     if destination is None:
-        is_short_id = destination_form(str(value).strip()) is Destination.CHANNEL_NAME
-        hint = f"; ids have 9 characters or more, and the channel of that name is '#{str(value).strip().lower()}'"
-        raise ValueError(f"{value!r} is not a destination{hint if is_short_id else f'; write {FORMS}'}")
+        raise ValueError(describe_no_destination(str(value)))
     return destination
+
+
+def _otherwise(value: object, info: ValidationInfo) -> str:
+    """Return a second destination, which only one that is made from the event can need."""
+    if value == "":
+        return ""
+    if not has_placeholders(info.data.get("destination", "{")):
+        raise ValueError(f"needs a destination that is made from the event, such as {PATTERNS}")
+    return _destination(value)
+
+
+def describe_no_destination(written: str) -> str:
+    """Return why a text is no destination, with what it may mean."""
+    if destination_form(written.strip()) is not Destination.CHANNEL_NAME:
+        return f"{cut(written, 100)!r} is not a destination; write {FORMS}"
+    id_ = id_in_capitals(written)
+    meant = f"did you mean {id_}?" if id_ else "ids have 9 characters or more."
+    return f"{written!r} is not a destination; {meant} A channel of that name is written '#{written.strip().lower()}'"
+
+
+def _with_children(value: bool, info: ValidationInfo) -> bool:
+    if value and not info.data.get("entity_id", "?"):
+        raise ValueError("needs the id of an entity")
+    return value
 
 
 def _label(value: object) -> str:
@@ -104,9 +130,11 @@ class SubscriptionSpec(BaseModel):
     id: Annotated[str, BeforeValidator(_text)] = ""
     integration: Text = ""
     destination: Annotated[str, BeforeValidator(_destination)]
+    otherwise: Annotated[str, BeforeValidator(_otherwise)] = ""
     kind: Annotated[tuple[KindName, ...], BeforeValidator(_list)] = ()
     entity_type: Texts = ()
     entity_id: Texts = ()
+    with_children: Annotated[bool, AfterValidator(_with_children)] = False
     name: Texts = ()
     project: Texts = ()
     status: Texts = ()
@@ -131,7 +159,15 @@ class SubscriptionSpec(BaseModel):
     @property
     def routing_key(self) -> tuple[object, ...]:
         """Which events go where: everything but the id and the options."""
-        return self.integration, self.destination, self.min_severity, *(getattr(self, name) for name in FILTERS)
+        filters = (getattr(self, name) for name in FILTERS)
+        return self.integration, self.destination, self.min_severity, self.with_children, *filters
+
+    @property
+    def fixed_destinations(self) -> tuple[str, ...]:
+        """The destinations that are the same for every event."""
+        return tuple(
+            written for written in (self.destination, self.otherwise) if written and not has_placeholders(written)
+        )
 
     def differences(self, other: "SubscriptionSpec") -> dict[str, tuple[object, object]]:
         """Return the values of this and the other subscription by field where they differ; ids are not compared."""
@@ -156,6 +192,8 @@ class SubscriptionSpec(BaseModel):
         parts = [
             f"{name.replace('_', ' ')} {' or '.join(values)}" for name in FILTERS if (values := getattr(self, name))
         ]
+        if self.with_children:
+            parts.append("and what belongs to it")
         if self.min_severity:
             parts.append(f"severity {self.min_severity} or worse")
         return ", ".join(parts) or "every event"
@@ -164,6 +202,7 @@ class SubscriptionSpec(BaseModel):
     def options(self) -> str:
         """The options that differ from their defaults, as a phrase."""
         phrases = (
+            (self.otherwise, f"otherwise to {self.otherwise}"),
             (self.mention, f"mentions {self.mention} from {self.mention_from}"),
             (self.style == "plain", "plain"),
             (self.broadcast, "replies also in the channel"),
@@ -201,10 +240,8 @@ def _fault(error: ErrorDetails) -> tuple[str, str]:
     match error["type"]:
         case "missing":
             return field, "is missing"
-        case "extra_forbidden":
-            similar = get_close_matches(field.lower().replace("-", "_"), SubscriptionSpec.model_fields, n=1)
-            names = "fields are named as the options of `ik-slack subscriptions add`, --to as destination"
-            return field, f"is unknown; {f'did you mean {similar[0]}?' if similar else names}"
+        case "extra_forbidden" if field in ("to", "channel"):
+            return field, "is unknown (did you mean destination?)"
         case "literal_error":
             return field, f"{error['input']!r} is not one of {error['ctx']['expected'].replace(' or ', ', ')}"
         case "bool_parsing" | "bool_type":
@@ -212,7 +249,7 @@ def _fault(error: ErrorDetails) -> tuple[str, str]:
         case "model_type" | "dict_type":
             return field, "it is not a mapping of names to values"
         case _:
-            return field, format_validation_error(error)
+            return field, format_validation_error(error, SubscriptionSpec.model_fields)
 
 
 #: The fields of a subscription that are the same in the domain: its destination and its options.
@@ -226,6 +263,7 @@ def spec_from_subscription(subscription: Subscription, integration: str, now_ms:
     values |= {name: values[name].name.lower() for name in SEVERITY_OPTIONS}
     values |= {name: tuple(sorted(map(str, getattr(filters, field)))) for name, field in FILTERS.items()}
     values["min_severity"] = None if filters.min_severity is None else filters.min_severity.name.lower()
+    values["with_children"] = filters.with_children
     values["muted_until"] = format_stored_time(mute_ms) if mute_ms > now_ms else ""
     return SubscriptionSpec.model_construct(**values, id=subscription.id, integration=integration)
 
@@ -240,7 +278,7 @@ def subscription_from_spec(spec: SubscriptionSpec, id_: str, integration_id: str
     return Subscription(
         id=id_,
         integration_id=integration_id,
-        filters=Filters(**filters, min_severity=min_severity),
+        filters=Filters(**filters, min_severity=min_severity, with_children=spec.with_children),
         created_at_ms=created_at_ms,
         **values,
     )

@@ -13,8 +13,10 @@ from worker.services.deliveries import discard_pending
 from worker.services.destinations import find_warnings
 from worker.services.formatting import format_time, parse_span_ms, parse_time_ms, pluralize
 from worker.services.integrations import select_integration
+from worker.services.lanes import lead_on, list_lanes_of
 from worker.services.schemas import HintField
 from worker.services.subscription_schema import SubscriptionSpec, spec_from_subscription, subscription_from_spec
+from worker.store.ledger import take_ledger_snapshot
 
 MAX_COUNTED = 500
 
@@ -25,8 +27,10 @@ class SubscriptionStatus(SubscriptionSpec):
     lane: str
     address: str  #: The conversation's id and name in Slack; empty until the first delivery.
     address_name: str
-    waiting: int  #: The number of pending deliveries of the lane, those of other subscriptions included.
-    parked: str  #: Why the lane is parked: Slack's code, the reason and the fix.
+    lanes: int  #: How many lanes it uses: one, unless its destination is made from the event.
+    waiting: int  #: The number of pending deliveries of its lanes, those of other subscriptions included.
+    parked_lanes: int
+    parked: str  #: Why the first of its parked lanes is parked: Slack's code, the reason and the fix.
     reason: str
     hint: HintField
     template_fault: str  #: Why the default message was posted instead of the template's.
@@ -73,18 +77,25 @@ async def get_subscription(app: AppContext, subscription_id: str) -> Subscriptio
 
 async def get_subscription_status(app: AppContext, subscription_id: str) -> SubscriptionStatus:
     """Return one subscription with the state of its lane. Raises NotFound."""
-    lane = (await app.subscriptions.find(subscription_id)).lane
-    spec, status, waiting, faults = await asyncio.gather(
+    subscription = await app.subscriptions.find(subscription_id)
+    spec, lanes, snapshot, faults = await asyncio.gather(
         get_subscription(app, subscription_id),
-        app.lanes.get_status(lane),
-        app.deliveries.list_pending_ids(lane, limit=10_000),
+        list_lanes_of(app, subscription),
+        take_ledger_snapshot(app.redis),
         app.template_errors.list_current(),
     )
-    address = status.address or Address("")
+    own = set(lanes)
+    counts = [count for count in snapshot.lanes if count.lane in own]
+    parked = [count.lane for count in counts if count.parked]
+    status = await app.lanes.get_status(parked[0] if parked else subscription.lane)
+    address = status.address if status.address and subscription.is_fixed else Address("")
+    hint = status.hint
+    if parked and not subscription.is_fixed:
+        hint = await lead_on(app, parked[0], status.parked, hint, [subscription])
     return SubscriptionStatus.model_construct(
-        **spec.model_dump(), lane=lane, address=address.id, address_name=address.name, waiting=len(waiting),
-        parked=status.parked, reason=status.reason, hint=status.hint,
-        template_fault=str(faults.get(subscription_id, "")),
+        **spec.model_dump(), lane=subscription.lane, address=address.id, address_name=address.name, lanes=len(lanes),
+        waiting=sum(count.pending for count in counts), parked_lanes=len(parked), parked=status.parked,
+        reason=status.reason, hint=hint, template_fault=str(faults.get(subscription_id, "")),
     )  # fmt: skip
 
 
@@ -106,7 +117,7 @@ async def add_subscription(app: AppContext, spec: SubscriptionSpec, integration_
         subscription = subscription_from_spec(spec, spec.id, integration.id, now_ms)
         await change_subscriptions(app, save=[_with_mute_of(spec, subscription, now_ms)])
     # The directory may know another channel that had this name before.
-    warnings += await find_warnings(app, integration, [spec.destination], bypass_cache=True)
+    warnings += await find_warnings(app, integration, spec.fixed_destinations, bypass_cache=True)
     return SavedSubscription(twin or spec, twin is None, warnings)
 
 
@@ -123,8 +134,8 @@ async def replace_subscription(app: AppContext, subscription_id: str, spec: Subs
         subscription = _with_mute_of(spec, subscription, await app.redis.now_ms())
     await change_subscriptions(app, save=[subscription])
     warnings = []
-    if subscription.lane != stored.lane:
-        warnings = await find_warnings(app, integration, [spec.destination], bypass_cache=True)
+    if (subscription.integration_id, subscription.destinations) != (stored.integration_id, stored.destinations):
+        warnings = await find_warnings(app, integration, spec.fixed_destinations, bypass_cache=True)
     return SavedSubscription(await get_subscription(app, stored.id), False, warnings)
 
 
@@ -146,9 +157,11 @@ async def remove_subscriptions(app: AppContext, ids: Sequence[str]) -> int:
 
 
 async def count_pending(app: AppContext, subscription_id: str) -> tuple[int, bool]:
-    """Return how many of the lane's first MAX_COUNTED deliveries a removal discards, and whether there are more."""
-    lane = (await app.subscriptions.find(subscription_id)).lane
-    ids = await app.deliveries.list_pending_ids(lane, limit=MAX_COUNTED + 1)
+    """Return how many of its lanes' first MAX_COUNTED deliveries a removal discards, and whether there are more."""
+    ids: list[str] = []
+    for lane in await list_lanes_of(app, await app.subscriptions.find(subscription_id)):
+        if len(ids) <= MAX_COUNTED:
+            ids += await app.deliveries.list_pending_ids(lane, limit=MAX_COUNTED + 1 - len(ids))
     deliveries = await app.deliveries.find_many(ids[:MAX_COUNTED])
     number = sum(1 for delivery in deliveries if delivery.subscription_id == subscription_id)
     return number, len(ids) > MAX_COUNTED

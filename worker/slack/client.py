@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
@@ -50,9 +51,9 @@ class Answer(NamedTuple):
 def open_client(base_url: str, total_timeout_s: float, connect_timeout_s: float, connections: int) -> AsyncWebClient:
     """Return a client of the SDK with one session for all tokens, which the running event loop owns.
 
-    Its retries are off, as they post again after a reset: the pipeline decides whether to repeat. A proxy of the
-    environment is used as by the SDK, except for addresses of this machine.
+    Its retries are off, as they post again after a reset: the pipeline decides whether to repeat.
     """
+    proxy = find_proxy(base_url)
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=IDLE_CONNECTION_S),
         timeout=aiohttp.ClientTimeout(total=total_timeout_s, connect=connect_timeout_s),
@@ -66,11 +67,28 @@ def open_client(base_url: str, total_timeout_s: float, connect_timeout_s: float,
         # Not by getLogger, so that no configuration reaches it: at DEBUG the SDK logs whole messages.
         logger=logging.Logger("slack_sdk", logging.WARNING),  # noqa: LOG001
     )
+    client.proxy = proxy  # the SDK does not read NO_PROXY, nor a proxy without a scheme
+    return client
+
+
+def find_proxy(base_url: str) -> str | None:
+    """Return the proxy that HTTPS_PROXY, else HTTP_PROXY, names for an address, unless NO_PROXY lists its host.
+
+    Addresses of this machine have none. Raises Transient for a proxy that does not speak HTTP.
+    """
+    proxies, host = getproxies_environment(), ""
     with contextlib.suppress(ValueError):  # not a web address: the first call fails
         host = urlsplit(base_url).hostname or ""
-        if is_loopback(host) or host.endswith(".localhost"):
-            client.proxy = None  # the SDK does not read NO_PROXY
-    return client
+    proxy = proxies.get("https") or proxies.get("http")
+    is_local = is_loopback(host) or host.endswith(".localhost")
+    if not proxy or is_local or proxy_bypass(host):
+        return None
+    scheme, separator, _ = proxy.partition("://")
+    if not separator:
+        return f"http://{proxy}"
+    if scheme.lower() not in ("http", "https"):
+        raise Transient("connect_failed", f"HTTPS_PROXY names a {scheme[:10]} proxy; use one that speaks HTTP")
+    return proxy
 
 
 async def call(
@@ -108,8 +126,7 @@ def error_from_failure(failure: Exception, *, to_user: bool = False) -> SlackErr
         case aiohttp.ConnectionTimeoutError():
             return Transient("connect_timeout", "Slack could not be reached in time")
         case aiohttp.ClientConnectorError():
-            cause = _cause(failure.os_error)
-            return Transient("connect_failed", f"Slack could not be reached at {failure.host}: {cause}")
+            return _connection_failure(failure)
         case aiohttp.ClientHttpProxyError():
             return Transient("connect_failed", f"The proxy did not connect to Slack (HTTP {failure.status})")
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
@@ -120,6 +137,16 @@ def error_from_failure(failure: Exception, *, to_user: bool = False) -> SlackErr
             return Uncertain("connection_lost", "Slack was asked and the connection broke before the answer")
         case _:
             return unreadable_answer()
+
+
+def _connection_failure(failure: aiohttp.ClientConnectorError) -> SlackError:
+    host, cause = failure.host, _cause(failure.os_error)
+    if isinstance(failure.os_error, ssl.SSLCertVerificationError):
+        fix = "if a proxy signs it, set SSL_CERT_FILE to a file with the proxy's CA"
+        return Transient("certificate_untrusted", f"The certificate of {host} is not trusted ({cause}): {fix}")
+    if isinstance(failure, aiohttp.ClientProxyConnectionError):
+        return Transient("connect_failed", f"The proxy {host} of HTTPS_PROXY could not be reached: {cause}")
+    return Transient("connect_failed", f"Slack could not be reached at {host}: {cause}")
 
 
 def _cause(error: OSError) -> str:

@@ -8,18 +8,20 @@ Sources: https://docs.slack.dev/reference/methods/chat.postMessage and the pages
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
 
 from worker.domain import errors
 from worker.domain.errors import Scope, Throttled, Transient, Uncertain, Undeliverable
-from worker.domain.hints import NO_HINT, Action, Code, Hint, Step
+from worker.domain.hints import ELSE_CORRECT_DESTINATION, NO_HINT, Action, Code, Hint, Step
 from worker.domain.integration import REQUIRED_SCOPES
 from worker.domain.mrkdwn import cut
 
 #: Wait when Slack gives none: the value of Slack's own example, half of a rate limit's one-minute window.
 RETRY_AFTER_DEFAULT_S = 30.0
-RETRY_AFTER_MIN_S, RETRY_AFTER_MAX_S = 1.0, 3600.0
+ORG_WIDE_INSTALL = "org_wide_install"
 
 _SCOPE = re.compile(r"[a-z][a-z:._-]*")
 
@@ -43,7 +45,7 @@ _ELSEWHERE = Hint.of(f"Let @{{bot}} post in {{channel}}, {_ANOTHER}")
 _UNARCHIVE = Hint.of("Unarchive {channel} and type ", _INVITE_COMMAND, f" in it, {_ANOTHER}")
 _CORRECT = Hint.of("Correct the subscription's destination.")
 _ADMIN = Hint.of("Ask an administrator of the workspace to allow it; posting then resumes automatically.")
-_OAUTH = "In the Slack app, open OAuth & Permissions"
+_OAUTH = "In the Slack app's OAuth & Permissions"
 _ROTATE = Step(Action.ROTATE_TOKEN, "{integration}")
 
 
@@ -72,9 +74,8 @@ ERROR_CODES = (
     # Action required, for one destination.
     ErrorCode("not_in_channel", LANE, "@{bot} is not a member of {channel}", _INVITE),
     ErrorCode("channel_not_found", LANE,
-        "@{bot} cannot see {channel}: it is a private channel without the bot, was deleted, or is a typo",
-        Hint.of("If {channel} is private, type ", _INVITE_COMMAND,
-            " in it. If it was deleted or is a typo, correct the subscription's destination.")),
+        "@{bot} cannot see {channel}: it is private without the bot, was deleted, or is a typo",
+        Hint.of("If the channel is private, type ", _INVITE_COMMAND, " in it.", ELSE_CORRECT_DESTINATION)),
     ErrorCode("is_archived", LANE, "{channel} is archived", _UNARCHIVE),
     ErrorCode("is_inactive", LANE, "{channel} is frozen or archived", _UNARCHIVE),
     ErrorCode("channel_is_limited_access", LANE, "Access to {channel} is limited", _INVITE),
@@ -94,8 +95,8 @@ ERROR_CODES = (
         Hint.of("Write the channel's id (it starts with C) as the subscription's destination.")),
     # A search by address does not find deactivated users.
     ErrorCode("users_not_found", LANE, "No active member of the workspace has the address {channel}",
-        Hint.of("Correct the subscription's destination, invite {channel} to the workspace, or activate the account "
-            "again if it is deactivated.")),
+        Hint.of("Correct the subscription's destination, invite this person to the workspace, or activate the "
+            "deactivated account again.")),
     ErrorCode("user_not_found", LANE, "The workspace has no user {channel}", _CORRECT),
     ErrorCode("user_not_visible", LANE, "@{bot} is not allowed to see the user {channel}", _CORRECT),
     ErrorCode("user_disabled", LANE, "The account of {channel} is deactivated",
@@ -107,9 +108,8 @@ ERROR_CODES = (
     # Action required, for everything the token is used for.
     ErrorCode("not_authed", INTEGRATION, "{integration} has no token", _REINSTALL),
     ErrorCode("invalid_auth", INTEGRATION,
-        "Slack does not accept the token of {integration}: it is mistyped, or the app is not installed in the "
-        "workspace",
-        _INSTALL + Hint.of("If it is right, allow this worker's IP.")),
+        "Slack does not accept the token of {integration}: it is mistyped, or its app is not installed",
+        _INSTALL + Hint.of("Or allow this worker's IP.")),
     ErrorCode("token_revoked", INTEGRATION, "The token of {integration} was revoked", _REINSTALL),
     ErrorCode("token_expired", INTEGRATION, "The token of {integration} has expired",
         _REINSTALL + Hint.of("Tokens of apps with token rotation expire: use an app without it.")),
@@ -119,7 +119,7 @@ ERROR_CODES = (
         Hint.of(f"{_OAUTH}, add {{needed}} under Bot Token Scopes, then click Reinstall to Workspace. "
             "If that gives a new token, ", _ROTATE, ".")),
     ErrorCode("no_permission", INTEGRATION, "The token of {integration} is not allowed to make this call",
-        Hint.of("Check that @{bot} is a member of {channel}.") + _REINSTALL),
+        Hint.of("Check that @{bot} is a member of the channel.") + _REINSTALL),
     ErrorCode("not_allowed_token_type", INTEGRATION, "The token of {integration} is not a bot token", _REINSTALL),
     ErrorCode("is_bot", INTEGRATION, "The token of {integration} belongs to a legacy bot", _REINSTALL),
     ErrorCode("access_denied", INTEGRATION, "The workspace denies the app of {integration} access", _ADMIN),
@@ -132,6 +132,12 @@ ERROR_CODES = (
     ErrorCode("enterprise_is_restricted", INTEGRATION, "The organisation does not allow this call", _ADMIN),
     ErrorCode("metadata_must_be_sent_from_app", INTEGRATION,
         "The token of {integration} does not belong to an app", _REINSTALL),
+    # The program's own code, for an answer of `auth.test`: such a token names channels of no workspace by itself.
+    # https://api.slack.com/enterprise/apps/changes-apis
+    ErrorCode(ORG_WIDE_INSTALL, INTEGRATION,
+        "The token of {integration} is for a whole organisation, not for one workspace",
+        Hint.of("Create the app in one workspace (for its manifest, ", Step(Action.SHOW_MANIFEST),
+            "), install it there, copy the xoxb- token, then ", _ROTATE, ".")),
     # The message itself is invalid.
     ErrorCode("no_text", Undeliverable, "The message is empty"),
     ErrorCode("msg_too_long", Undeliverable, "The message is too long"),
@@ -252,12 +258,18 @@ def text_at(body: object, *path: str) -> str:
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float:
-    """Return the wait in `Retry-After`, within limits: https://docs.slack.dev/apis/web-api/rate-limits."""
+    """Return the wait in `Retry-After`: https://docs.slack.dev/apis/web-api/rate-limits.
+
+    Slack gives seconds; a proxy in between may give a date, https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+    """
+    asked = headers.get("Retry-After", "")
     try:
-        wait_s = float(headers.get("Retry-After", ""))
+        wait_s = float(asked)
     except ValueError:
         wait_s = math.nan
-    return RETRY_AFTER_DEFAULT_S if math.isnan(wait_s) else min(max(wait_s, RETRY_AFTER_MIN_S), RETRY_AFTER_MAX_S)
+        with suppress(ValueError, TypeError):  # the clock is that of the answer
+            wait_s = (parsedate_to_datetime(asked) - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()
+    return RETRY_AFTER_DEFAULT_S if math.isnan(wait_s) else wait_s
 
 
 def _detail(body: object) -> str:

@@ -1,6 +1,7 @@
 """Slack gateway: the methods of Slack's Web API that the pipeline uses, with plain values in and out."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -80,8 +81,13 @@ class SlackGateway:
         return at
 
     async def identify(self, token: Secret) -> Identity:
-        """Return the identity of a token (`auth.test`), and its scopes, which are only in the header of the answer."""
+        """Return the identity of a token (`auth.test`), and its scopes, which are only in the header of the answer.
+
+        Raises Blocked for a token of a whole organisation: its channels are of no workspace that we know.
+        """
         body, headers = await self._call("auth.test", token)
+        if body.get("is_enterprise_install"):
+            raise error_codes.error_from_code(error_codes.ORG_WIDE_INSTALL)
         identity = Identity(
             team_id=text_at(body, "team_id"),
             team=text_at(body, "team"),
@@ -145,7 +151,7 @@ def _conversation(channel: object, *, joined: bool = False) -> Conversation:
         raise unreadable_answer()
     return Conversation(
         id=text_at(channel, "id"),
-        name=text_at(channel, "name"),
+        name=unicodedata.normalize("NFC", text_at(channel, "name")),
         is_member=joined or bool(channel.get("is_member") or channel.get("is_im")),  # the bot is in all it can see
         is_archived=bool(channel.get("is_archived")),
         is_private=bool(channel.get("is_private")),

@@ -46,37 +46,22 @@ def alert_event(new_event: partial[Event], data: EventData, subject: str, status
     problem = _RULE_PROBLEMS.get(name if name.startswith("Datasource") else annotations.get("grafana_state_reason", ""))
     text = _problem_reason(problem, labels, annotations) if problem else alert_text(data, annotations)
     return new_event(
-        kind=Kind.ALERT,
-        entity=entity,
-        severity=rank_severity(severity),
+        kind=Kind.ALERT, entity=entity, severity=rank_severity(severity), severity_word=_severity_word(severity),
         title=_title(name or text.partition("\n")[0] or f"Alert {data.fingerprint or subject}", problem, labels),
-        status=status,
-        severity_word=_severity_word(severity),
-        text=text,
-        url=data.generator_url,
-        labels=labels,
-        started_at_s=data.starts_at,
-        ended_at_s=data.ends_at,
-        fingerprint=fingerprint,
+        status=status, text=text, url=data.generator_url, labels=labels, annotations=annotations, origin=data.origin,
+        started_at_s=data.starts_at, ended_at_s=data.ends_at, fingerprint=fingerprint,
         links=_links(data.links, annotations),
         values=data.values or parse_values(data.annotations.get("__value_string__", "")),
-        annotations=annotations,
-        origin=data.origin,
-    )
+    )  # fmt: skip
 
 
 def left_out_event(new_event: partial[Event], data: EventData) -> Event:
     """Make the Event that reports alerts which a monitoring system left out of a group; it never becomes a card."""
     return new_event(
-        kind=Kind.ALERT,
-        entity=Entity("alert", "", data.name),
-        severity=rank_severity(data.severity),
-        title=one_line(data.title),
-        status=data.status,
-        text=data.summary,
-        url=data.generator_url,
+        kind=Kind.ALERT, entity=Entity("alert", "", data.name), severity=rank_severity(data.severity),
+        title=one_line(data.title), status=data.status, text=data.summary, url=data.generator_url,
         labels=_without_private(data.labels),
-    )
+    )  # fmt: skip
 
 
 def labels_fingerprint(labels: Mapping[str, str], *prefix: str) -> str:
@@ -116,11 +101,8 @@ def paragraphs(*texts: str) -> str:
 def alert_text(data: EventData, annotations: Mapping[str, str]) -> str:
     """Return the text of an alert: its summary and description, else the annotation that is most like these."""
     by_name = {name.lower(): value for name, value in annotations.items()}
-    summary, description = (
-        data.summary or by_name.get("summary", ""),
-        data.description or by_name.get("description", ""),
-    )
-    if text := paragraphs(summary, description):
+    summary = data.summary or by_name.get("summary", "")
+    if text := paragraphs(summary, data.description or by_name.get("description", "")):
         return text
     by_name |= {name: value for name, value in (("message", data.message), ("title", data.title)) if value}
     if text := next((by_name[name].strip() for name in _TEXTS if by_name.get(name, "").strip()), ""):
@@ -138,10 +120,7 @@ def _title(name: str, problem: str | None, labels: Mapping[str, str]) -> str:
 
 
 def _problem_reason(problem: str, labels: Mapping[str, str], annotations: Mapping[str, str]) -> str:
-    """Return why Grafana could not evaluate a rule.
-
-    The rule's own summary would say that what it watches is down, and nothing is known about that.
-    """
+    """Return why Grafana could not evaluate a rule; its own summary would say that what it watches is down."""
     error = next((value.strip() for key, value in annotations.items() if key.lower() == "error"), "")
     query = " ".join(filter(None, ("Query", labels.get("ref_id", ""))))
     source = labels.get("datasource_uid", "")
@@ -156,8 +135,8 @@ def _links(given: Iterable[Link], annotations: Mapping[str, str]) -> tuple[Link,
     for link in (*given, *_annotation_links(annotations)):
         if address := normalize_url(link.url):
             by_url.setdefault(address, Link(link.label, address))
-    ordered = sorted(by_url.values(), key=_link_rank)
-    return tuple(ordered[:LINKS_LIMIT])
+    rank = {label: place for place, label in enumerate(_LINK_ORDER)}
+    return tuple(sorted(by_url.values(), key=lambda link: rank.get(link.label, rank[""]))[:LINKS_LIMIT])
 
 
 def _annotation_links(annotations: Mapping[str, str]) -> Iterator[Link]:
@@ -169,10 +148,6 @@ def _annotation_links(annotations: Mapping[str, str]) -> Iterator[Link]:
 
 def _words(name: str) -> list[str]:
     return [word for word in _CAMEL_CASE.split(name) if word]
-
-
-def _link_rank(link: Link) -> int:
-    return _LINK_ORDER.index(link.label if link.label in _LINK_ORDER else "")
 
 
 def _is_address(name: str, value: str) -> bool:

@@ -38,6 +38,8 @@ WORKFLOW_STATUSES = {
 _FINAL_ACTIONS = {"done": "completed", "error": "failed", "failed": "failed", "cancelled": "cancelled"}
 FAILED = frozenset({"error", "failed", "failure"})
 STATUS_WORDS = {"ready": "approved, not executed yet", "approval_pending": "waits for approval"}
+#: By the state of a resource: what is done to it while it has one of these statuses.
+_OPERATIONS = {"provision": "provisioning", "provisioned": "update", "destroyed": "destroy"}
 _OPERATION_STATUSES = frozenset({*STATUS_WORDS, "pending", "queued", "in_progress", "rejected", "cancelled"})
 _ROUTINE = frozenset({
     "pending", "in_progress", "queued", "approval_pending", "started", "step_completed",
@@ -59,11 +61,7 @@ class Envelope(Lenient):
 
 
 def parse_cloudevent(fields: JsonObject, entry_id: str) -> Event:
-    """Make an Event of a decoded CloudEvent.
-
-    Raises Unreadable when a required attribute is missing or wrong, and when the data of one of InfraKitchen's events
-    does not name what the event is about.
-    """
+    """Make an Event of a decoded CloudEvent; raise Unreadable if an attribute or the data does not say what it must."""
     version = parse_text(fields["specversion"])
     if version != VERSION:
         raise Unreadable(f"specversion {version[:20]!r} is not supported: send {VERSION}")
@@ -78,7 +76,7 @@ def parse_cloudevent(fields: JsonObject, entry_id: str) -> Event:
     data = EventData.model_validate(raw_data)
     new_event = partial(
         Event, id=envelope.id, source=envelope.source, type=envelope.type, entry_id=entry_id, time_s=envelope.time,
-        project=data.project, labels=data.labels,
+        project=data.project, labels=data.labels, parents=data.parents,
     )  # fmt: skip
     is_own = envelope.type.startswith(PREFIX)
     area, _, action = envelope.type.removeprefix(PREFIX).partition(".") if is_own else ("", "", "")
@@ -148,57 +146,38 @@ def _workflow_event(new_event: partial[Event], data: EventData, subject: str, ac
     status = data.status or WORKFLOW_STATUSES[action]
     final = _FINAL_ACTIONS.get(status, action)
     return new_event(
-        kind=Kind.WORKFLOW,
-        entity=Entity("workflow", data.workflow_id or subject, data.name),
-        severity=status_severity(status, action),
+        kind=Kind.WORKFLOW, entity=Entity("workflow", data.workflow_id or subject, data.name),
+        severity=status_severity(status, action), status=status, action=data.action, error=data.error_message,
         title=workflow_title(data.name or data.workflow_id or subject, final, data.steps),
-        status=status,
-        action=data.action,
-        error=data.error_message,
-        requester=data.creator,
-        steps=data.steps,
-        started_at_s=data.started_at,
-        ended_at_s=data.completed_at,
-    )
+        requester=data.person.name, requester_email=data.person.email, steps=data.steps,
+        started_at_s=data.started_at, ended_at_s=data.completed_at,
+    )  # fmt: skip
 
 
 def _resource_event(new_event: partial[Event], data: EventData, subject: str) -> Event:
     return new_event(
-        kind=Kind.RESOURCE,
-        entity=Entity("resource", data.resource_id or subject, data.name),
-        severity=status_severity(data.status),
+        kind=Kind.RESOURCE, entity=Entity("resource", data.resource_id or subject, data.name),
+        severity=status_severity(data.status), status=data.status, state=data.state,
         title=resource_title(data.name or data.resource_id or subject, data.state, data.status),
-        status=data.status,
-        state=data.state,
         action=data.action or resource_action(data.state, data.status),
         previous=", ".join(filter(None, (data.previous_state, data.previous_status))),
-        text=data.message,
-        requester=data.requester,
-        template=data.template,
-    )
+        text=data.message, requester=data.person.name, requester_email=data.person.email, template=data.template,
+    )  # fmt: skip
 
 
 def _other_event(new_event: partial[Event], data: EventData, content: object, envelope: Envelope, area: str) -> Event:
-    """Make the Event of an unknown type; `area` is `storage` of `io.infrakitchen.storage.updated`, or empty.
-
-    `content` is all of its data, which may be of any type.
-    """
+    """Make the Event of an unknown type, of any `content`; `area` is `storage` of `io.infrakitchen.storage.updated`."""
     raw_data = content if isinstance(content, dict) else {}
     type_ = data.entity.get("type") or data.entity_type or area
     id_ = data.entity.get("id") or data.entity_id or parse_text(raw_data.get(f"{type_}_id")) or envelope.subject
     return new_event(
-        kind=Kind.OTHER,
-        entity=Entity(type_, id_, data.entity.get("name") or data.name),
+        kind=Kind.OTHER, entity=Entity(type_, id_, data.entity.get("name") or data.name),
         severity=rank_severity(data.severity) if data.severity else status_severity(data.status),
         title=one_line(data.title) or one_line(envelope.subject) or one_line(envelope.type),
-        status=data.status,
-        severity_word=data.severity,
-        state=data.state,
-        action=data.action,
+        status=data.status, severity_word=data.severity, state=data.state, action=data.action,
         text=paragraphs(data.summary, data.message, data.description, _show_value(content)),
-        error=data.error_message,
-        requester=data.requester or data.creator,
-    )
+        error=data.error_message, requester=data.person.name, requester_email=data.person.email,
+    )  # fmt: skip
 
 
 def _show_value(value: object) -> str:
@@ -235,7 +214,7 @@ def resource_action(state: str, status: str) -> str:
 
 
 def resource_title(name: str, state: str, status: str) -> str:
-    """Return a title such as `Resource db-main is provisioned` or `Resource db-main: provision in progress`.
+    """Return a title such as `Resource db-main is provisioned` or `Resource db-main: destroy in progress`.
 
     What runs in the state `provisioned` is an update. `ready` means approved, not executed yet.
     """
@@ -245,6 +224,6 @@ def resource_title(name: str, state: str, status: str) -> str:
     if status in FAILED:
         failed = {"provision": " to provision", "destroy": " to be destroyed"}.get(state, "")
         return f"{subject} failed{failed}"
-    running = {"provisioned": "update", "destroyed": "destroy"} if status in _OPERATION_STATUSES else {}
-    words = one_line(f"{running.get(state, spell_out(state))} {STATUS_WORDS.get(status, spell_out(status))}")
+    operations = _OPERATIONS if status in _OPERATION_STATUSES else {}
+    words = one_line(f"{operations.get(state, spell_out(state))} {STATUS_WORDS.get(status, spell_out(status))}")
     return f"{subject}: {words}" if words else f"{subject} changed"

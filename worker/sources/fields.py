@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
@@ -64,12 +64,28 @@ def format_rfc3339(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def parse_person_name(value: object) -> str:
-    """Return a person's name or else e-mail, by InfraKitchen's words for these too; a plain text as it is."""
-    if isinstance(value, dict):
-        names = (parse_text(value.get(key)).strip() for key in ("name", "display_name", "email", "identifier"))
-        return next(filter(None, names), "")
-    return parse_text(value)
+class Person(NamedTuple):
+    """A person of an event."""
+
+    name: str = ""
+    email: str = ""
+
+
+def parse_person(value: object) -> Person:
+    """Return a person's name, or else e-mail address, and e-mail address; InfraKitchen calls that the identifier."""
+    if not isinstance(value, dict):
+        name = parse_text(value)
+        return Person(name, name if "@" in name else "")
+    texts = {key: parse_text(value.get(key)).strip() for key in ("name", "display_name", "email", "identifier")}
+    email = texts["email"] or (texts["identifier"] if "@" in texts["identifier"] else "")
+    return Person(next(filter(None, texts.values()), ""), email)
+
+
+def parse_ids(value: object) -> tuple[str, ...]:
+    """Return the ids in a list of ids, or of objects that have one."""
+    items = value if isinstance(value, list) else ()
+    ids = (parse_text(item.get("id") if isinstance(item, dict) else item).strip() for item in items)
+    return tuple(dict.fromkeys(filter(None, ids)))
 
 
 def parse_steps(value: object) -> tuple[Step, ...]:
@@ -80,15 +96,8 @@ def parse_steps(value: object) -> tuple[Step, ...]:
             texts = parse_texts(step)
             number = texts.get("position", "").strip()
             position = int(number) if number.isdecimal() and len(number) < 10 else index
-            steps.append(
-                Step(
-                    name=texts.get("name", ""),
-                    position=position,
-                    status=texts.get("status", ""),
-                    error=texts.get("error_message", ""),
-                    resource_id=texts.get("resource_id", ""),
-                )
-            )
+            name, *others = (texts.get(key, "") for key in ("name", "status", "error_message", "resource_id"))
+            steps.append(Step(name, position, *others))
     return tuple(sorted(steps, key=lambda step: step.position))
 
 
@@ -114,8 +123,9 @@ Text = Annotated[str, PlainValidator(parse_text)]
 Texts = Annotated[dict[str, str], PlainValidator(parse_texts)]
 Labels = Annotated[dict[str, str], PlainValidator(parse_labels)]
 Timestamp = Annotated[float | None, PlainValidator(parse_time)]
-PersonName = Annotated[str, PlainValidator(parse_person_name)]
+PersonField = Annotated[Person, PlainValidator(parse_person)]
 Steps = Annotated[tuple[Step, ...], PlainValidator(parse_steps)]
+Ids = Annotated[tuple[str, ...], PlainValidator(parse_ids)]
 Links = Annotated[tuple[Link, ...], PlainValidator(parse_links)]
 
 
@@ -142,8 +152,9 @@ class EventData(Lenient):
     entity_type: Text = ""
     entity_id: Text = ""
     entity_name: Text = ""
-    requester: PersonName = ""
-    creator: PersonName = ""
+    parents: Ids = ()
+    requester: PersonField = Person()
+    creator: PersonField = Person()
     project: Text = ""
     template: Text = ""
     fingerprint: Text = ""
@@ -157,3 +168,8 @@ class EventData(Lenient):
     completed_at: Timestamp = None
     starts_at: Timestamp = None
     ends_at: Timestamp = None
+
+    @property
+    def person(self) -> Person:
+        """Return who started it."""
+        return self.requester if any(self.requester) else self.creator

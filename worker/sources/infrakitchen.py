@@ -86,26 +86,16 @@ def parse_notification(fields: JsonObject, entry_id: str) -> Event:
     name = metadata.entity_name or metadata.name or news.name
     title = one_line(f"{type_words} {name}") + f": {news.words}"
     return Event(
-        id=entry_id,
-        source=SOURCE,
-        type=f"{body.entity_type}.{body.event_type}".rstrip("."),
-        kind=kind,
-        entry_id=entry_id,
-        entity=Entity(body.entity_type, body.entity_id, name),
-        severity=news.severity,
+        id=entry_id, source=SOURCE, type=f"{body.entity_type}.{body.event_type}".rstrip("."), kind=kind,
+        entry_id=entry_id, entity=Entity(body.entity_type, body.entity_id, name), severity=news.severity,
         title=title if news.words else one_line(body.title) or one_line(f"{type_words} {body.event_type}"),
-        status=news.status,
-        severity_word=body.status,
-        state=news.state or metadata.state,
-        action=news.action,
-        text=news.text,
-        error=news.error or metadata.error_message,
-        project=metadata.project,
-        requester=metadata.requester or metadata.creator,
-        template=metadata.template,
+        status=news.status, severity_word=body.status, state=news.state or metadata.state, action=news.action,
+        text=news.text, error=news.error or metadata.error_message, project=metadata.project,
+        requester=metadata.person.name, requester_email=metadata.person.email, template=metadata.template,
         labels=metadata.labels,
+        parents=metadata.parents,
         fingerprint=body.entity_id if kind is Kind.ALERT else "",
-    )
+    )  # fmt: skip
 
 
 def _read_change(body: EventData, type_words: str) -> _News | None:
@@ -135,7 +125,7 @@ def _read_change(body: EventData, type_words: str) -> _News | None:
     else:
         severity = Severity.INFO if action in _CHANGES else _status_severity(body)
     name = _without_type(body.title, type_words) or _without_type(changed["subject"], type_words)
-    return _News(action=action, status=status, severity=severity, words=words, name=name, state=state, text=text)
+    return _News(action, status, severity, words=words, name=name, state=state, text=text)
 
 
 def _read_task(body: EventData, type_words: str, kind: Kind, state: str) -> _News | None:
@@ -155,20 +145,12 @@ def _read_task(body: EventData, type_words: str, kind: Kind, state: str) -> _New
     if outcome == "succeeded":
         status, done = _success(kind, action, done, noun)
         text = "Changes applied." if state == next_state and action == "execute" and kind is Kind.RESOURCE else ""
-        return _News(
-            action=action, status=status, severity=Severity.INFO, words=done, state=state and next_state, text=text
-        )  # fmt: skip
+        return _News(action, status, Severity.INFO, words=done, state=state and next_state, text=text)
     failed = _FAILED.fullmatch(body.message)
     reason = _WRAPPER.sub("", failed["reason"], count=1).strip() if failed else ""
     note = "" if not (reason.isidentifier() and reason[0].isupper()) else LOG_NOTE if has_log(kind) else CLASS_NOTE
-    return _News(
-        action=action,
-        status="error",
-        severity=Severity.ERROR,
-        words=f"{noun} {outcome}",
-        text=note if failed else body.message,
-        error="" if reason == "Task is timed out" else reason,
-    )
+    text, error = note if failed else body.message, "" if reason == "Task is timed out" else reason
+    return _News(action, "error", Severity.ERROR, words=f"{noun} {outcome}", text=text, error=error)
 
 
 def _success(kind: Kind, action: str, done: str, noun: str) -> tuple[str, str]:
@@ -186,13 +168,8 @@ def _success(kind: Kind, action: str, done: str, noun: str) -> tuple[str, str]:
 def _read_other(body: EventData) -> _News:
     """Take a body without one of the known sentences as it is."""
     quoted = _QUOTED.search(body.title)
-    return _News(
-        action=body.event_type,
-        status=body.status,
-        severity=_status_severity(body),
-        name=quoted["name"] if quoted else "",
-        text=body.message,
-    )
+    name = quoted["name"] if quoted else ""
+    return _News(body.event_type, body.status, _status_severity(body), name=name, text=body.message)
 
 
 def read_action(word: str) -> str:
@@ -212,10 +189,7 @@ def _status_severity(body: EventData) -> Severity:
 
 
 def with_metadata(raw: bytes, *, name: str, state: str) -> bytes:
-    """Return an own body with the name and the state that earlier events of its entity had, where it has none.
-
-    They are put in `metadata`, which InfraKitchen leaves empty. A body that would be too large is returned as it is.
-    """
+    """Return an own body with the last known name and state of its entity in `metadata`, unless that is too large."""
     fields = require_object(decode_json(raw))
     given = fields.get("metadata")
     metadata = given if isinstance(given, dict) else {}

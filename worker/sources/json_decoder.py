@@ -1,17 +1,15 @@
 """Decoder of the JSON in a stream entry or a request; `Unreadable` says where the JSON is wrong."""
 
 import json
-import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from typing import NoReturn
 
 from pydantic_core import from_json
 
-from worker.domain.mrkdwn import cut
+from worker.domain.mrkdwn import SURROGATES, cut
 
 MAX_DETAIL = 300
 MAX_DEPTH = 200
-_SURROGATES = re.compile(r"[\ud800-\udfff]")
 _JSON_TYPES = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
 
 JsonObject = dict[str, object]
@@ -27,17 +25,14 @@ class Unreadable(ValueError):
 
 
 def decode_json(raw: bytes) -> object:
-    """Decode JSON, also with a byte order mark; lone surrogates become U+FFFD.
-
-    Raises Unreadable, also for NaN, Infinity and over 200 levels.
-    """
+    """Decode JSON, lone surrogates as U+FFFD. Raises Unreadable, also for NaN, Infinity and over 200 levels."""
     raw = raw.removeprefix(BOM_UTF8)
     try:
         return from_json(raw, allow_inf_nan=False)
     except ValueError:
         pass  # the slow decoder below accepts lone surrogates, and gives line and column
     try:
-        return _without_surrogates(json.loads(raw.decode(), parse_constant=_reject_constant), 0)
+        text = json.dumps(json.loads(raw.decode(), parse_constant=_reject_constant), ensure_ascii=False)
     except UnicodeDecodeError as error:
         actual = "not UTF-8 but UTF-16: send UTF-8" if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "not UTF-8"
         raise Unreadable(f"byte {error.start + 1}: {actual}") from None
@@ -49,6 +44,10 @@ def decode_json(raw: bytes) -> object:
         raise
     except ValueError:
         raise Unreadable("a number has thousands of digits") from None
+    try:
+        return from_json(SURROGATES.sub("\ufffd", text))
+    except ValueError:
+        raise Unreadable(f"nested more than {MAX_DEPTH} deep") from None
 
 
 def require_object(value: object) -> JsonObject:
@@ -65,17 +64,3 @@ def name_json_type(value: object) -> str:
 
 def _reject_constant(constant: str) -> NoReturn:
     raise Unreadable(f"{constant} is not JSON: write a number or null")
-
-
-def _without_surrogates(value: object, depth: int) -> object:
-    if depth > MAX_DEPTH:
-        raise RecursionError
-    match value:
-        case str():
-            return _SURROGATES.sub("\ufffd", value)
-        case list():
-            return [_without_surrogates(item, depth + 1) for item in value]
-        case dict():
-            return {_SURROGATES.sub("\ufffd", key): _without_surrogates(item, depth + 1) for key, item in value.items()}
-        case _:
-            return value

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from worker.domain.delivery import stable_hash
-from worker.domain.event import MAX_EVENT_BYTES, Severity, plain_word
+from worker.domain.event import MAX_EVENT_BYTES, UUID, Severity, plain_word
 from worker.domain.mrkdwn import ADDRESS_MAX, cut
 from worker.domain.presentation import is_private
 from worker.sources.alerts import labels_fingerprint, parse_values
@@ -29,7 +29,6 @@ NAME_MAX, SOURCE_MAX = 200, 500
 
 SeverityName = Literal["info", "warning", "error", "critical"]
 ENTITY_ID = ("entity_id", "resource_id", "workflow_id")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 #: Names of labels; one name needs no list.
 Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 
@@ -81,7 +80,7 @@ class LabelMapping(BaseModel):
         """
         id_label = next((name for name in self.entity_id if labels.get(name)), None)
         is_mapped = "entity_id" in self.model_fields_set
-        if id_label is None or not (is_mapped or _UUID.fullmatch(labels[id_label].strip())):
+        if id_label is None or not (is_mapped or UUID.fullmatch(labels[id_label].strip())):
             return {}
         is_typed = id_label.endswith("_id") and id_label != ENTITY_ID[0]
         type_ = _first(labels, self.entity_type) or (id_label.removesuffix("_id") if is_typed else "resource")
@@ -181,14 +180,10 @@ def parse_group(
     external_url = re.sub(r"://[^/@]*@", "://", parse_text(fields.get("externalURL")).strip().rstrip("/"), count=1)
     address = external_url if re.match("https?://.{1,1000}$", external_url, re.IGNORECASE) else ""
     webhook = _Webhook(
-        system=system,
-        label_mapping=label_mapping,
-        fingerprint_prefix=fingerprint_prefix,
+        system=system, label_mapping=label_mapping, fingerprint_prefix=fingerprint_prefix, external_url=address,
         source=cut(source.strip() or external_url or system.source, SOURCE_MAX),
-        external_url=address,
-        origin=source.strip() or address.partition("://")[2].partition("/")[0],
-        status=parse_text(fields.get("status")),
-    )
+        origin=source.strip() or address.partition("://")[2].partition("/")[0], status=parse_text(fields.get("status")),
+    )  # fmt: skip
     parsed, events, faults = [], [], []
     for index, value in enumerate(alerts):
         try:
@@ -271,28 +266,25 @@ def _cloudevent(webhook: _Webhook, alert: MonitoringAlert) -> JsonObject:
     ended_s = max(alert.endsAt, began_s) if resolved and alert.endsAt and alert.endsAt > 0 else None
     fingerprint = webhook.fingerprint_prefix + alert.fingerprint
     at_s = ended_s if resolved else began_s
-    return {
-        "specversion": "1.0",
-        "id": f"{fingerprint}:{round(began_s * 1000)}:{alert.status}",
-        "source": webhook.source,
-        "type": f"io.infrakitchen.alert.{alert.status}",
-        **({} if at_s is None else {"time": format_rfc3339(at_s)}),
-        "data": {
-            "name": labels.get("alertname", ""),
-            "fingerprint": fingerprint,
-            "severity": mapping.severity_of(labels),
-            "labels": labels,
-            "annotations": alert.annotations,
-            **({} if ended_s == began_s else {"starts_at": format_rfc3339(began_s)}),
-            **({} if ended_s is None else {"ends_at": format_rfc3339(ended_s)}),
-            "generator_url": alert.generatorURL,
-            "links": [{"label": label, "url": url} for label, url in _links(webhook, alert).items()],
-            "values": alert.values or parse_values(alert.valueString),
-            "entity": mapping.entity_of(labels),
-            "project": _first(labels, mapping.project),
-            "origin": webhook.origin,
-        },
-    }
+    times = {"starts_at": None if ended_s == began_s else began_s, "ends_at": ended_s}
+    data = {
+        "name": labels.get("alertname", ""), "fingerprint": fingerprint, "severity": mapping.severity_of(labels),
+        "labels": labels, "annotations": alert.annotations, **_formatted(times), "generator_url": alert.generatorURL,
+        "links": [{"label": label, "url": url} for label, url in _links(webhook, alert).items()],
+        "values": alert.values or parse_values(alert.valueString), "entity": mapping.entity_of(labels),
+        "project": _first(labels, mapping.project), "origin": webhook.origin,
+    }  # fmt: skip
+    id_ = f"{fingerprint}:{round(began_s * 1000)}:{alert.status}"
+    return _new_cloudevent(webhook, id_, alert.status, data) | _formatted({"time": at_s})
+
+
+def _new_cloudevent(webhook: _Webhook, id_: str, word: str, data: Mapping[str, object]) -> JsonObject:
+    type_ = f"io.infrakitchen.alert.{word}"
+    return {"specversion": "1.0", "id": id_, "source": webhook.source, "type": type_, "data": data}
+
+
+def _formatted(times: Mapping[str, float | None]) -> dict[str, str]:
+    return {name: format_rfc3339(at_s) for name, at_s in times.items() if at_s is not None}
 
 
 def _links(webhook: _Webhook, alert: MonitoringAlert) -> dict[str, str]:
@@ -319,10 +311,7 @@ def _left_out(webhook: _Webhook, count: int) -> str:
 
 
 def _left_out_event(webhook: _Webhook, fields: JsonObject, alerts: Sequence[MonitoringAlert], count: int) -> JsonObject:
-    """Return the event that reports the alerts left out of a group: one event, however often the group is sent.
-
-    It has what the alerts of the group have in common, and so reaches the same destinations.
-    """
+    """Return the one event for the alerts left out of a group, with what the group has in common."""
     labels = dict(set.intersection(*(set(alert.labels.items()) for alert in alerts)))
     group_labels = parse_texts(fields.get("groupLabels"))
     group_key = parse_text(fields.get("groupKey")) or labels_fingerprint(group_labels)
@@ -333,19 +322,12 @@ def _left_out_event(webhook: _Webhook, fields: JsonObject, alerts: Sequence[Moni
     severity: str = max(severities, key=lambda word: (Severity.ranked(word), word))
     list_url = webhook.external_url and webhook.system.list_url(webhook.external_url, group_labels)
     shown = f"{len(alerts):,} of {len(alerts) + count:,} alerts are reported"
-    return {
-        "specversion": "1.0",
-        "id": f"left-out-{stable_hash(webhook.fingerprint_prefix + group_key)}:{began_ms}:{status}",
-        "source": webhook.source,
-        "type": "io.infrakitchen.alert.left_out",
-        "data": {
-            "name": cut(labels.get("alertname", ""), NAME_MAX),
-            "title": _left_out(webhook, count),
-            "status": status,
-            "summary": f"{shown}{f' ({cut(group, 500)})' if group else ''}. {webhook.system.truncation_fix}",
-            "severity": severity,
-            "labels": {name: cut(labels[name], 500) for name in sorted(labels)[:50] if len(name) <= NAME_MAX},
-            "generator_url": list_url if len(list_url) <= ADDRESS_MAX else "",
-            "project": cut(_first(labels, webhook.label_mapping.project), NAME_MAX),
-        },
-    }
+    data = {
+        "name": cut(labels.get("alertname", ""), NAME_MAX), "title": _left_out(webhook, count), "status": status,
+        "summary": f"{shown}{f' ({cut(group, 500)})' if group else ''}. {webhook.system.truncation_fix}",
+        "severity": severity, "generator_url": list_url if len(list_url) <= ADDRESS_MAX else "",
+        "labels": {name: cut(labels[name], 500) for name in sorted(labels)[:50] if len(name) <= NAME_MAX},
+        "project": cut(_first(labels, webhook.label_mapping.project), NAME_MAX),
+    }  # fmt: skip
+    id_ = f"left-out-{stable_hash(webhook.fingerprint_prefix + group_key)}:{began_ms}:{status}"
+    return _new_cloudevent(webhook, id_, "left_out", data)

@@ -1,7 +1,4 @@
-"""Named tokens of the HTTP API, kept as hashes, so that Redis alone does not let anyone in.
-
-A token has 256 random bits, so a plain sha256 of it cannot be guessed as that of a password can.
-"""
+"""Named tokens of the HTTP API, kept as plain hashes: 256 random bits cannot be guessed as a password can."""
 
 import hashlib
 import hmac
@@ -10,7 +7,7 @@ from dataclasses import dataclass
 
 from worker.domain.integration import Secret
 from worker.local_machine import make_token
-from worker.store.redis_client import RedisClient, fields
+from worker.store.redis_client import RedisStore, fields
 
 SCOPES = ("webhooks", "publish", "read")  #: What a token can be limited to.
 
@@ -25,23 +22,19 @@ class ApiToken:
     only: str = ""  #: One of `SCOPES`; empty when the token may do everything.
 
 
-class ApiTokens:
+class ApiTokens(RedisStore):
     """The named tokens; every process sees a change with its next request."""
-
-    def __init__(self, server: RedisClient) -> None:
-        self._server = server
-        self._key = server.keys.named("api_tokens")
 
     async def add(self, name: str, only: str = "") -> Secret | None:
         """Create a token, which is shown this once; return None when the name is taken."""
         token = make_token()
         stored = json.dumps({"sha256": _hash(token), "created": await self._server.now_ms(), "only": only})
-        is_new = await self._server.command("HSETNX", self._key, name, stored)
+        is_new = await self._server.command("HSETNX", self._keys.named("api_tokens"), name, stored)
         return Secret(token) if is_new else None
 
     async def list_all(self) -> list[ApiToken]:
         """Return all tokens, oldest first."""
-        stored = fields(await self._server.command("HGETALL", self._key))
+        stored = fields(await self._server.command("HGETALL", self._keys.named("api_tokens")))
         loaded = {name: json.loads(value) for name, value in stored.items()}
         tokens = [
             ApiToken(name, value["sha256"], int(value["created"]), value.get("only", ""))
@@ -51,11 +44,11 @@ class ApiTokens:
 
     async def exist(self) -> bool:
         """Return whether there is any token."""
-        return bool(await self._server.command("HLEN", self._key))
+        return bool(await self._server.command("HLEN", self._keys.named("api_tokens")))
 
     async def revoke(self, name: str) -> bool:
         """Revoke a token; return whether it existed."""
-        return bool(await self._server.command("HDEL", self._key, name))
+        return bool(await self._server.command("HDEL", self._keys.named("api_tokens"), name))
 
 
 def find_token(token: str, known: list[ApiToken]) -> ApiToken | None:

@@ -90,10 +90,7 @@ class DeadLetters(RedisStore):
         return bool(await self._server.command("EXISTS", self._keys.rejected(id_), self._keys.delivery(id_)))
 
     async def replay(self, letter: DeadLetter, stream: str, who: str = "") -> ReplayResult:
-        """Put a dead letter back into its lane, an unreadable entry back into `stream`.
-
-        Raises `UserError` when the entry is too large for one step. One without fields cannot be replayed.
-        """
+        """Put a dead letter back into its lane or `stream`, if it has fields. Raises `UserError` if it is too large."""
         if letter.delivery is not None:
             return await self._lanes.replay(letter.delivery.lane, letter.id, self._events.life_s, who)
         if letter.is_cut:
@@ -171,10 +168,7 @@ def _task_id(message: bytes) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class FlowerSync:
-    """Makes the queue in Flower hold a message for each of the newest dead letters.
-
-    The two are compared, so that the next comparison corrects the queue after a crash, a flush or a replay.
-    """
+    """Makes Flower's queue hold a message for each of the newest dead letters, by comparing the two now and then."""
 
     dead_letters: DeadLetters
     queue: FlowerQueue

@@ -1,22 +1,13 @@
 """Deliveries as stored: the state of each, and every call to Slack that was made for it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from worker.domain.delivery import Attempt, Death, Delivery, Outcome, State, lane_parts
+from worker.domain.delivery import Attempt, Change, Delivery, HistoryStep, Outcome, State, lane_parts
 from worker.domain.event import Severity
-from worker.store.pagination import (
-    DEAD_CURSOR,
-    ENTRY_CURSOR,
-    PAGE_LIMIT,
-    SCRIPT_RECORDS,
-    DeliveryFilter,
-    Page,
-    decode_cursor,
-    encode_cursor,
-    load_index_page,
-)
-from worker.store.redis_client import RedisStore, Value, fields, rows, text, texts, unpack_name
+from worker.store import pagination
+from worker.store.pagination import DeliveryFilter, Page
+from worker.store.redis_client import RedisClient, RedisStore, Value, fields, rows, text, texts, unpack_name
 
 FINISHED = (State.DELIVERED, State.MERGED, State.DISCARDED)
 _CLOSED_WITHIN_MS = 1_000  # an attempt is closed in the step that finishes its deliveries
@@ -24,6 +15,10 @@ _CLOSED_WITHIN_MS = 1_000  # an attempt is closed in the step that finishes its 
 
 class Deliveries(RedisStore):
     """The stored deliveries; only the lanes' scripts change them."""
+
+    def __init__(self, server: RedisClient) -> None:
+        super().__init__(server)
+        self._trimmed_up_to: Value = 0  # the cursor of the lanes that were trimmed last
 
     async def find(self, delivery_id: str) -> Delivery | None:
         """Return a delivery by its id; None when it is not kept any more."""
@@ -49,22 +44,22 @@ class Deliveries(RedisStore):
         They are in the order of their creation, dead ones in that of their death, and those filtered by another final
         state alone in that of reaching it.
         """
-        limit, state, keys = min(limit, PAGE_LIMIT), where.state, self._keys
+        limit, state, keys = min(limit, pagination.PAGE_LIMIT), where.state, self._keys
         if where.lanes == ():
             return Page(())
         if state in (State.PENDING, State.PARKED):
             ids, following = await self._load_pending_page(where, after, limit)
         else:
-            cursor, conditions = ENTRY_CURSOR, list[str]()
+            cursor, conditions = pagination.ENTRY_CURSOR, list[str]()
             lanes = where.lanes or ()
             if state is State.DEAD:
-                index, cursor = keys.named("dead"), DEAD_CURSOR
+                index, cursor = keys.named("dead"), pagination.DEAD_CURSOR
             elif len(lanes) == 1:
                 index, conditions = keys.lane(lanes[0], "deliveries"), ["state", state] if state else []
             else:
                 index = keys.named("deliveries", state) if state else keys.named("deliveries")
             conditions += _conditions(where)
-            ids, following = await load_index_page(
+            ids, following = await pagination.load_index_page(
                 self._server, index, cursor, after, limit, conditions=conditions, since_ms=where.since_ms
             )
         deliveries = await self.find_many(ids)
@@ -96,50 +91,51 @@ class Deliveries(RedisStore):
         entries = await self._server.command("XRANGE", self._keys.lane(delivery.lane, "attempts"), since, last)
         calls = (fields(pairs) for _, pairs in entries)
         return [
-            Attempt(
-                at_ms=int(call["at"]),
-                method=call["method"],
-                outcome=Outcome(call["outcome"]),
-                code=call["code"],
-                wait_s=int(call["wait"]) / 1000,
-            )
+            Attempt(int(call["at"]), call["method"], Outcome(call["outcome"]), call["code"], int(call["wait"]) / 1000)
             for call in calls
             if int(call["at"]) <= until
             and any(int(call["first"]) <= seq <= int(call["last"]) for seq in seqs)
             and _is_of(call.get("of", ""), delivery.id)
         ]
 
-    async def trim_indexes(self, *, deliveries_before_ms: int, finished_before_ms: int) -> None:
-        """Remove index entries and attempts that are older than every delivery they are about."""
+    async def trim_indexes(
+        self, *, deliveries_before_ms: int, finished_before_ms: int, is_kept: Callable[[str], bool] = lambda _: True
+    ) -> None:
+        """Remove index entries and attempts that are older than every delivery they are about.
+
+        The lanes are looked at in turn, some hundred a call, so that many lanes cost no more than a few. One with
+        nothing left is forgotten with its address, unless `is_kept`.
+        """
         keys, created_ms, finished_ms = self._keys, max(deliveries_before_ms, 0), max(finished_before_ms, 0)
-        lanes = texts(await self._server.command("SMEMBERS", keys.named("lanes")))
         old = [(keys.named("deliveries"), created_ms)]
-        old += [(keys.lane(lane, "deliveries"), created_ms) for lane in lanes]
         old += [(keys.named(f"deliveries:{state}"), finished_ms) for state in FINISHED]
-        old += [(keys.lane(lane, "attempts"), finished_ms) for lane in lanes]
         await self._server.pipeline([("XTRIM", key, "MINID", "~", before_ms) for key, before_ms in old])
+        lanes = keys.named("lanes")
+        self._trimmed_up_to, names = await self._server.command("SSCAN", lanes, self._trimmed_up_to, "COUNT", 200)
+        words = [word for lane in texts(list(names)) for word in (lane, int(is_kept(lane)))]
+        await self._server.run_script("lanes_trim", (lanes,), (keys.lane(""), created_ms, finished_ms, *words))
         await self._server.command("ZREMRANGEBYSCORE", keys.named("subscriptions:removed"), "-inf", created_ms)
 
     async def _load_pending_page(
         self, where: DeliveryFilter, after: str | None, limit: int
     ) -> tuple[list[str], str | None]:
         keys = self._keys
-        born, seq, lane = decode_cursor(after, r"\d+", r"\d+", "(?s:.+)")
+        born, seq, lane = pagination.decode_cursor(after, r"\d+", r"\d+", "(?s:.+)")
         prefixes = (keys.lane(""), keys.integration(""), keys.delivery(""))
         arguments: tuple[Value, ...] = (
-            *prefixes, int(where.state is State.PARKED), limit, born, lane, seq, SCRIPT_RECORDS, where.since_ms,
-            *_conditions(where),
+            *prefixes, int(where.state is State.PARKED), limit, born, lane, seq, pagination.SCRIPT_RECORDS,
+            where.since_ms, *_conditions(where),
         )  # fmt: skip
         answer = await self._server.run_script("pending_page", (keys.named("lanes"),), arguments)
         born, lane, seq, *ids = texts(answer)
-        return ids, encode_cursor((born, seq, lane))
+        return ids, pagination.encode_cursor((born, seq, lane))
 
     async def _find_parked(self, lanes: Sequence[str]) -> set[str]:
         """Return those of these lanes that are parked, by themselves or with their integration."""
         keys = self._keys
         own = await self._server.pipeline([("HEXISTS", keys.lane(lane), "parked") for lane in lanes])
         whole = await self._server.pipeline(
-            [("EXISTS", keys.integration_parked(lane_parts(lane)[0])) for lane in lanes]
+            [("EXISTS", keys.integration(lane_parts(lane)[0], "parked")) for lane in lanes]
         )
         return {lane for lane, *parked in zip(lanes, own, whole, strict=True) if any(parked)}
 
@@ -159,6 +155,7 @@ def _delivery(delivery_id: str, stored: dict[str, str], parked_lanes: set[str]) 
     state = State(stored["state"])
     if state is State.PENDING and stored["lane"] in parked_lanes:
         state = State.PARKED
+    deaths = tuple(HistoryStep(int(at), Change.DIED, reason=why) for at, why in _pairs(stored, "deaths"))
     return Delivery(
         id=delivery_id, event_ref=stored["event"], subscription_id=stored["sub"], lane=stored["lane"],
         seq=int(stored["seq"]), state=state, created_at_ms=int(stored["born"]), accepted_at_ms=int(stored["accepted"]),
@@ -166,11 +163,23 @@ def _delivery(delivery_id: str, stored: dict[str, str], parked_lanes: set[str]) 
         merged_into=stored.get("into", ""), error=stored.get("error", ""),
         detail=stored.get("detail") or stored.get("note", ""),
         attempts=int(stored.get("tries", 0)), repeated=stored.get("repeated") == "1",
-        replays=int(stored.get("replays", 0)),
-        deaths=tuple(Death(int(at_ms), reason) for at_ms, reason in rows(stored.get("deaths", "").split(), 2)),
-        replayed=tuple(
-            (int(at_ms), unpack_name(who)) for at_ms, who in rows(stored.get("queued", "").split(), 2)
-        ),
-        discarded_by=unpack_name(stored.get("by", "")),
+        replays=int(stored.get("replays", 0)), deaths=deaths, history=_history(stored, state, deaths),
         severity=Severity(int(stored["severity"])) if "severity" in stored else None,
     )  # fmt: skip
+
+
+def _pairs(stored: dict[str, str], name: str) -> Iterator[tuple[str, str]]:
+    return rows(stored.get(name, "").split(), 2)
+
+
+def _history(stored: dict[str, str], state: State, deaths: tuple[HistoryStep, ...]) -> tuple[HistoryStep, ...]:
+    queued = [*_pairs(stored, "queued")] or [(stored["born"], "%")]
+    steps = [HistoryStep(int(at), Change.REPLAYED, unpack_name(who)) for at, who in queued]
+    steps[0] = HistoryStep(steps[0].at_ms, Change.QUEUED)
+    ended_ms, error = int(stored.get("finished", 0)), stored.get("error", "")
+    if state is State.DEAD:
+        steps.append(HistoryStep(ended_ms, Change.DIED, reason=error))
+    if state is State.DISCARDED:
+        reason = "" if deaths and deaths[-1].reason == error else error
+        steps.append(HistoryStep(ended_ms, Change.DISCARDED, unpack_name(stored.get("by", "")), reason))
+    return tuple(sorted([*steps[:1], *deaths, *steps[1:]], key=lambda step: step.at_ms))

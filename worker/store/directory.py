@@ -32,7 +32,10 @@ class ChannelSearch:
 
 
 class Directory(RedisStore):
-    """The directory, looked up without asking Slack."""
+    """The directory, looked up without asking Slack, and the scan of all channels that renews it.
+
+    One process claims a scan and saves page after page; when it dies, another continues after the last one.
+    """
 
     async def get_status(self, integration_id: str) -> DirectoryStatus:
         """Return how current a directory is, by the server's clock."""
@@ -42,7 +45,7 @@ class Directory(RedisStore):
                 ("TIME",),
                 ("HMGET", keys.directory(integration_id, "meta"), "read_at_ms", "pages", "joined_at_ms"),
                 ("EXISTS", keys.lock(f"directory:{integration_id}")),
-                ("HGET", keys.directory_scan(integration_id, "place"), "channels"),
+                ("HGET", keys.directory(integration_id, "reading", "place"), "channels"),
             ]
         )
 
@@ -112,33 +115,26 @@ class Directory(RedisStore):
         """Remove the whole directory and stop its scan, as the integration moved to another workspace."""
         await self._server.command("DEL", *self._keys.all_of_directory(integration_id))
 
-
-class DirectoryScan(RedisStore):
-    """A scan of all channels: one process claims it, saves page after page, and finishes it.
-
-    When that process dies, another continues after the last saved page.
-    """
-
-    async def claim(self, integration_id: str, reader: str) -> ListingCursor | None:
+    async def claim_scan(self, integration_id: str, reader: str) -> ListingCursor | None:
         """Claim the scan; return where to begin or to continue, None while another process has it."""
-        if not await self._lock(integration_id, reader, CLAIM_MS):
+        if not await self._lock_scan(integration_id, reader, CLAIM_MS):
             return None
-        place = self._keys.directory_scan(integration_id, "place")
+        place = self._keys.directory(integration_id, "reading", "place")
         private, cursor, pages = await self._server.command("HMGET", place, "private", "cursor", "pages")
         if pages is None:
-            parts = (self._keys.directory_scan(integration_id, part) for part in ("channels", "names"))
+            parts = (self._keys.directory(integration_id, "reading", part) for part in ("channels", "names"))
             await self._server.command("DEL", *parts)
         return ListingCursor(text(private) == "1", text(cursor), int(pages or 0))
 
-    async def renew_claim(self, integration_id: str, reader: str) -> bool:
+    async def renew_scan(self, integration_id: str, reader: str) -> bool:
         """Renew the claim; return whether `reader` still has it."""
-        return await self._lock(integration_id, reader, CLAIM_MS, only_renew=True)
+        return await self._lock_scan(integration_id, reader, CLAIM_MS, only_renew=True)
 
-    async def release(self, integration_id: str, reader: str) -> None:
+    async def release_scan(self, integration_id: str, reader: str) -> None:
         """Release the claim, so that another process may continue the scan."""
-        await self._lock(integration_id, reader, 0, only_renew=True)
+        await self._lock_scan(integration_id, reader, 0, only_renew=True)
 
-    async def save_page(
+    async def save_scanned_page(
         self, integration_id: str, reader: str, channels: Sequence[Conversation], following: ListingCursor
     ) -> int | None:
         """Save a page and where the scan continues; return how many channels there are, None without the claim."""
@@ -148,17 +144,17 @@ class DirectoryScan(RedisStore):
         scanned = int(await self._server.run_script("directory_page", self._scan_keys(integration_id), arguments))
         return None if scanned < 0 else scanned
 
-    async def finish(self, integration_id: str, reader: str) -> bool:
+    async def finish_scan(self, integration_id: str, reader: str) -> bool:
         """Make the scan the directory in one step, after its last page; return False without the claim."""
         directory = (self._keys.directory(integration_id, part) for part in ("channels", "names", "meta"))
         keys = (*self._scan_keys(integration_id), *directory)
         return bool(await self._server.run_script("directory_finish", keys, (reader,)))
 
     def _scan_keys(self, integration_id: str) -> tuple[str, ...]:
-        parts = (self._keys.directory_scan(integration_id, part) for part in ("channels", "names", "place"))
+        parts = (self._keys.directory(integration_id, "reading", part) for part in ("channels", "names", "place"))
         return (self._keys.lock(f"directory:{integration_id}"), *parts)
 
-    async def _lock(self, integration_id: str, reader: str, ms: int, *, only_renew: bool = False) -> bool:
+    async def _lock_scan(self, integration_id: str, reader: str, ms: int, *, only_renew: bool = False) -> bool:
         name = self._keys.lock(f"directory:{integration_id}")
         return bool(await self._server.run_script("lock", (name,), (reader, ms, int(only_renew))))
 

@@ -41,9 +41,8 @@ class KnownEntity:
     """The name and the state of an entity that earlier events gave."""
 
     name: str = ""
-    state: str = (
-        ""  #: Empty also where that of an earlier event may be missing yet, or a later event was saved already.
-    )
+    #: Empty also where that of an earlier event may be missing yet, or a later event was saved already.
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +154,12 @@ class Events(RedisStore):
         key, _ = self._keys.event(id_hash)
         stored = {text(name): value for name, value in (await self._server.command("HGETALL", key)).items()}
         repeats = [text(value) for name, value in stored.items() if name.endswith(":repeats")]
-        return [record for first in repeats for record in await self.find(first)] + [
-            EventRecord(
-                ref=f"{id_hash}.{source}",
-                entry_id=text(stored[f"{source}:entry"]),
-                body=decompress(stored[source]),
-                accepted=f"{source}:accepted" in stored,
-                suppressed=text(stored.get(f"{source}:suppressed")),
-            )
-            for source in sorted(name for name in stored if ":" not in name)
-        ]
+        records = [record for first in repeats for record in await self.find(first)]
+        for source in sorted(name for name in stored if ":" not in name):
+            entry_id, accepted = text(stored[f"{source}:entry"]), f"{source}:accepted" in stored
+            suppressed, body = text(stored.get(f"{source}:suppressed")), decompress(stored[source])
+            records.append(EventRecord(f"{id_hash}.{source}", entry_id, body, accepted, suppressed))
+        return records
 
 
 def compress(body: bytes) -> bytes:

@@ -41,10 +41,7 @@ class InstallationMarker(RedisStore):
         self._known_id = ""
 
     async def check(self) -> InstallationInfo:
-        """Return the marker, created if missing; log once when the data seen before is lost.
-
-        Raises `UserError` when a newer version has written the data.
-        """
+        """Return the marker, made if missing; log a loss once. Raises `UserError` for data of a newer version."""
         new_id, name = secrets.token_hex(8), self._keys.named("origin")
         answer = await self._server.run_script("installation", (name,), (new_id, self._known_id, LAYOUT))
         id_, layout, began_ms, lost_ms = texts(answer)
@@ -69,8 +66,6 @@ class InstallationMarker(RedisStore):
 
 
 ALIVE_MS = 15_000
-
-
 KEY_RINGS = "key_rings"  # the role under which processes record their key rings
 
 

@@ -5,12 +5,14 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from itertools import chain, count
 from typing import Any
 
 from worker.domain.errors import NotFound, UserError
 from worker.domain.hints import Action, Hint, Step
 from worker.domain.integration import Health, Integration, Secret
+from worker.domain.mrkdwn import cut
 from worker.store.redis_client import RedisClient, RedisStore, Value, fields, text, texts
 from worker.store.token_cipher import TokenCipher, WrongKey
 
@@ -28,10 +30,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastCalls:
-    """When the calls to Slack of an integration last succeeded and failed; 0 for never.
-
-    An answer about one channel or message, and a request to wait, are neither.
-    """
+    """When calls of an integration last succeeded and failed, 0 for never; answers about one channel are neither."""
 
     succeeded_ms: int
     failed_ms: int
@@ -72,9 +71,12 @@ class Integrations(RedisStore):
         by_name |= {integration.name: integration for integration in integrations}
         if name in by_name:
             return by_name[name]
-        names = ", ".join(integration.name for integration in integrations) or "none yet"
-        add = Hint.of("To add it, ", Step(Action.ADD_INTEGRATION, name), ".")
-        raise NotFound(f"There is no integration {name!r} (existing: {names}).", add)
+        missing = f"There is no integration {cut(name, 80)!r}"
+        if similar := get_close_matches(name, by_name, n=1):
+            raise NotFound(f"{missing}: did you mean {similar[0]}?")
+        names = cut(", ".join(integration.name for integration in integrations), 80) or "none yet"
+        add = Hint.of("To add it, ", Step(Action.ADD_INTEGRATION, cut(name, 80)), ".")
+        raise NotFound(f"{missing} (existing: {names}).", add)
 
     async def get_token(self, integration_id: str) -> Secret:
         """Return an integration's token. Raises `WrongKey` when no key decrypts it."""
@@ -85,10 +87,7 @@ class Integrations(RedisStore):
         return connection.token
 
     async def save(self, integration: Integration, token: Secret | None = None) -> None:
-        """Save an integration in one step; without `token` it keeps the one it has.
-
-        Raises `UserError` when there is none, as the integration was removed meanwhile.
-        """
+        """Save an integration, by default with the token it has. Raises `UserError` when it was removed."""
         values = asdict(replace(integration, state=Health.ACTIVE, reason="", since_ms=0)) | {"hint": ""}
         name, version = self._keys.named("integrations"), self._keys.version("integrations")
         if token is not None:
@@ -125,7 +124,7 @@ class Integrations(RedisStore):
         await self._server.transaction(
             ("HDEL", keys.named("integrations"), integration_id),
             ("ZADD", keys.named("probes"), 0, f"integration:{integration_id}"),  # resumes it should we crash here
-            ("DEL", f"{keys.integration_parked(integration_id)}:first", keys.integration_calls(integration_id)),
+            ("DEL", keys.integration(integration_id, "parked", "first"), keys.integration(integration_id, "calls")),
             ("DEL", *keys.all_of_directory(integration_id)),
             ("INCR", keys.version("integrations")),
         )
@@ -134,47 +133,41 @@ class Integrations(RedisStore):
     async def park(
         self, integration_id: str, code: str, reason: str, hint: Hint, *, probe_s: float, version: int | None = None
     ) -> bool:
-        """Park an integration with all its lanes in one step; return whether it was running.
-
-        `version` is the one whose token failed: if something changed since then, nothing is parked.
-        """
+        """Park an integration, unless `version`, whose token failed, is not current; return whether it was running."""
         keys = self._keys
         named = (keys.named("probes"), keys.version("integrations"), keys.named("warnings"))
         arguments = (
             code, reason, str(hint), int(probe_s * 1000), f"integration:{integration_id}",
             "" if version is None else version, FIRST_PROBE_MS, hint.to_json(),
         )  # fmt: skip
-        names = (keys.integration_parked(integration_id), *named)
+        names = (keys.integration(integration_id, "parked"), *named)
         return bool(await self._server.run_script("integration_park", names, arguments))
 
     async def disable(self, integration_id: str, hint: Hint) -> None:
         """Disable an integration: its lanes are parked until it is enabled, whatever a probe finds."""
-        values: dict[str, Value] = {
-            "code": "disabled", "reason": "a person switched it off", "hint": str(hint), "hint_parts": hint.to_json(),
-            "since": await self._server.now_ms(),
-        }  # fmt: skip
-        words = (word for pair in values.items() for word in pair)
+        words: tuple[Value, ...] = ("code", "disabled", "reason", "a person switched it off", "hint", str(hint))
+        words += "hint_parts", hint.to_json(), "since", await self._server.now_ms()
         await self._server.transaction(
-            ("HSET", self._keys.integration_parked(integration_id), *words),
+            ("HSET", self._keys.integration(integration_id, "parked"), *words),
             ("ZREM", self._keys.named("probes"), f"integration:{integration_id}"),
         )
 
     async def resume(self, integration_id: str, *, enable: bool = False) -> int:
         """Resume an integration and return how many lanes waited; a disabled one only with `enable`."""
         keys = self._keys
-        parked, lanes = keys.integration_parked(integration_id), keys.lanes_of_parked_integration(integration_id)
+        parked, lanes = keys.integration(integration_id, "parked"), keys.lanes_of_parked_integration(integration_id)
         names = (parked, lanes, keys.named("due"), keys.named("probes"))
         arguments = (keys.lane(""), f"integration:{integration_id}", int(enable))
         return int(await self._server.run_script("integration_resume", names, arguments))
 
     async def get_parked_code(self, integration_id: str) -> str:
         """Return the code for which an integration is parked; empty while it is not."""
-        key = self._keys.integration_parked(integration_id)
+        key = self._keys.integration(integration_id, "parked")
         return text(await self._server.command("HGET", key, "code"))
 
     async def get_calls(self, integration_ids: Sequence[str]) -> list[LastCalls]:
         """Return when the calls of these integrations last succeeded and failed."""
-        names = map(self._keys.integration_calls, integration_ids)
+        names = [self._keys.integration(id_, "calls") for id_ in integration_ids]
         stored = await self._server.pipeline([("HMGET", name, "succeeded", "failed", "code") for name in names])
         return [
             LastCalls(succeeded_ms=int(succeeded or 0), failed_ms=int(failed or 0), code=code)
@@ -191,10 +184,7 @@ class Integrations(RedisStore):
     async def _update(
         self, integration_id: str, change: Callable[[dict[str, Any]], dict[str, Any]]
     ) -> dict[str, Any] | None:
-        """Save what `change` makes of a stored integration, and return that; None without the integration.
-
-        `change` is called again when the integration was changed meanwhile.
-        """
+        """Save what `change` makes of a stored integration, again after a conflict; None without it."""
         name, version = self._keys.named("integrations"), self._keys.version("integrations")
         while before := await self._server.command("HGET", name, integration_id):
             values = change(json.loads(before))
@@ -204,7 +194,7 @@ class Integrations(RedisStore):
         return None
 
     async def _with_health(self, integration: Integration) -> Integration:
-        parked = fields(await self._server.command("HGETALL", self._keys.integration_parked(integration.id)))
+        parked = fields(await self._server.command("HGETALL", self._keys.integration(integration.id, "parked")))
         if not parked:
             return integration
         state = Health.DISABLED if parked["code"] == "disabled" else Health.PARKED

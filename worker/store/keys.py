@@ -14,7 +14,7 @@ P:lane:L:card:A           string  the card of A as JSON: where it is, what it sh
 P:lane:L:told:A           string  the same of A reported without a card              RETENTION_S
 P:lane:L:run:A            string  subject of the workflow run that works on A        RETENTION_S
 P:lane:L:sources:F        set     sources whose alert of fingerprint F got a card    RETENTION_S
-P:lanes                   set     every lane                                         forever
+P:lanes                   set     every lane                                         until it has no history
 P:due                     zset    lanes with pending deliveries, by when they are due  until empty or parked
 P:parked                  zset    parked lanes, by when they were parked             until resumed
 P:held:I                  set     lanes of a parked integration                      until it is resumed
@@ -95,11 +95,11 @@ class Keys:
     dead = partialmethod(named, "dead", "of")  #: by reason; scripts append `:of:<reason>` to `dead` themselves
     rejected = partialmethod(named, "rejected")
     lanes_of_parked_integration = partialmethod(named, "held")
-    integration = partialmethod(named, "integration")
+    integration = partialmethod(named, "integration")  #: by id, then `parked` (while it is, or disabled) or `calls`
     pace = partialmethod(named, "pace")  #: by workspace, then a conversation, `posts` or a method
     closed = partialmethod(named, "closed")  #: the same
     version = partialmethod(named, "version")
-    directory = partialmethod(named, "directory")  #: by integration, then channels, names, people or meta
+    directory = partialmethod(named, "directory")  #: by integration, then a part, or `reading` and a part of a scan
     heartbeats = partialmethod(named, "beat")
     lock = partialmethod(named, "lock")
     session = partialmethod(named, "session")  #: by a name derived from the cookie, then none or `tried`
@@ -129,18 +129,6 @@ class Keys:
     def bridge_entity(self, entity: Entity) -> str:
         """Return the key of what the bridge knows of an entity."""
         return self.named("bridge", "entity", stable_hash(entity.key))
-
-    def integration_parked(self, integration_id: str) -> str:
-        """Return the key that says why an integration is parked or disabled; it is absent otherwise."""
-        return f"{self.prefix}:integration:{integration_id}:parked"
-
-    def integration_calls(self, integration_id: str) -> str:
-        """Return the key that says when calls of an integration last succeeded and failed."""
-        return f"{self.prefix}:integration:{integration_id}:calls"
-
-    def directory_scan(self, integration_id: str, part: str) -> str:
-        """Return the key of channels, names or place of a directory scan in progress."""
-        return self.directory(integration_id, f"reading:{part}")
 
     def all_of_directory(self, integration_id: str) -> tuple[str, ...]:
         """Return all keys of a directory, with the lock of its scan: deleting that stops the scan."""

@@ -13,12 +13,12 @@ from worker.domain.errors import LeaseLost
 from worker.domain.event import Severity
 from worker.domain.hints import Hint
 from worker.domain.message_plan import CoveredDeliveries
+from worker.store.cards import ReplacedCard
 from worker.store.events import EventBody, decompress
 from worker.store.keys import CARD, RECORD, RUN, SOURCES
 from worker.store.ledger import take_ledger_snapshot
 from worker.store.pagination import PAGE_LIMIT, Page, decode_cursor, encode_cursor, take_rows
 from worker.store.redis_client import RedisClient, RedisStore, Value, pack_name, rows, text, texts
-from worker.store.replaced_cards import ReplacedCard
 
 LEASE_MS = 30_000
 WAKE_MS = 5_000
@@ -189,7 +189,7 @@ class Lanes(RedisStore):
     async def acquire(self, lane: str, token: str) -> Lease | LeaseDenied:
         """Take the lease of a lane that is due, with what a dead holder left in it."""
         versions = tuple(map(self._keys.version, ("integrations", "subscriptions")))
-        status, *known = await self._run("lane_acquire", lane, (LEASE_MS, HORIZON_MS), versions, token=token)
+        status, *known = await self._run("lane_acquire", lane, (LEASE_MS, HORIZON_MS, token), versions)
         if status != b"ok":
             wait_ms, reason, failures = known or (0, b"", 0)
             return LeaseDenied(Denial(text(status)), wait_ms / 1000, text(reason), int(failures))
@@ -432,7 +432,7 @@ class Lanes(RedisStore):
         layout = (
             *(keys.lane(lane, part) for part in ("", "pending", "taken", "lease", "wake", "attempts")),
             keys.named("due"), keys.named("parked"), keys.lanes_of_parked_integration(integration_id),
-            keys.integration_parked(integration_id), keys.named("ledger"), keys.named("probes"),
+            keys.integration(integration_id, "parked"), keys.named("ledger"), keys.named("probes"),
             keys.named("dead"), keys.named("dead:changes"), keys.named("deliveries"), keys.named("lanes"),
             *more_keys,
         )  # fmt: skip
@@ -484,7 +484,7 @@ class ParkedLanes(RedisStore):
         parked.sort(key=lambda lane: (lane.since_ms, lane.lane))
         page = parked[: min(limit, PAGE_LIMIT)]
         reason_keys = [
-            keys.integration_parked(lane_parts(lane.lane)[0]) if lane.whole_integration else keys.lane(lane.lane)
+            keys.integration(lane_parts(lane.lane)[0], "parked") if lane.whole_integration else keys.lane(lane.lane)
             for lane in page
         ]
         stored = await self._server.pipeline([("HMGET", key, "reason", "hint", "hint_parts") for key in reason_keys])

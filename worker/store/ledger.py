@@ -66,17 +66,7 @@ def parse_snapshot(reply: list[Any]) -> LedgerSnapshot:
     """Return the snapshot in a reply of `ledger_snapshot.lua`."""
     counters, *flat = reply
     lanes = [
-        LaneCount(
-            lane=lane,
-            pending=int(pending),
-            parked=own_code,
-            integration_parked=code,
-            since_ms=int(since_ms),
-            integration_since_ms=int(whole_ms),
-            due_ms=int(due_ms),
-            held=int(held),
-            failure=failure,
-        )
+        LaneCount(lane, int(pending), own_code, code, int(since_ms), int(whole_ms), int(due_ms), int(held), failure)
         for lane, pending, own_code, code, since_ms, whole_ms, due_ms, held, failure in rows(texts(flat), 9)
     ]
     counts = defaultdict(int, {name: int(count) for name, count in fields(counters).items()})

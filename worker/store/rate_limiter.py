@@ -66,10 +66,7 @@ class RateLimiter(RedisStore):
             await self._server.run_script("rate_slot_shift", keys, (interval_ms,))
 
     async def close_channel(self, workspace: str, channel: str, wait_s: float) -> bool:
-        """Stop posts to a conversation, as Slack asked to wait.
-
-        When a second conversation is closed within a minute, the whole workspace is: return whether it is.
-        """
+        """Stop posts to a conversation, and to its workspace if it is the second in a minute; return whether it is."""
         keys = (*self.get_closed_keys(workspace, channel), self._keys.closed(workspace, "last"))
         arguments = (max(int(wait_s * 1000), 1), channel, REPEATED_WITHIN_MS)
         return bool(await self._server.run_script("rate_close", keys, arguments))

@@ -1,7 +1,4 @@
-"""The sweeper's schedule: lanes that are due, probes of what is parked, and warnings still to be sent.
-
-Redis keeps each of them as a short text in a sorted set; here they are typed, and only here they are parsed.
-"""
+"""The sweeper's schedule: due lanes and probes, and warnings to be sent, which only here are parsed from texts."""
 
 import logging
 from dataclasses import dataclass
@@ -9,7 +6,7 @@ from enum import StrEnum
 
 from worker.store.integrations import FIRST_PROBE_MS, LONGEST_PROBE_MS
 from worker.store.lanes import WAKE_MS
-from worker.store.redis_client import RedisClient, RedisStore, texts
+from worker.store.redis_client import RedisStore, texts
 
 log = logging.getLogger("worker.sweep")
 
@@ -91,36 +88,31 @@ class Schedule(RedisStore):
         return dict.fromkeys(texts(running), False) | dict.fromkeys([*texts(parked), *of_integrations], True)
 
 
-class Warnings:
+class Warnings(RedisStore):
     """The warnings still to be sent to the operations channel."""
-
-    def __init__(self, server: RedisClient) -> None:
-        self._server = server
-        self._key = server.keys.named("warnings")
 
     async def list_pending(self, *, limit: int) -> list[PendingWarning]:
         """Return warnings still to be sent, oldest first; remove any that cannot be parsed."""
-        pending: list[PendingWarning] = []
-        for stored in texts(await self._server.command("ZRANGE", self._key, 0, limit - 1)):
+        key, pending = self._keys.named("warnings"), list[PendingWarning]()
+        for stored in texts(await self._server.command("ZRANGE", key, 0, limit - 1)):
             kind, _, name = stored.partition(":")
             try:
                 pending.append(PendingWarning(WarningKind(kind), name))
             except ValueError:
                 log.exception("unreadable warning removed")
-                await self._server.command("ZREM", self._key, stored)
+                await self._server.command("ZREM", key, stored)
         return pending
 
     async def get_time_ms(self, warning: PendingWarning) -> int:
         """Return when a warning was stored; 0 when it is no longer."""
-        return int(await self._server.command("ZSCORE", self._key, warning.format()) or 0)
+        return int(await self._server.command("ZSCORE", self._keys.named("warnings"), warning.format()) or 0)
 
     async def begin(self, warning: PendingWarning, alert: str, since_ms: int) -> PendingWarning:
         """Replace a warning by its alert, so that a crash loses neither even if the cause is gone by then."""
-        begun = PendingWarning(WarningKind.BEGUN, alert)
-        add = ("ZADD", self._key, since_ms, begun.format())
-        await self._server.transaction(add, ("ZREM", self._key, warning.format()))
+        begun, key = PendingWarning(WarningKind.BEGUN, alert), self._keys.named("warnings")
+        await self._server.transaction(("ZADD", key, since_ms, begun.format()), ("ZREM", key, warning.format()))
         return begun
 
     async def finish(self, warning: PendingWarning) -> None:
         """Remove a warning that was sent or is not needed."""
-        await self._server.command("ZREM", self._key, warning.format())
+        await self._server.command("ZREM", self._keys.named("warnings"), warning.format())

@@ -112,10 +112,7 @@ class EventStream:
         return entry_order(text(entries[0][0]))[0] if entries else 0
 
     async def count_lost(self) -> int:
-        """Count the entries that were removed before our group read them; return how many are new.
-
-        0 before Redis 7, which does not count the entries that were added.
-        """
+        """Count entries removed before our group read them; return the new ones, 0 on Redis 6, which lacks counts."""
         names = (self.stream, self._server.keys.named("ledger"))
         return int(await self._server.run_script("stream_lost", names, (self.group,)))
 

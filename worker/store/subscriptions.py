@@ -9,7 +9,7 @@ from typing import Any
 from worker.domain.delivery import lane_parts
 from worker.domain.errors import NotFound, TemplateError
 from worker.domain.event import Kind, Severity
-from worker.domain.subscription import SEVERITY_OPTIONS, Filters, Subscription, operations_subscription_id
+from worker.domain.subscription import SEVERITY_OPTIONS, Filters, LaneSet, Subscription, operations_subscription_id
 from worker.store.redis_client import RedisClient, RedisStore, fields, texts
 
 
@@ -23,16 +23,13 @@ class Subscriptions(RedisStore):
         self.by_id: dict[str, Subscription] = {}  #: All subscriptions by id, as of the last `list_all`.
         self.switched_off: dict[str, TemplateError] = {}  #: Why a template is not run, by subscription id, as of then.
         #: The lanes whose next message depends on the last one: those with cards or without repeats.
-        self.lanes_compared: frozenset[str] = frozenset()
+        self.lanes_compared = LaneSet()
         #: The lanes in which a live workflow card replaces updates of its resources.
-        self.lanes_of_inhibition: frozenset[str] = frozenset()
+        self.lanes_of_inhibition = LaneSet()
         self._loading = asyncio.Lock()
 
     async def list_all(self, version: int | None = None) -> tuple[Subscription, ...]:
-        """Return all subscriptions, oldest first; the same object until one changes.
-
-        `version` is the current one if the caller knows it.
-        """
+        """Return all, oldest first, the same object until one changes; `version` is the current one if it is known."""
         if version is None:
             version = int(await self._server.command("GET", self._keys.version("subscriptions")) or 0)
         async with self._loading:  # after a change many lanes ask at once; one loads
@@ -44,10 +41,10 @@ class Subscriptions(RedisStore):
                 self.by_id = {sub.id: sub for sub in self._cached}
                 errors = _parse_errors(faults)
                 self.switched_off = {id_: errors[id_] for id_ in errors if errors[id_].exceeds_limit}
-                self.lanes_compared = frozenset(
-                    sub.lane for sub in self._cached if sub.only_changes or sub.style != "plain"
+                self.lanes_compared = LaneSet.of(
+                    sub for sub in self._cached if sub.only_changes or sub.style != "plain"
                 )
-                self.lanes_of_inhibition = frozenset(sub.lane for sub in self._cached if sub.inhibit_resources)
+                self.lanes_of_inhibition = LaneSet.of(sub for sub in self._cached if sub.inhibit_resources)
                 self._version = version
             return self._cached
 
@@ -149,6 +146,6 @@ def from_stored(stored: Mapping[str, Any]) -> Subscription:
     lowest = stored["filters"]["min_severity"]
     filters["kinds"] = tuple(Kind(kind) for kind in filters["kinds"])
     values |= {name: Severity.ranked(values[name]) for name in SEVERITY_OPTIONS if name in values}
-    return Subscription(
-        **values, filters=Filters(**filters, min_severity=None if lowest is None else Severity.ranked(lowest))
-    )
+    min_severity = None if lowest is None else Severity.ranked(lowest)
+    with_children = stored["filters"].get("with_children", False)
+    return Subscription(**values, filters=Filters(**filters, min_severity=min_severity, with_children=with_children))

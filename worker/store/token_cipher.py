@@ -31,9 +31,7 @@ class TokenCipher:
         keys = [_fernet(key, number) for number, key in parts.items()]
         self._keys = MultiFernet(keys) if keys else None
         #: Short hashes of the keys, separated by spaces; they identify a ring and reveal no key.
-        self.fingerprint = " ".join(
-            sha256(key.strip().encode()).hexdigest()[:12] for key in key_ring.split(",") if key.strip()
-        )
+        self.fingerprint = " ".join(sha256(key.encode()).hexdigest()[:12] for key in parts.values())
 
     def require_keys(self) -> MultiFernet:
         """Return the keys. Raises `WrongKey` without any: only what uses tokens needs them."""
@@ -54,15 +52,11 @@ class TokenCipher:
         try:
             return Secret(keys.decrypt(encrypted.removeprefix(INFRAKITCHEN_PREFIX).encode()).decode())
         except (InvalidToken, UnicodeDecodeError):
-            raise WrongKey(
-                f"The token of integration {integration} cannot be decrypted with this ENCRYPTION_KEY.",
-                Hint.of(
-                    "Put that key back (old keys go behind the new one, separated by a comma). If it is lost, "
-                    "paste the token again: ",
-                    Step(Action.ADD_INTEGRATION, integration),
-                    ".",
-                ),
-            ) from None
+            add = Step(Action.ADD_INTEGRATION, integration)
+            put_back = "Put that key back (old keys go behind the new one, separated by a comma)."
+            hint = Hint.of(f"{put_back} If it is lost, paste the token again: ", add, ".")
+            text = f"The token of integration {integration} cannot be decrypted with this ENCRYPTION_KEY."
+            raise WrongKey(text, hint) from None
 
 
 def _fernet(key: str, number: int) -> Fernet:

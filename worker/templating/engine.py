@@ -26,7 +26,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.visitor import NodeTransformer
 
 from worker.domain.errors import TemplateError
-from worker.domain.mrkdwn import clean, cut, line, link, normalize_url
+from worker.domain.mrkdwn import line, link, normalize_url
 from worker.templating import filters
 from worker.templating.filters import CLOSE, OPEN, EventFields, Labels, Time, TimeSpan, as_markup, join, shown_as
 from worker.templating.renderer_process import JsonObject, Rendered, receive, send
@@ -35,7 +35,6 @@ from worker.templating.variables import FIELDS, NAMES
 OUTPUT_MAX = 40_000
 MEMORY_MAX_MB = 256
 JSON_DEPTH_MAX = 20
-REASON_MAX = 300
 
 _MARK = re.compile(f"{OPEN}([0-9]+){CLOSE}")
 _TAG = re.compile(r"<([^<>]*)>")
@@ -290,7 +289,7 @@ def _answer(source: str, variables: Mapping[str, object] | None) -> JsonObject:
             return {}
         return asdict(render(source, variables))
     except TemplateError as error:
-        return {"reason": cut(clean(error.reason), REASON_MAX), "line": error.line}
+        return {"reason": error.reason, "line": error.line}
 
 
 if __name__ == "__main__":

@@ -6,22 +6,27 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
 
 import uvicorn
-from fastapi import Depends, FastAPI
+from fastapi import Depends
 from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import worker.slack.client  # noqa: F401  # loaded before the first post, not during it
 from worker.bootstrap.context import AppContext, ShutdownSignal
 from worker.domain.errors import UserError
+from worker.services.publishing import load_label_mapping
+from worker.store.api_tokens import ApiTokens
 from worker.telemetry import log_event
 from worker.web.api import api_router
-from worker.web.auth import ApiAuth
-from worker.web.console.app import console
-from worker.web.errors import ApiApp
-from worker.web.observability import monitoring_router
+from worker.web.auth import ApiAuth, authenticate_document
+from worker.web.console import console
+from worker.web.console.request import ConsoleAccess
+from worker.web.observability import MetricsReader, monitoring_router
 from worker.web.request_limits import MAX_CONNECTIONS, LimitedConnection, RequestLimits
+from worker.web.requests import ApiApp
 from worker.web.webhooks import webhooks_router
 
 log = logging.getLogger("worker.web")
@@ -29,10 +34,11 @@ log = logging.getLogger("worker.web")
 STOP_S = 5
 
 
-def make_app(app: AppContext, startup_key: str = "") -> FastAPI:
+@cache
+def routes() -> ApiApp:
     """Return the application with every path; `/api/openapi.json` documents all but the console's pages.
 
-    The start-up key is the credential of an installation that has no other in its settings.
+    It belongs to no installation: `make_app` puts what its endpoints need into the state of each request.
     """
     application = ApiApp(
         title="infrakitchen-slack",
@@ -43,18 +49,37 @@ def make_app(app: AppContext, startup_key: str = "") -> FastAPI:
         redirect_slashes=False,  # ApiApp redirects, by path alone
     )
     application.add_middleware(RequestLimits)
-    auth = ApiAuth(app.settings, startup_key, app.redis)
-    application.state.context = app
-    application.include_router(api_router(auth))
-    application.include_router(webhooks_router(app, auth))
-    application.include_router(monitoring_router(app))
+    application.include_router(api_router())
+    application.include_router(webhooks_router())
+    application.include_router(monitoring_router())
 
-    @application.get("/api/openapi.json", include_in_schema=False, dependencies=[Depends(auth.authenticate_document)])
+    @application.get("/api/openapi.json", include_in_schema=False, dependencies=[Depends(authenticate_document)])
     async def show_document() -> JSONResponse:
         return JSONResponse(application.openapi())
 
-    application.router.routes.append(console(app, startup_key))  # last: it takes every other path
+    application.router.routes.append(console())  # last: it takes every other path
     return application
+
+
+def make_app(app: AppContext, startup_key: str = "") -> ASGIApp:
+    """Return the web application of an installation.
+
+    The start-up key is the credential of an installation that has no other in its settings.
+    """
+    settings, application = app.settings, routes()
+    state = {
+        "context": app,
+        "auth": ApiAuth(settings, startup_key, app.redis),
+        "access": ConsoleAccess(settings.admin_password, startup_key, ApiTokens(app.redis), salt=settings.key_prefix),
+        "alert_labels": load_label_mapping(settings.alert_labels),
+        "metrics": MetricsReader(app),
+    }
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"] = scope.get("state", {}) | state
+        await application(scope, receive, send)
+
+    return answer
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -73,14 +98,19 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-async def serve(application: FastAPI, listening: socket.socket, shutdown: ShutdownSignal) -> None:
-    """Answer requests until shutdown; requests under way are finished."""
-    server = _Server(
+def make_server(application: ASGIApp) -> uvicorn.Server:
+    """Return the server of an application; `serve` runs it."""
+    return _Server(
         uvicorn.Config(
             application, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="off",
             http=LimitedConnection, ws="none", limit_concurrency=MAX_CONNECTIONS, timeout_graceful_shutdown=STOP_S,
         )
     )  # fmt: skip
+
+
+async def serve(application: ASGIApp, listening: socket.socket, shutdown: ShutdownSignal) -> None:
+    """Answer requests until shutdown; requests under way are finished."""
+    server = make_server(application)
     host, port, *_ = listening.getsockname()
     log_event(log, logging.INFO, "web server listening", host=host, port=port)
     serving = asyncio.create_task(server.serve(sockets=[listening]))

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Literal
 
-from fastapi import APIRouter, Response
-from prometheus_client import CollectorRegistry, generate_latest
+from fastapi import APIRouter, Request, Response
+from prometheus_client import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from pydantic import BaseModel
@@ -21,6 +21,7 @@ from worker.store.ledger import Balance, LaneCount, take_ledger_snapshot
 from worker.store.metrics import MetricTotals
 from worker.store.redis_errors import RedisFailure, StoreUnavailable
 from worker.telemetry import BUCKETS, OVER
+from worker.web.requests import AppDep
 
 NO_ANSWER = f"{RedisFailure.NO_ANSWER.reason}. {RedisFailure.NO_ANSWER.fix}"
 CHECK_S = 3.0
@@ -130,13 +131,6 @@ def _histogram(name: str, help_text: str, counted: MetricTotals) -> Metric:
     return family
 
 
-def render_metrics(figures: Figures) -> bytes:
-    """Return the figures in the text format of Prometheus."""
-    registry = CollectorRegistry()
-    registry.register(figures)
-    return generate_latest(registry)
-
-
 @dataclass(slots=True)
 class MetricsReader:
     """Reads the figures, once for all requests within `CACHE_S`."""
@@ -165,9 +159,9 @@ class MetricsReader:
             return self._last[1]
 
 
-def monitoring_router(app: AppContext) -> APIRouter:
+def monitoring_router() -> APIRouter:
     """Return the router of `/healthz`, `/readyz` and `/metrics`, which need no credentials."""
-    router, reader = APIRouter(tags=["health"]), MetricsReader(app)
+    router = APIRouter(tags=["health"])
 
     @router.get("/healthz", summary="Whether the process is alive")
     async def healthz() -> Alive:
@@ -178,7 +172,7 @@ def monitoring_router(app: AppContext) -> APIRouter:
         summary="Whether Redis answers, the stream exists and takes events, and a worker is alive",
         responses={503: {"model": Readiness, "description": "Something is missing"}},
     )
-    async def readyz(response: Response) -> Readiness:
+    async def readyz(app: AppDep, response: Response) -> Readiness:
         missing: dict[Part, str] = {}
         try:
             async with asyncio.timeout(CHECK_S):
@@ -202,7 +196,8 @@ def monitoring_router(app: AppContext) -> APIRouter:
         response_class=Response,
         responses={200: {"content": {"text/plain": {}}}, 503: {"description": "Redis does not answer"}},
     )
-    async def scrape() -> Response:
+    async def scrape(request: Request) -> Response:
+        reader: MetricsReader = request.state.metrics
         try:
             async with asyncio.timeout(READ_S):
                 figures = await reader.figures()
@@ -210,6 +205,6 @@ def monitoring_router(app: AppContext) -> APIRouter:
             return Response(f"{NO_ANSWER}\n", 503, media_type="text/plain")
         except StoreUnavailable as error:
             return Response(f"{error.failure.reason}. {error.failure.fix}\n", 503, media_type="text/plain")
-        return Response(render_metrics(figures), headers={"content-type": TEXT_FORMAT})
+        return Response(generate_latest(figures), headers={"content-type": TEXT_FORMAT})
 
     return router

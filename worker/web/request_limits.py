@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from worker.telemetry import log_event
-from worker.web.errors import problem
+from worker.web.requests import problem
 
 log = logging.getLogger("worker.web")
 

@@ -12,17 +12,15 @@ from pydantic import BaseModel
 
 from worker.bootstrap.context import AppContext
 from worker.publish import encode
-from worker.services.publishing import load_label_mapping, with_round
+from worker.services.publishing import with_round
 from worker.sources import WEBHOOKS, LabelMapping, Unreadable, parse
 from worker.sources.json_decoder import require_object
 from worker.sources.monitoring import AlertGroup
 from worker.store.redis_errors import StoreUnavailable
 from worker.store.stream import EventStream
 from worker.telemetry import Counters, log_event
-from worker.web.audit import AuditedRoute, set_audit_details
-from worker.web.auth import ApiAuth
-from worker.web.errors import AUTH_STATUSES, RequestError, problem_responses
-from worker.web.requests import read_json
+from worker.web.auth import AuditedRoute, authenticate_webhook, set_audit_details
+from worker.web.requests import AUTH_STATUSES, AppDep, RequestError, problem_responses, read_json
 
 log = logging.getLogger("worker.web")
 
@@ -48,16 +46,16 @@ class PublishedAlerts(Published):
 SourceName = Annotated[str, Query(max_length=200, description="The name of the installation that sends the alerts")]
 
 
-def webhooks_router(app: AppContext, auth: ApiAuth) -> APIRouter:
+def webhooks_router() -> APIRouter:
     """Return the router of `/webhooks/{system}`, one path for each monitoring system."""
-    depends, labels = [Depends(auth.authenticate_webhook)], load_label_mapping(app.settings.alert_labels)
+    depends = [Depends(authenticate_webhook)]
     router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=AuditedRoute, dependencies=depends)
     for name in WEBHOOKS:
-        _add_webhook(router, name, app, labels)
+        _add_webhook(router, name)
     return router
 
 
-def _add_webhook(router: APIRouter, name: str, app: AppContext, labels: LabelMapping) -> None:
+def _add_webhook(router: APIRouter, name: str) -> None:
     version = {"version": {"type": "string", "enum": [VERSIONS[name]]}}
     schema = {**_BODY_SCHEMA, "properties": {**_BODY_SCHEMA["properties"], **version}}
 
@@ -69,7 +67,8 @@ def _add_webhook(router: APIRouter, name: str, app: AppContext, labels: LabelMap
         responses=problem_responses(400, 413, 415, 422, *AUTH_STATUSES),
         openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}},
     )
-    async def receive(request: Request, source: SourceName = "") -> PublishedAlerts:
+    async def receive(app: AppDep, request: Request, source: SourceName = "") -> PublishedAlerts:
+        labels: LabelMapping = request.state.alert_labels
         try:
             body = require_object(await read_json(request))
         except Unreadable as error:

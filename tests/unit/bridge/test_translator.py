@@ -37,6 +37,7 @@ def test_a_resource_has_its_name_project_template_people_and_labels():
             "state": "provisioned", "status": "done", "action": "execute",
             "requester": {"name": "Ada Example", "email": "ada@example.com"},
             "labels": {"team": "payments", "env": "prod", "gold": ""},
+            "parents": ["9ba82a20-4279-5916-8c30-b57397f1596c"],
         },
     }  # fmt: skip
 
@@ -205,3 +206,15 @@ def test_a_large_entity_becomes_an_event_that_ingest_accepts():
     event = json.dumps({"id": "1", **json.loads(message.event)} | {"reason": message.reason}, ensure_ascii=False)
     assert len(event.encode()) < MAX_EVENT_BYTES
     assert sources.parse(event.encode(), "1-1").kind is Kind.WORKFLOW
+
+
+def test_an_entity_names_what_it_belongs_to():
+    shape = {"id": "r1", "_entity_name": "resource", "name": "db", "state": "provision", "status": "queued"}
+    parents = {"project_id": "p1", "parents": [{"id": "r0", "name": "net"}, "r9"], "children": [{"id": "r2"}]}
+    assert data_of(json.dumps(shape | parents).encode())["parents"] == ["p1", "r0", "r9"]
+    steps = [{"resource_id": "r1", "parent_resource_ids": ["r0"]}, {"resource_id": "r2", "parent_resource_ids": ["r1"]}]
+    workflow = {"id": "w", "_entity_name": "workflow", "status": "done", "project_id": None, "steps": steps}
+    assert data_of(json.dumps(workflow).encode())["parents"] == ["r1", "r0", "r2"]
+    version = {"id": "v", "_entity_name": "source_code_version", "status": "done", "source_code": {"id": "s"}}
+    assert data_of(json.dumps(version).encode())["parents"] == ["s"]
+    assert "parents" not in data_of(json.dumps(shape).encode())

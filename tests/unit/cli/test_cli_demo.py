@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from support.infrakitchen import entity, notification
 
 from config.settings import Settings
 from worker import sources
+from worker.bridge.translator import translate
 from worker.cli import cli, demo, run_cli
 from worker.demo.environment import demo_settings, environment_of, write_environment
+from worker.demo.infrakitchen import life
 from worker.demo.scenario import MALFORMED, EventFactory, Sample, Scene, endless_scenes, story
 from worker.domain.event import Event, Kind, Severity
 
@@ -78,6 +81,17 @@ def test_states_of_one_entity_come_in_order() -> None:
 def test_endless_scenes_never_repeat_an_event() -> None:
     scenes = list(islice(endless_scenes(lambda: 1_800_000_000.0), 100))
     assert len({event.id for event in events(scenes)}) == 100
+
+
+def test_the_life_of_a_resource_has_the_shape_of_infrakitchens_messages() -> None:
+    bodies = [one for one in samples(life()) if not isinstance(one, bytes)]
+    sample = json.loads(notification("01"))
+    own = [body for body in bodies if "event_type" in body]
+    assert {frozenset(body) for body in own} == {frozenset(sample) - {"_metadata"}}
+    resources = [body for body in bodies if body.get("_entity_name") == "resource"]
+    assert all(set(body) <= set(json.loads(entity("b09"))) for body in resources)
+    left_out = [body["title"] for body in bodies if translate(json.dumps(body).encode()) is None]
+    assert left_out == ["Workflow execute succeeded"] * 2
 
 
 def test_the_demo_does_not_use_the_settings_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

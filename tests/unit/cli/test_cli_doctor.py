@@ -19,7 +19,7 @@ from support.cli import (
 )
 from support.events import failed_workflow
 
-from worker.cli import doctor
+from worker.cli import diagnostics as commands
 from worker.services import diagnostics as checks
 from worker.services import diagnostics as slack_checks
 from worker.store.token_cipher import generate_key
@@ -328,7 +328,7 @@ def test_with_redis_and_slack_down_both_fail(healthy: Shell) -> None:
 
 def test_silent_servers_do_not_delay_the_doctor(healthy: Shell, silent: str) -> None:
     for module, name, seconds in (
-        (checks, "CHECK_S", 0.2), (doctor, "CLOSE_TIMEOUT_S", 0.05), (slack_checks, "TOKEN_S", 0.2),
+        (checks, "CHECK_S", 0.2), (commands, "CLOSE_TIMEOUT_S", 0.05), (slack_checks, "TOKEN_S", 0.2),
     ):  # fmt: skip
         healthy.env.setattr(module, name, seconds)
     healthy.env.setenv("SLACK_API_URL", f"http://{silent}/api/")

@@ -11,8 +11,10 @@ import redis
 from support.cli import Shell, record_heartbeats, set_up
 from support.events import failed_workflow
 
+from config.settings import Settings
 from worker.bootstrap.context import AppContext
 from worker.sandbox.embedded_redis import EmbeddedRedis
+from worker.services.diagnostics import check_secrets
 from worker.store.stream import LAST_POSSIBLE_ID
 from worker.store.token_cipher import generate_key
 
@@ -92,6 +94,21 @@ def test_weak_secrets_are_notes(healthy: Shell) -> None:
     (healthy.folder / ".env").chmod(0o600)
     healthy.env.setenv("INFRAKITCHEN_URL", "http://127.0.0.1:8000")
     assert set(find_problems(healthy)) == {"API_TOKEN", "ADMIN_PASSWORD"}
+
+
+@pytest.mark.parametrize(
+    ("address", "is_unchecked"),
+    [
+        ("rediss://h?ssl_cert_reqs=none", True),
+        ("rediss://h/0?a=b&ssl_cert_reqs=CERT_NONE&c=d", True),
+        ("rediss://:ssl_cert_reqs=none@h", False),
+        ("rediss://h?ssl_cert_reqs=required", False),
+        ("redis://h", False),
+    ],
+)
+def test_a_redis_whose_certificate_is_not_checked_is_a_note(address: str, is_unchecked: bool) -> None:
+    names = [finding.check for finding in check_secrets(Settings.load(redis_url=address))]
+    assert names == (["REDIS_URL"] if is_unchecked else ["secrets"])
 
 
 @pytest.fixture

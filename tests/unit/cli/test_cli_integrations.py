@@ -88,6 +88,15 @@ def test_a_token_that_cannot_work_is_refused_in_one_line(shell: Shell, token: st
     assert shell("integrations", "list", "--json").json == []
 
 
+def test_a_token_of_a_whole_organisation_is_refused_with_the_fix(shell: Shell) -> None:
+    shell.acme.org_wide = True
+    ended = shell("integrations", "add", "acme", "--token", shell.acme.token)
+    assert ended.code == 1
+    assert "The token of acme is for a whole organisation, not for one workspace. Create the app in one" in ended.err
+    assert "ik-slack integrations add acme" in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
 def test_a_missing_scope_is_a_warning_with_the_fix(shell: Shell) -> None:
     few = shell.acme.add_token(("chat:write", "channels:read", "users:read", "users:read.email"))
     ended = shell("integrations", "add", "acme", "--token", few, "--json")
@@ -167,8 +176,8 @@ def test_the_test_posts_where_it_is_asked_to_and_gives_the_link(shell: Shell) ->
     ("where", "detail", "hint"),
     [
         ("#lobby", "@infrakitchen is not a member of #lobby", "Type `/invite @infrakitchen` in #lobby."),
-        ("#nowhere", "@infrakitchen cannot see #nowhere", "is a typo"),
-        ("unknown@example.com", "No active member of the workspace", "invite unknown@example.com"),
+        ("#nowhere", "@infrakitchen cannot see #nowhere", "Otherwise correct"),
+        ("unknown@example.com", "No active member of the workspace", "invite this person"),
     ],
 )
 def test_the_test_shows_the_reason_of_a_failed_post(shell: Shell, where: str, detail: str, hint: str) -> None:
@@ -194,7 +203,7 @@ def test_the_test_refuses_an_invalid_destination(shell: Shell) -> None:
     shell.connect()
     ended = shell("integrations", "test", "acme", "--post", "two words")
     assert ended.code == 2
-    assert "'two words' is none of #channel" in ended.err
+    assert "'two words' is not a destination; write #channel" in ended.err
 
 
 def test_the_test_of_a_revoked_token_names_the_fix(shell: Shell) -> None:

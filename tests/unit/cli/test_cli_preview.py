@@ -147,7 +147,7 @@ def test_links_lead_to_infrakitchen_when_its_address_is_set(bare_environment: Sh
 
 def test_the_json_holds_the_arguments_of_the_call_and_the_limits(bare_environment: Shell) -> None:
     found = preview(bare_environment, RESOURCE, words=("--json",)).json
-    assert list(found) == ["text", "blocks", "attachments", "limits", "unmatched", "template_fault"]
+    assert list(found) == ["text", "blocks", "attachments", "limits", "unmatched", "destinations", "template_fault"]
     assert found["text"] == "✅ Resource db-main is provisioned"
     assert found["blocks"][0]["text"]["text"] == "✅ *Resource db-main is provisioned*"
     assert found["attachments"][0]["color"] == "#2eb67d"

@@ -9,7 +9,7 @@ import pytest
 from support.cli import UNREACHABLE_URL, Shell, deliver, drain_lanes, ingest, reject_next_messages, set_up
 from support.events import UNREADABLE_EVENT, alert, failed_workflow
 
-from worker.life_signs import life_sign_path
+from worker.local_machine import life_sign_path
 
 KEYS = ("health", "reasons", "oldest_pending_s", "integrations", "parked", "dead", "lost")
 

@@ -113,8 +113,41 @@ def test_a_short_id_is_not_taken_for_a_channel(connected: Shell, destination: st
     assert connected("subscriptions", "add", "--to", f"#{destination}").code == 0
 
 
+@pytest.mark.parametrize("arguments", [("subscriptions", "add", "--to"), ("integrations", "test", "acme", "--post")])
+def test_an_id_in_lower_case_is_answered_with_the_id_that_is_meant(
+    connected: Shell, arguments: tuple[str, ...]
+) -> None:
+    ended = connected(*arguments, "c0123abcd")
+    assert ended.code == 2
+    assert "did you mean C0123ABCD? A channel of that name is written '#c0123abcd'" in ended.err
+
+
+def test_an_id_in_lower_case_that_the_directory_knows_is_suggested(connected: Shell) -> None:
+    channel = connected.acme.get_channel("ops").id
+    ended = connected("subscriptions", "add", "--to", f"#{channel.lower()}")
+    assert ended.code == 0
+    assert f"Did you mean {channel}?" in ended.err
+
+
+def test_lists_are_filtered_by_an_id_in_lower_case(connected: Shell) -> None:
+    channel = connected.acme.get_channel("ops").id
+    connected.subscribe("--to", channel)
+    deliver(connected, failed_workflow())
+    for option in ("--channel", "--lane"):
+        assert len(connected("deliveries", "list", option, channel.lower(), "--json").json) == 1
+
+
+def test_a_channel_is_found_however_its_accents_are_written(connected: Shell) -> None:
+    connected.acme.add_channel("gr\u00f6\u00dfe")
+    connected.acme.add_channel("cafe\u0301")
+    for name in ("#gro\u0308\u00dfe", "#caf\u00e9"):
+        ended = connected("subscriptions", "add", "--to", name)
+        assert (ended.code, ended.err) == (0, "")
+
+
 def test_an_unknown_command_names_the_similar_one(shell: Shell) -> None:
-    assert "Did you mean subscriptions?" in shell("subscription", "list").err
+    assert "Did you mean 'subscriptions'?" in shell("subscription", "list").err
+    assert "Did you mean 'list'?" in shell("subscriptions", "lst").err
     assert shell("subscription", "list").code == 2
     assert "Did you mean" not in shell("qqqq").err
 

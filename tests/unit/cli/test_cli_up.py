@@ -13,8 +13,7 @@ from config.settings import Settings
 from worker.bootstrap.procfile_supervisor import Program, Supervisor, parse, procfile, with_own_programs
 from worker.cli import main
 from worker.cli.up import (
-    check_bridge,
-    check_web,
+    can_start,
     data_dir_lock,
     refuse_shadowing_modules,
     select_programs,
@@ -70,15 +69,12 @@ def test_our_procfile_names_all_processes(tmp_path: Path) -> None:
     [({}, False), ({"amqp_url": "amqp://localhost/"}, True), ({"broker_url": "amqps://localhost/"}, True)],
 )
 def test_the_bridge_runs_where_a_rabbitmq_is_set(setting: dict[str, str], has_bridge: bool) -> None:
-    programs = [Program("ingest", "ik-slack ingest"), Program("bridge", "ik-slack bridge")]
-    kept = check_bridge(programs, Settings.model_validate(setting), is_requested=False)
-    assert [program.name for program in kept] == (["ingest", "bridge"] if has_bridge else ["ingest"])
+    assert can_start("bridge", Settings.model_validate(setting), is_requested=False) is has_bridge
 
 
 def test_a_bridge_that_is_requested_needs_amqp_url() -> None:
     with pytest.raises(UserError, match="AMQP_URL is not set"):
-        check_bridge([Program("bridge", "ik-slack bridge")], Settings(), is_requested=True)
-    assert check_bridge([Program("web", "ik-slack web")], Settings(), is_requested=True)
+        can_start("bridge", Settings(), is_requested=True)
 
 
 def test_a_procfile_in_the_folder_wins(tmp_path: Path) -> None:
@@ -241,7 +237,7 @@ def test_processes_that_keep_nothing_in_data_dir_do_not_need_it(
     configured = Settings.load(data_dir=tmp_path / "file", redis_url="redis://h", web_port=free_port(), **settings)
     programs = select_programs(procfile(), only)
     with data_dir_lock(programs, configured):
-        check_web(programs, configured)
+        assert all(can_start(program.name, configured, is_requested=True) for program in programs)
 
 
 @pytest.mark.parametrize(("only", "redis_url"), [("flower", "redis://h"), ("ingest", None)])

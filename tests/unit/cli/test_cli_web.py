@@ -6,15 +6,13 @@ import pytest
 from support.cli import Shell
 
 from config.settings import Settings
-from worker.bootstrap.procfile_supervisor import Program
-from worker.cli.up import check_web, require_credentials
+from worker.cli.up import can_start, require_credentials
 from worker.domain.errors import UserError
 
-WEB = [Program("web", "ik-slack web")]
 OTHERS = ["0.0.0.0", "::", "10.0.0.1", "example.com", "127.0.0.1.example.com", "1.2.3.4"]
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "LOCALHOST"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "LOCALHOST", "localhost."])
 def test_this_machine_is_served_without_credentials(host: str) -> None:
     require_credentials(Settings.load(web_host=host))
 
@@ -51,10 +49,10 @@ def test_up_checks_the_port_of_the_web_process_first() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = Settings.load(web_port=taken.getsockname()[1])
         with pytest.raises(UserError, match="set WEB_PORT to another"):
-            check_web(WEB, settings)
-        check_web([Program("ingest", "ik-slack ingest")], settings)
+            can_start("web", settings, is_requested=False)
+        assert can_start("ingest", settings, is_requested=False)
 
 
 def test_up_checks_the_credentials_of_the_web_process_first() -> None:
     with pytest.raises(UserError, match="neither API_TOKEN"):
-        check_web(WEB, Settings.load(web_host="0.0.0.0"))
+        can_start("web", Settings.load(web_host="0.0.0.0"), is_requested=False)

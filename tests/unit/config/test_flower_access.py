@@ -19,7 +19,7 @@ from tornado.httpclient import HTTPResponse
 from tornado.testing import AsyncHTTPTestCase
 from tornado.web import URLSpec
 
-from config.flower_access import FREE_ATTEMPTS, FlowerAccess, protect_flower
+from config.flower_options import FREE_ATTEMPTS, FlowerAccess, protect_flower
 
 LOGIN = "ada:pässwörd"
 

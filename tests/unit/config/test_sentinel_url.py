@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.sentinel_url import SentinelAddress, parse_sentinel
+from config.addresses import SentinelAddress, parse_sentinel
 from config.settings import Settings, SettingsError
 
 

@@ -10,6 +10,7 @@ from worker.domain.delivery import (
     delivery_id,
     destination_form,
     event_ref,
+    id_in_capitals,
     lane_name,
     stable_hash,
 )
@@ -47,7 +48,14 @@ def test_an_events_record_is_found_by_its_id_alone() -> None:
         ("U0123ABCD", Destination.USER_ID, "U0123ABCD"),
         ("W0123ABCD", Destination.USER_ID, "W0123ABCD"),
         ("Ada@Example.com", Destination.EMAIL, "ada@example.com"),
+        ("#Gro\u0308\u00dfe-1", Destination.CHANNEL_NAME, "#gr\u00f6\u00dfe-1"),
         ("C123", Destination.CHANNEL_NAME, None),
+        ("c0123abcd", Destination.CHANNEL_NAME, None),
+        ("C0123abcd", Destination.CHANNEL_NAME, None),
+        ("u0123abcd", Destination.CHANNEL_NAME, None),
+        ("#c0123abcd", Destination.CHANNEL_NAME, "#c0123abcd"),
+        ("deployments", Destination.CHANNEL_NAME, "#deployments"),
+        ("deploys2026", Destination.CHANNEL_NAME, "#deploys2026"),
         ("two words", None, None),
         ("a,b", None, None),
         ("##x", None, None),
@@ -64,6 +72,14 @@ def test_a_destination_has_one_spelling(written: str, form: Destination | None, 
 def test_the_normalized_spelling_of_a_destination_is_kept(written: str) -> None:
     found = canonical_destination(written)
     assert found is None or canonical_destination(found) == found
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("c0123abcd", "C0123ABCD"), ("#u0123abcd", "U0123ABCD"), ("#deployments", ""), ("C123", ""), ("#ops", "")],
+)
+def test_a_text_may_mean_an_id_in_other_letters(written: str, meant: str) -> None:
+    assert id_in_capitals(written) == meant
 
 
 def test_the_name_of_a_lane_is_integration_and_destination() -> None:

@@ -11,6 +11,7 @@ from worker.domain.presentation import (
     EMOJI_NAMES,
     appearance,
     failure_reason,
+    next_step,
     step_emoji,
     summary_line,
     urgency,
@@ -134,3 +135,24 @@ def test_an_alert_without_a_cluster_names_the_installation_that_sent_it() -> Non
     assert list(where_labels(alert).items()) == [("pod", "p"), ("source", "am.example"), ("app", "a")]
     assert "source" not in where_labels(replace(alert, labels={"cluster": "c"}))
     assert where_labels(replace(alert, labels={"source": "s"})) == {"source": "s"}
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "action", "step"),
+    [
+        ("provision", "approval_pending", "create", "A person with admin rights approves or rejects this"),
+        ("destroy", "approval_pending", "destroy", "A person with admin rights approves or rejects this"),
+        ("provision", "rejected", "reject", "Recreate it to ask for approval again"),
+        ("provisioned", "rejected", "reject", ""),
+        ("provision", "error", "execute", "Fix the cause, then execute the resource again."),
+        ("destroy", "error", "execute", "Fix the cause, then execute the resource again."),
+        ("provision", "error", "dryrun", ""),
+        ("provision", "in_progress", "execute", ""),
+        ("destroyed", "done", "execute", ""),
+    ],
+)
+def test_a_state_of_a_resource_names_what_a_person_can_do(state: str, status: str, action: str, step: str) -> None:
+    resource = replace(event(Kind.RESOURCE, status), state=state, action=action)
+    assert next_step(resource).startswith(step)
+    assert bool(next_step(resource)) == bool(step)
+    assert next_step(replace(resource, kind=Kind.WORKFLOW)) == ""

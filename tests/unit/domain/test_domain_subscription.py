@@ -64,6 +64,15 @@ def test_the_mismatch_reason_names_the_filter(filters: Filters, reason: str) -> 
     assert filters.mismatch_reason(EVENT) == reason
 
 
+def test_the_events_of_what_belongs_to_an_entity_match_with_its_children() -> None:
+    child = dataclasses.replace(EVENT, parents=("p1", "r0"))
+    alone, family = Filters(entity_ids=("r0",)), Filters(entity_ids=("r0",), with_children=True)
+    assert alone.mismatch_reason(child) == "entity id is r1, not r0"
+    assert family.mismatch_reason(child) == ""
+    assert family.mismatch_reason(EVENT) == "entity id is r1, not r0"
+    assert Filters(entity_ids=("r1",), with_children=True).mismatch_reason(EVENT) == ""
+
+
 def test_the_mismatch_reason_says_that_a_field_is_not_given() -> None:
     nameless = dataclasses.replace(EVENT, project="")
     assert Filters(projects=("shop",)).mismatch_reason(nameless) == "project is not given, not shop"

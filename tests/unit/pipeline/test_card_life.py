@@ -11,7 +11,7 @@ from support.pipeline import Pipeline, deliver_paced
 
 from worker.domain.event import Severity
 from worker.domain.subscription import Filters
-from worker.services.event_trace import trace_event
+from worker.services.deliveries import trace_event
 from worker.store.redis_errors import StoreUnavailable
 
 POST, EDIT = "chat.postMessage", "chat.update"
@@ -58,8 +58,8 @@ async def test_an_approval_that_waits_and_a_rejection_are_replies(house: Pipelin
     await play(house, resource("provision", "pending"), resource("provision", "approval_pending"))
     assert ["waits for approval" in reply for reply in replies(house)] == [True]
     await play(house, resource("provision", "rejected"))
-    assert replies(house)[1:] == ["🚫 Resource db: provision rejected"]
-    assert [card.text for card in cards(house)] == ["🚫 Resource db: provision rejected"]
+    assert replies(house)[1:] == ["🚫 Resource db: provisioning rejected"]
+    assert [card.text for card in cards(house)] == ["🚫 Resource db: provisioning rejected"]
     assert "Recreate it to ask for approval again" in str(cards(house)[0].message.blocks)
 
 
@@ -172,7 +172,7 @@ async def test_a_replaced_card_is_closed_and_links_its_successor(house: Pipeline
     await play(house, resource("provision", "in_progress"), resource("destroy", "in_progress"))
     await close_cards(house)
     old, new = cards(house)
-    assert old.text == "⚪ Resource db: provision in progress"
+    assert old.text == "⚪ Resource db: provisioning in progress"
     assert "<https://acme.slack.com/archives/C0000001/p1700000002000100|a newer message>" in str(old.message.blocks)
     assert "⏳" in new.text
     assert await house.redis.zcard("ik:replaced") == 0

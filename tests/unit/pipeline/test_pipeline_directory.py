@@ -9,7 +9,7 @@ from support.pipeline import Pipeline, error_of, refresh_directory
 
 from worker.domain.errors import Blocked, RetryLater, SlackError, Throttled
 from worker.domain.integration import Conversation, ConversationPage, ListingCursor, Secret
-from worker.store.directory import DirectoryScan
+from worker.store.directory import Directory
 
 LIST = "conversations.list"
 
@@ -24,8 +24,8 @@ def add_channels(house: Pipeline, how_many: int) -> None:
         house.slack.add_channel(f"C00001{n:02}", f"c{n}")
 
 
-def readings(house: Pipeline) -> DirectoryScan:
-    return house.app.directory_refresher.scan
+def readings(house: Pipeline) -> Directory:
+    return house.app.directory_refresher.directory
 
 
 class Killed(BaseException):
@@ -39,11 +39,11 @@ async def kill_refresh(house: Pipeline) -> None:
         return
 
     house.slack.ends(LIST, Killed())
-    give_up = house.app.directory_refresher.scan.release
-    house.app.directory_refresher.scan.release = silent  # type: ignore[method-assign]  # it is dead
+    give_up = house.app.directory_refresher.directory.release_scan
+    house.app.directory_refresher.directory.release_scan = silent  # type: ignore[method-assign]  # it is dead
     with pytest.raises(Killed):
         await refresh_directory(house)
-    house.app.directory_refresher.scan.release = give_up  # type: ignore[method-assign]
+    house.app.directory_refresher.directory.release_scan = give_up  # type: ignore[method-assign]
 
 
 async def test_public_and_private_channels_are_listed_page_by_page(house: Pipeline) -> None:
@@ -135,13 +135,13 @@ async def test_a_refresh_that_lost_its_claim_stops_and_saves_nothing(house: Pipe
 
 
 async def test_a_refresh_that_lost_its_claim_after_the_last_page_saves_nothing(house: Pipeline) -> None:
-    whole = readings(house).finish
+    whole = readings(house).finish_scan
 
     async def late(*given: Any) -> bool:
         await house.redis.set("ik:lock:directory:acme", "another worker")
         return await whole(*given)
 
-    readings(house).finish = late  # type: ignore[method-assign]  # the theft comes first
+    readings(house).finish_scan = late  # type: ignore[method-assign]  # the theft comes first
     assert isinstance(await error_of(refresh_directory(house)), RetryLater)
     assert (await house.app.directory.get_status("acme")).age_s is None
 
@@ -154,13 +154,13 @@ async def test_a_refresh_stops_when_its_integration_moves_to_another_workspace(h
 
     forgotten: list[asyncio.Future[None]] = []
     house.slack.ends(LIST, lambda: None, lambda: forgotten.append(asyncio.ensure_future(moved())))
-    page = readings(house).save_page
+    page = readings(house).save_scanned_page
 
     async def late(*given: Any) -> int | None:
         await asyncio.gather(*forgotten)
         return await page(*given)
 
-    readings(house).save_page = late  # type: ignore[method-assign]  # the move comes first
+    readings(house).save_scanned_page = late  # type: ignore[method-assign]  # the move comes first
     assert isinstance(await error_of(refresh_directory(house)), RetryLater)
     assert house.slack.calls[LIST] == 2
     assert await house.redis.keys("ik:directory:*") == []
@@ -252,7 +252,7 @@ async def test_a_claim_is_renewed_during_the_longest_wait(house: Pipeline) -> No
 
     async def looking(seconds: float) -> None:
         await sleep(seconds)
-        others.append(await readings(house).claim("acme", "another worker"))
+        others.append(await readings(house).claim_scan("acme", "another worker"))
 
     house.app.directory_refresher.sleep = looking
     assert await refresh_directory(house) == 2

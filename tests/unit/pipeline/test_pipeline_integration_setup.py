@@ -73,6 +73,7 @@ async def test_a_revoked_token_fails_with_the_fix(house: Pipeline) -> None:
     [
         (Transient("connect_failed"), "Check the network between this machine and Slack"),
         (Uncertain("read_timeout"), "Check the network between this machine and Slack"),
+        (Transient("certificate_untrusted"), "Try again then."),
         (Uncertain("unreadable_answer"), "check SLACK_API_URL and any proxy"),
         (Transient("http_404"), "check SLACK_API_URL and any proxy"),
         (Uncertain("http_502"), "try again in a few minutes"),
@@ -120,7 +121,7 @@ async def test_an_existing_name_of_another_workspace_is_rejected(house: Pipeline
 
 
 async def test_a_token_that_slack_rejects_is_not_saved(house: Pipeline) -> None:
-    with pytest.raises(UserError, match="Integration new was not saved: Slack does not accept the token"):
+    with pytest.raises(UserError, match="Not saved: Slack does not accept the token"):
         await add(house, "new", "xoxb-unknown")
     with pytest.raises(UserError, match="then run `ik-slack integrations add new`"):
         await add(house, "new", "xoxb-unknown")

@@ -207,7 +207,7 @@ async def test_a_directory_that_is_too_old_is_refreshed(house: Pipeline) -> None
 async def test_a_directory_that_is_being_refreshed_is_not_requested(house: Pipeline) -> None:
     await house.deliver(alert())
     house.pass_time(900)
-    await house.app.directory_refresher.scan.claim("acme", "another worker")
+    await house.app.directory_refresher.directory.claim_scan("acme", "another worker")
     assert await requested_refreshes(house) == []
     house.pass_time(31)  # which has died
     assert await requested_refreshes(house) == ["acme"]

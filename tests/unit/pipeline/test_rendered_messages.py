@@ -174,7 +174,7 @@ def test_things_that_have_no_row_are_counted_and_named_while_there_is_room() -> 
 
 def test_things_that_have_no_room_for_a_name_are_only_counted() -> None:
     def rows(count: int, size: int) -> str:
-        titles = (f"{n:02}{'x' * 40}" for n in range(count))
+        titles = (f"{n:02}{'x' * 80}" for n in range(count))
         events = (simple(title=title, text="y" * size, entity=Entity("db", title)) for title in titles)
         return text_of(*(Line(event, event.title) for event in events))
 
@@ -285,12 +285,23 @@ def test_long_rows_are_shared_before_any_is_left_out() -> None:
     assert "more*" not in text
 
 
+def test_a_time_that_all_rows_share_is_said_once_above_them() -> None:
+    lines = [Line(simple(title=f"t{n}", time_s=1_000_000_020.0 + n), f"d{n}") for n in range(2)]
+    message = digest(MessageContent(tuple(lines)), "")
+    assert str(message).count("<!date^") == 1
+    assert str(message.headline).endswith("UTC>'),)")
+    later = Line(simple(title="later", time_s=1_000_000_090.0), "d9")
+    message = digest(MessageContent((*lines, later)), "")
+    assert "<!date^" not in str(message.headline)
+    assert str(message.blocks).count("<!date^") == 3
+
+
 def test_the_row_of_an_alert_has_its_summary_and_of_a_failure_its_whole_error() -> None:
     alert = simple(kind=Kind.ALERT, status="firing", text="5 % fail\nSince the last deployment.")
     failed = simple(title="x", status="error", error="Error: a\n  on b")
     text = str(digest(MessageContent((Line(failed, "d0"), Line(alert, "d1"))), "").blocks)
-    assert "— 5 % fail ·" in text
-    assert "— Error: a on b ·" in text
+    assert "— 5 % fail'" in text
+    assert "— Error: a on b\\n" in text
 
 
 def test_a_time_of_another_day_has_its_date() -> None:

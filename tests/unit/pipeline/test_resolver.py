@@ -95,7 +95,7 @@ async def test_without_the_scope_of_private_channels_a_missing_name_says_so(hous
     error = await error_of(resolve(house, "#secret"))
     assert isinstance(error, Blocked)
     assert error.code == "channel_not_found"
-    assert "If it was deleted or is a typo" in str(error.hint)
+    assert "Otherwise correct the subscription's destination." in str(error.hint)
     assert "Add groups:read under OAuth & Permissions" in str(error.hint)
     house.integration = replace(house.integration, scopes=())  # Slack did not say which
     assert "groups:read" not in str(vars(await error_of(resolve(house, "#secret"))))
@@ -416,16 +416,16 @@ async def test_lanes_wait_for_a_refresh_only_in_its_grace_period(
 
 
 async def test_the_reason_of_a_snooze_names_the_refresh(house: Pipeline) -> None:
-    readings = house.app.directory_refresher.scan
-    await readings.claim("acme", "another worker")
+    readings = house.app.directory_refresher.directory
+    await readings.claim_scan("acme", "another worker")
     channels = [Conversation(f"C1{n:07}", f"c{n}") for n in range(1200)]
-    await readings.save_page("acme", "another worker", channels, ListingCursor(private=True, pages=3))
+    await readings.save_scanned_page("acme", "another worker", channels, ListingCursor(private=True, pages=3))
     house.slack.change("C0000001", is_member=False)
     done = await house.deliver(alert())
     reason = "the channels of the workspace are being read, 1,200 so far"
     assert (done.posts, done.reason, done.retry_s) == (0, reason, 0.0)
     assert (await house.note()).snoozed == reason
-    await readings.release("acme", "another worker")
+    await readings.release_scan("acme", "another worker")
     house.slack.change("C0000001", is_member=True)
     house.pass_time(16)
     assert (await house.drain()).posts == 1

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from support.hostile_templates import HOSTILE, LONG_MARKUP, LOOP
 
-from worker.domain.errors import TemplateError
+from worker.domain.errors import DETAIL_MAX, TemplateError
 from worker.domain.event import Entity, Event, Kind, Severity
 from worker.domain.message_plan import Line, MessageContent
 from worker.rendering.message_builder import MessageBuilder
 from worker.slack.blocks import rejection_reason
 from worker.templating import renderer_process
-from worker.templating.engine import OUTPUT_MAX, REASON_MAX
+from worker.templating.engine import OUTPUT_MAX
 from worker.templating.renderer_process import TemplateRenderer
 from worker.templating.variables import variables_of
 
@@ -73,7 +73,7 @@ def test_a_hostile_template_ends_soon_and_the_next_template_is_rendered(
     try:
         message = builder.build_from_template(template, MessageContent((Line(EVENT, "d1"),)))
     except TemplateError as error:
-        assert len(error.reason) <= REASON_MAX  # noqa: PT017  # both ends are right
+        assert len(error.reason) <= DETAIL_MAX  # noqa: PT017  # both ends are right
     else:
         assert rejection_reason(message) == ""
     assert time.process_time() - started < 0.2
@@ -150,7 +150,7 @@ def test_the_limit_of_time_holds_in_a_process_that_ignores_and_blocks_its_signal
 import signal
 signal.signal(signal.SIGPROF, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGPROF])
-from worker.domain.errors import TemplateError
+from worker.domain.errors import DETAIL_MAX, TemplateError
 from worker.templating.renderer_process import TemplateRenderer
 renderer = TemplateRenderer()
 renderer.check("")
@@ -168,7 +168,7 @@ except TemplateError as error:
 def test_a_long_error_is_cut(shared: TemplateRenderer) -> None:
     with pytest.raises(TemplateError) as caught:
         shared.render("{{ {}['x' * 999999] }}", variables())
-    assert len(caught.value.reason) <= REASON_MAX
+    assert len(caught.value.reason) <= DETAIL_MAX
 
 
 def test_a_long_markup_is_cut_before_it_leaves_the_child(renderer: TemplateRenderer) -> None:

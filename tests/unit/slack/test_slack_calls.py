@@ -10,10 +10,10 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 from support.slack_http import MESSAGE, TOKEN, SlackServer, http_response, slack_answer
 
-from worker.domain.errors import Blocked, Uncertain
+from worker.domain.errors import Blocked, Transient, Uncertain
 from worker.domain.integration import REQUIRED_SCOPES, Conversation, ConversationPage, Identity, Person, Secret
 from worker.domain.message import Message, Section
-from worker.slack.client import open_client
+from worker.slack.client import find_proxy, open_client
 from worker.slack.gateway import BASE_URL, SlackGateway
 
 Opener = Callable[..., Awaitable[SlackServer]]
@@ -242,3 +242,33 @@ async def test_a_proxy_of_the_environment_is_used_for_slack(
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
     assert client_to(BASE_URL).proxy == "http://proxy.example.com:3128"
+
+
+@pytest.mark.parametrize(
+    ("environment", "proxy"),
+    [
+        ({"HTTPS_PROXY": "proxy.example.com:3128"}, "http://proxy.example.com:3128"),
+        ({"https_proxy": "me:secret@proxy.example.com"}, "http://me:secret@proxy.example.com"),
+        ({"HTTPS_PROXY": "https://proxy.example.com"}, "https://proxy.example.com"),
+        ({"HTTP_PROXY": "http://proxy.example.com"}, "http://proxy.example.com"),
+        ({"HTTPS_PROXY": "http://one.example.com", "HTTP_PROXY": "http://two.example.com"}, "http://one.example.com"),
+        ({"HTTPS_PROXY": ""}, None),
+        ({"HTTPS_PROXY": "http://proxy.example.com", "NO_PROXY": "example.com, slack.com"}, None),
+        ({"HTTPS_PROXY": "http://proxy.example.com", "no_proxy": ".slack.com"}, None),
+        ({"HTTPS_PROXY": "http://proxy.example.com", "NO_PROXY": "*"}, None),
+        ({"HTTPS_PROXY": "http://proxy.example.com", "NO_PROXY": "notslack.com"}, "http://proxy.example.com"),
+    ],
+)
+def test_the_environment_names_the_proxy_of_slack(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], proxy: str | None
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert find_proxy(BASE_URL) == proxy
+
+
+async def test_a_proxy_that_does_not_speak_http_is_named(monkeypatch: pytest.MonkeyPatch, gateway_to: Maker) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://me:secret@proxy.example.com")
+    with pytest.raises(Transient, match="HTTPS_PROXY names a socks5 proxy") as refused:
+        await gateway_to(BASE_URL).identify(TOKEN)
+    assert "secret" not in str(refused.value)

@@ -149,6 +149,7 @@ async def test_every_listed_code_is_read_from_the_answer(open_wire: Opener, gate
         ("nan", 30),
         ("", 30),
         ("soon", 30),
+        ("1700000000", 3600),
         ("Wed, 21 Oct 2026 07:28:00 GMT", 30),
     ],
 )
@@ -160,6 +161,29 @@ async def test_a_throttle_waits_as_long_as_the_header_says_within_limits(
     ended = await refusal_of(gateway_to(wire.url))
     assert isinstance(ended, Throttled)
     assert ended.retry_after_s == waits
+
+
+@pytest.mark.parametrize(
+    ("until", "waits"),
+    [
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 120),
+        ("Wed, 21 Oct 2026 07:25:00 GMT", 1),
+        ("Thu, 22 Oct 2026 07:26:00 GMT", 3600),
+        ("Wed, 21 Oct 2026 07:28:00 -0000", 30),
+    ],
+)
+async def test_a_throttle_until_a_date_waits_from_the_date_of_the_answer(
+    open_wire: Opener, gateway_to: Maker, until: str, waits: float
+) -> None:
+    wire = await open_wire(http_response(429, Retry_After=until, Date="Wed, 21 Oct 2026 07:26:00 GMT"))
+    ended = await refusal_of(gateway_to(wire.url))
+    assert isinstance(ended, Throttled)
+    assert ended.retry_after_s == waits
+
+
+def test_a_wait_of_more_than_an_hour_is_said_and_shortened() -> None:
+    assert Throttled(3600).reason == "Slack asks to wait 3600 s"
+    assert Throttled(86400).reason == "Slack asks to wait 86400 s, and is called again in an hour"
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "text/html", "application/json"])
@@ -273,7 +297,30 @@ def test_the_reason_of_an_invalid_certificate_comes_from_the_system() -> None:
     cause.verify_message = "self-signed certificate"
     ended = error_from_failure(aiohttp.ClientConnectorCertificateError(connection_key(), cause))
     assert type(ended) is Transient
-    assert ended.reason == "Slack could not be reached at slack.com: self-signed certificate"
+    assert (ended.code, ended.reason.partition(":")[0]) == (
+        "certificate_untrusted", "The certificate of slack.com is not trusted (self-signed certificate)"
+    )  # fmt: skip
+    assert "SSL_CERT_FILE" in ended.reason
+
+
+async def test_slack_is_reached_through_a_proxy_without_a_scheme(
+    open_wire: Opener, gateway_to: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = await open_wire(slack_answer(**POSTED))
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url.removeprefix("http://").removesuffix("/api/"))
+    await gateway_to("http://slack.invalid/api/").post(TOKEN, "C0000000001", MESSAGE)
+    assert proxy.line == "POST http://slack.invalid/api/chat.postMessage HTTP/1.1"
+
+
+async def test_the_error_of_a_proxy_that_cannot_be_reached_names_the_proxy(
+    gateway_to: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, not listening
+        monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{taken.getsockname()[1]}")
+        ended = await refusal_of(gateway_to("https://slack.invalid/api/"))
+    assert (type(ended), ended.code) == (Transient, "connect_failed")
+    assert ended.reason == "The proxy 127.0.0.1 of HTTPS_PROXY could not be reached: Connection refused"
 
 
 def test_an_error_without_text_is_named_by_its_type() -> None:

@@ -71,6 +71,7 @@ def test_every_field_of_a_failed_workflow_is_parsed() -> None:
         error="no quota",
         project="shop",
         requester="Ada",
+        requester_email="ada@example.com",
         labels={"env": "prod", "tier": "1", "spot": "true"},
         steps=(Step("net", 1, "done"), Step("db", 2, "error", "no quota", "r")),
         time_s=1767323047.25,
@@ -313,17 +314,17 @@ def test_every_field_of_a_resource_is_parsed() -> None:
     [
         ("provisioned", "done", "Resource db-main is provisioned", Severity.INFO),
         ("destroyed", None, "Resource db-main is destroyed", Severity.INFO),
-        ("provision", "in_progress", "Resource db-main: provision in progress", Severity.INFO),
-        ("provision", "approval_pending", "Resource db-main: provision waits for approval", Severity.INFO),
-        ("provision", "ready", "Resource db-main: provision approved, not executed yet", Severity.INFO),
+        ("provision", "in_progress", "Resource db-main: provisioning in progress", Severity.INFO),
+        ("provision", "approval_pending", "Resource db-main: provisioning waits for approval", Severity.INFO),
+        ("provision", "ready", "Resource db-main: provisioning approved, not executed yet", Severity.INFO),
         ("provisioned", "ready", "Resource db-main: update approved, not executed yet", Severity.INFO),
         ("destroy", "ready", "Resource db-main: destroy approved, not executed yet", Severity.INFO),
         ("provisioned", "in_progress", "Resource db-main: update in progress", Severity.INFO),
         ("provision", "error", "Resource db-main failed to provision", Severity.ERROR),
         ("destroy", "error", "Resource db-main failed to be destroyed", Severity.ERROR),
         ("provisioned", "error", "Resource db-main failed", Severity.ERROR),
-        ("provision", "rejected", "Resource db-main: provision rejected", Severity.WARNING),
-        ("provision", "cancelled", "Resource db-main: provision cancelled", Severity.WARNING),
+        ("provision", "rejected", "Resource db-main: provisioning rejected", Severity.WARNING),
+        ("provision", "cancelled", "Resource db-main: provisioning cancelled", Severity.WARNING),
         ("provisioned", "odd\nword", "Resource db-main: provisioned odd word", Severity.WARNING),
         (None, None, "Resource db-main changed", Severity.INFO),
     ],
@@ -449,3 +450,32 @@ def test_an_annotation_whose_name_says_that_it_is_an_address_may_have_spaces() -
     assert [(link.label, link.url) for link in event.links] == [
         ("Runbook", "https://wiki.example/run%20book%7Cdb"), ("Dashboard", "https://g.example/d/1"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("person", "name", "email"),
+    [
+        ({"name": "Ada", "email": "ada@example.com"}, "Ada", "ada@example.com"),
+        ({"display_name": "Ada", "identifier": "ada@example.com"}, "Ada", "ada@example.com"),
+        ({"identifier": "ada"}, "ada", ""),
+        ({"email": "ada@example.com"}, "ada@example.com", "ada@example.com"),
+        ("ada@example.com", "ada@example.com", "ada@example.com"),
+        ("Ada", "Ada", ""),
+        (["Ada"], "", ""),
+    ],
+)
+def test_the_person_who_started_it_has_a_name_and_an_email_address(person: object, name: str, email: str) -> None:
+    for event in (resource(requester=person), workflow("started", creator=person), resource(creator=person)):
+        assert (event.requester, event.requester_email) == (name, email)
+
+
+@pytest.mark.parametrize(
+    ("given", "parents"),
+    [
+        (["p1", {"id": "r0", "name": "net"}, "p1", None, {}, ["x"]], ("p1", "r0")),
+        ("p1", ()),
+        (None, ()),
+    ],
+)
+def test_the_parents_of_an_entity_are_ids_or_objects_with_one(given: object, parents: tuple[str, ...]) -> None:
+    assert resource(parents=given).parents == parents

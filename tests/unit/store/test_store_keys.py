@@ -18,7 +18,7 @@ def all_keys(keys: Keys) -> list[str]:
         keys.event("h.s")[0],
         keys.rejected("1-1"),
         keys.lanes_of_parked_integration("ops"),
-        keys.integration_parked("ops"),
+        keys.integration("ops", "parked"),
         keys.pace("T1", "C1"),
         keys.closed("T1", "C1"),
         keys.version("integrations"),

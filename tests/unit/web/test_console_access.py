@@ -13,17 +13,11 @@ from yarl import URL
 from worker.store.api_tokens import ApiTokens
 from worker.store.sessions import PASSWORD_LIMIT, TOKEN_LIMIT
 from worker.web.auth import throttle_key
-from worker.web.console import access
+from worker.web.console import OTHER_PATHS
 from worker.web.console import middleware as door
-from worker.web.console.access import COST
-from worker.web.console.app import OTHER_PATHS
+from worker.web.console import request as console_request
+from worker.web.console.request import COST
 from worker.web.console.templating import assets
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make password checks fast; their cost has a test of its own."""
-    monkeypatch.setattr(access, "COST", 16)
 
 
 def test_a_check_of_the_password_takes_32_mib() -> None:
@@ -108,9 +102,9 @@ async def test_a_session_is_known_to_every_web_process_with_the_same_password_an
         await browser.log_in()
         cookie = browser.cookies()["ik_slack"]
         names = [
-            access.ConsoleAccess(SecretStr(password), "", ApiTokens(browser.web.app.redis), salt="ik").session_name(
-                cookie
-            )
+            console_request.ConsoleAccess(
+                SecretStr(password), "", ApiTokens(browser.web.app.redis), salt="ik"
+            ).session_name(cookie)
             for password in (PASSWORD, "another")
         ]
         assert await browser.web.app.redis.command("EXISTS", f"ik:session:{names[0]}")

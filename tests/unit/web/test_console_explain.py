@@ -8,7 +8,7 @@ import pytest
 from support.events import failed_workflow
 from support.web import HOSTILE_EVENT, Console, open_console
 
-from worker.web.console.explain import pretty
+from worker.web.console.deliveries import pretty
 
 
 @pytest.fixture

@@ -170,7 +170,7 @@ async def test_an_invalid_field_is_marked_and_the_form_keeps_its_values(ops: Con
 
 async def test_a_destination_that_cannot_be_posted_to_is_accepted_with_the_fix(ops: Console):
     page = await add(ops, destination="#lobby")
-    assert "cannot be posted to yet; its deliveries wait until it is" in page.text
+    assert "Deliveries to #lobby wait: " in page.text
     assert 'data-copy="/invite @infrakitchen"' in page.html
 
 
@@ -334,3 +334,23 @@ async def test_texts_of_a_subscription_are_never_html(ops: Console):
         assert page.status == 200
         assert HOSTILE not in page.html
         assert "&lt;script&gt;" in page.html
+
+
+async def test_a_destination_made_from_the_event_is_previewed_saved_and_changed(ops: Console):
+    values = {"destination": "#team-{label:team}", "otherwise": "{requester}"}
+    await ops.publish(
+        *(failed_workflow(f"w{n}", labels={"team": team} if team else {}) for n, team in enumerate(("A b", "", "a-b")))
+    )
+    page = await add(ops, "preview", **values)
+    assert "Would go to #team-a-b 2, nowhere 1." in page.text
+    assert "Nowhere: label team is empty, requester is empty" in page.text
+    assert 'value="{requester}"' in page.html
+    await add(ops, **values)
+    [stored] = await read_subscriptions(ops)
+    assert (stored.destination, stored.otherwise) == ("#team-{label:team}", "{requester}")
+    page = await ops.open(f"/subscriptions/{stored.id}")
+    assert "made from the events" in page.text
+    assert "otherwise to {requester}" in page.text
+    changed = {"destination": "#ops", "otherwise": "#x", "do": "save"}
+    wrong = await send_action(ops, f"/subscriptions/{stored.id}", "edit", **USUAL, **changed)
+    assert "needs a destination that is made from the event" in wrong.text

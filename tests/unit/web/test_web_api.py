@@ -11,7 +11,7 @@ from yarl import URL
 from worker.sandbox.slack.server import SlackSandbox
 from worker.sandbox.slack.workspace import Workspace
 from worker.store.token_cipher import generate_key
-from worker.web.app import make_app
+from worker.web.app import routes
 
 
 @pytest.fixture
@@ -69,6 +69,15 @@ async def test_an_integration_is_added_checked_rotated_and_removed_and_no_answer
     assert new not in said
 
 
+async def test_a_second_integration_of_a_workspace_is_a_warning(acme: tuple[Web, Workspace]) -> None:
+    web, workspace = acme
+    assert (await connected(web, workspace)).body["warnings"] == []
+    twin = await web.ask("POST", "/api/v1/integrations", {"name": "twin", "token": workspace.token})
+    assert twin.status == 201
+    [warning] = twin.body["warnings"]
+    assert warning.startswith("acme and twin are integrations of the same workspace, Acme")
+
+
 async def test_the_error_for_a_wrong_token_does_not_repeat_it(acme: tuple[Web, Workspace]) -> None:
     web, _ = acme
     for wrong in ("xoxb-0-wrong-token", "wrong-token", 12345678):
@@ -116,7 +125,9 @@ async def test_a_test_message_is_posted_or_the_error_names_the_fix(acme: tuple[W
 
 WRONG: tuple[tuple[str, str, object, int, str], ...] = (
     ("POST", "subscriptions", {"destination": "a b"}, 422, "destination: 'a b' is no"),
-    ("POST", "subscriptions", {"destination": "#a", "colour": "red"}, 422, "colour"),
+    ("POST", "subscriptions", {"destination": "#a", "colour": "red"}, 422, "colour: is unknown."),
+    ("POST", "subscriptions", {"destination": "#a", "knid": "alert"}, 422, "knid: is unknown (did you mean kind?)"),
+    ("POST", "subscriptions", {"destination": "c0123abcd"}, 422, "did you mean C0123ABCD?"),
     ("POST", "subscriptions", {}, 422, "destination"),
     ("POST", "subscriptions", {"destination": "#a"}, 409, "There is no integration yet"),
     ("POST", "subscriptions", {"destination": "#a", "integration": "x"}, 404, "no integration 'x'"),
@@ -127,7 +138,9 @@ WRONG: tuple[tuple[str, str, object, int, str], ...] = (
     ("POST", "subscriptions/x/mute", {"for": "long"}, 422, "30m"),
     ("POST", "subscriptions/x/mute", {"for": "2h"}, 404, "no subscription"),
     ("POST", "integrations/x/disable", {}, 404, "no integration"),
-    ("POST", "integrations/x/test", {"post": "a b"}, 422, "post"),
+    ("POST", "integrations/x/test", {"post": "a b"}, 422, "post: 'a b' is not a destination"),
+    ("POST", "integrations/x/test", {"post": "c0123abcd"}, 422, "did you mean C0123ABCD?"),
+    ("POST", "subscriptions/x/mute", {"form": "2h"}, 422, "form: is unknown (did you mean for?)"),
     ("POST", "parked/resume", {"lane": "x"}, 404, "There is no lane 'x'"),
     ("POST", "parked/resume", {}, 422, "lane"),
     ("POST", "dead-letters/replay", {}, 400, "Nothing is selected"),
@@ -237,7 +250,7 @@ async def test_without_redis_every_list_answers_503(web: Web) -> None:
 
 
 async def test_every_response_of_the_api_is_documented(web: Web) -> None:
-    document = make_app(web.app).openapi()
+    document = routes().openapi()
     for path, operations in document["paths"].items():
         if not path.startswith(("/api/", "/webhooks/")):
             continue

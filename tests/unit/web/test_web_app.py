@@ -6,8 +6,9 @@ import socket
 import pytest
 from support.web import Web
 
+from worker.bootstrap.context import ShutdownSignal
 from worker.domain.errors import UserError
-from worker.web.app import listen
+from worker.web.app import listen, make_app, serve
 
 
 async def test_every_path_is_in_the_openapi_document(web: Web) -> None:
@@ -23,10 +24,14 @@ async def test_the_documentation_pages_with_foreign_scripts_are_not_served(web: 
 
 
 async def test_the_web_process_ends_on_request(web: Web) -> None:
-    await web.get("/healthz")
-    web.shutdown.set()
-    async with asyncio.timeout(10):
-        await web.serving
+    shutdown = ShutdownSignal()
+    with listen("127.0.0.1", 0) as listening:
+        serving = asyncio.create_task(serve(make_app(web.app), listening, shutdown))
+        async with web.client.get(f"http://127.0.0.1:{listening.getsockname()[1]}/healthz") as answer:
+            assert answer.status == 200
+        shutdown.set()
+        async with asyncio.timeout(10):
+            await serving
 
 
 def test_a_port_in_use_is_one_line() -> None:

@@ -18,10 +18,7 @@ async def load_pending(
     events: Events, taken: Sequence[TakenDelivery], subscriptions: Mapping[str, Subscription], default_template: str,
     sleep: Sleep,
 ) -> list[PendingDelivery]:  # fmt: skip
-    """Load each delivery's event and subscription; `default_template` is the integration's.
-
-    An event that is no longer stored, or cannot be parsed, is replaced by one that says so.
-    """
+    """Load the subscription of each delivery, and its event or one that says why it cannot be read."""
     pending: list[PendingDelivery] = []
     for start in range(0, len(taken), CHUNK):
         chunk = taken[start : start + CHUNK]
@@ -29,15 +26,12 @@ async def load_pending(
         bodies = dict(zip(missing, await events.bodies(missing), strict=True)) if missing else {}
         for delivery in chunk:
             subscription = subscriptions.get(delivery.subscription_id)
-            pending.append(
-                PendingDelivery(
-                    delivery.delivery_id,
-                    _parse(delivery, delivery.event_body or bodies.get(delivery.event_ref)),
-                    subscription.with_template(default_template) if subscription else NO_SUBSCRIPTION,
-                    card_pending=delivery.card_pending,
-                    is_replayed=delivery.replays > 0,
-                )
-            )
+            event = _parse(delivery, delivery.event_body or bodies.get(delivery.event_ref))
+            subscription = subscription.with_template(default_template) if subscription else NO_SUBSCRIPTION
+            pending.append(PendingDelivery(
+                delivery.delivery_id, event, subscription, card_pending=delivery.card_pending,
+                is_replayed=delivery.replays > 0,
+            ))  # fmt: skip
         if len(taken) > CHUNK:
             await sleep(0)
     return pending

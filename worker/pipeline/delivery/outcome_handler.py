@@ -4,7 +4,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -58,6 +58,7 @@ class AttemptState:
     #: way to newer deliveries.
     is_open: bool = False
     call: PlannedCall | None = None
+    failures: list[errors.Transient] = field(default_factory=list)  #: Of calls that surely posted nothing.
     post_s: float = 0.0  #: Seconds that the call took, with its retries.
     note: str = ""  #: What a person should know about the message that was sent.
 

@@ -179,10 +179,7 @@ def plan_calls(batch: Batch) -> list[PlannedCall]:
 
 
 def _subject(batch: Batch, key: str, deliveries: Sequence[PendingDelivery]) -> _Subject:
-    """Return the subject of these deliveries.
-
-    A message that becomes a card shows the states that the filters match; those that only follow it are edits of it.
-    """
+    """Return the subject: states that only follow its card are no part of a message that becomes the card."""
     card, record = batch.cards.get(key), batch.records.get(key)
     content = merge_events(deliveries, (card, record))
     if not (card and card.accepts(content.lines[0].event, batch.address)):

@@ -1,6 +1,7 @@
 """Resolver: turns a destination as the user wrote it into an address that Slack knows; also finds the token."""
 
 import asyncio
+import unicodedata
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -98,7 +99,7 @@ class Resolver:
         return await self._refresh_and_find(name, lookup)
 
     async def _find_by_name(self, name: str, lookup: _Lookup) -> Conversation | None:
-        name = name.removeprefix("#")
+        name = unicodedata.normalize("NFC", name.removeprefix("#"))
         known = await self.directory.find_by_name(lookup.integration.id, name)
         if known is None or known.id in lookup.deleted_ids or known.name != name:
             return None

@@ -8,22 +8,22 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from tenacity import AsyncRetrying, retry_if_exception_type, retry_if_not_exception_type, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    retry_if_not_exception_type,
+    retry_never,
+    wait_random_exponential,
+)  # fmt: skip
 
 from worker.domain.delivery import Address, Outcome, Receipt
 from worker.domain.errors import Blocked, LeaseLost, RetryLater, SlackError, Transient, Undeliverable, UnlistedCode
 from worker.domain.integration import Secret
 from worker.domain.message import Message
 from worker.domain.message_plan import CallKind, PlannedCall
+from worker.pipeline.delivery import outcome_handler
 from worker.pipeline.delivery.event_loader import load_pending, match_resolved
-from worker.pipeline.delivery.outcome_handler import (
-    INTERNAL_ERROR,
-    AttemptResult,
-    AttemptState,
-    OutcomeHandler,
-    is_restriction,
-    restriction_note,
-)  # fmt: skip
+from worker.pipeline.delivery.outcome_handler import AttemptResult, AttemptState, OutcomeHandler
 from worker.pipeline.delivery.planner import Batch, plan_calls
 from worker.pipeline.delivery.resolver import Resolver, require_connection
 from worker.pipeline.gateway import Gateway, Sleep
@@ -46,6 +46,7 @@ CALL_WITHIN_S = LEASE_MS / 1000 - CALL_LIMIT_S  # of the step that renews the le
 SHORTEST_EDIT_WAIT_S = 0.1
 REDIS_RETRY_S = 2.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.25, 4.0
+RETRY_CAUSES = retry_if_exception_type(Transient) & retry_if_not_exception_type(UnlistedCode)
 UNEXPECTED = "unexpected error ({}), see the worker's log"
 
 Send = Callable[[], Awaitable[Receipt]]
@@ -125,7 +126,7 @@ class LaneSession:
             raise
         except Exception as error:  # a bug must not stop the lane for good, nor make it spin
             log.exception("unexpected error")
-            failure = UnlistedCode(INTERNAL_ERROR, UNEXPECTED.format(type(error).__name__))
+            failure = UnlistedCode(outcome_handler.INTERNAL_ERROR, UNEXPECTED.format(type(error).__name__))
         else:  # an error from here on is no failed call: once the lease expires, its outcome counts as unknown
             return await deps.outcomes.record_success(attempt, call, receipt, leave=self._left_s() <= 0)
         result = await deps.outcomes.handle_failure(attempt, failure)
@@ -195,11 +196,7 @@ class LaneSession:
         return call
 
     async def _choose(self, attempt: AttemptState, calls: Sequence[PlannedCall]) -> PlannedCall:
-        """Return the first call that may be made now: posts never wait for edits.
-
-        Where a card cannot be edited yet, the reply that announces its state comes first. Raises RetryLater if only
-        edits are left.
-        """
+        """Return the first call that may be made now: posts never wait. Raises RetryLater if only edits are left."""
         wait_s = 0.0
         for call in calls:
             if call.kind is not CallKind.EDIT:
@@ -231,7 +228,7 @@ class LaneSession:
         try:
             return await self._send(attempt, call, token)
         except Blocked as error:
-            if not (is_restriction(error.code) and (call.content.mentions or call.broadcast)):
+            if not (outcome_handler.is_restriction(error.code) and (call.content.mentions or call.broadcast)):
                 raise
             await self.deps.lanes.close_attempt(self.lease, Outcome.BLOCKED, error.code, 0)
             attempt.log(logging.WARNING, Outcome.BLOCKED, error.code, reason=error.reason, then="without mentions")
@@ -241,7 +238,7 @@ class LaneSession:
         await self._open_attempt(call.kind.method)
         content = replace(call.content, mentions=())
         receipt = await self._send(attempt, replace(call, content=content, broadcast=False), token)
-        attempt.note = attempt.format_hint(restriction_note(call.content.mentions, restricted))
+        attempt.note = attempt.format_hint(outcome_handler.restriction_note(call.content.mentions, restricted))
         log_event(log, logging.WARNING, "message sent without mentions", lane=self.lease.lane, reason=attempt.note)
         return receipt
 
@@ -289,46 +286,29 @@ class LaneSession:
         return built.message
 
     async def _send_with_retries(self, attempt: AttemptState, send: Send) -> Receipt:
-        """Make a call, and again after failures that surely posted nothing, within the session's time.
+        """Make a call, and again after failures that surely posted nothing, each time after a longer wait.
 
-        An unlisted error is not retried here: a few snoozes give it more time. Nor is an edit.
+        Not once the session's time is over or newer deliveries came, nor after an unlisted error, which a few snoozes
+        give more time. Nor is an edit: the posts of the lane come before another try.
         """
         deps, started_at, is_edit = self.deps, self.deps.clock(), attempt.kind is CallKind.EDIT
         if not is_edit:
             await deps.rate_limiter.shift_late_slot(attempt.workspace, attempt.channel, started_at - self._slot_at)
+        retries = AsyncRetrying(
+            retry=retry_never if is_edit else RETRY_CAUSES,
+            wait=wait_random_exponential(multiplier=FIRST_RETRY_S, max=LONGEST_RETRY_S),
+            stop=lambda state: state.upcoming_sleep >= self._left_s(),
+            sleep=partial(self._wait_to_retry, attempt),
+            reraise=True,
+        )
         try:
-            return await self._send_within_lease(attempt, send)
-        except UnlistedCode:
-            raise
-        except Transient as error:
-            if is_edit:
-                raise  # the posts of the lane come before another try
-            return await self._retry(attempt, send, error)
+            return await retries(self._send_within_lease, attempt, send)
         finally:
             attempt.post_s = deps.clock() - started_at
 
-    async def _retry(self, attempt: AttemptState, send: Send, first_failure: Transient) -> Receipt:
-        """Make a failed call again, each time after a longer wait, unless newer deliveries came meanwhile."""
-        failures = [first_failure]
-        async for retry in AsyncRetrying(
-            retry=retry_if_exception_type(Transient) & retry_if_not_exception_type(UnlistedCode),
-            wait=wait_random_exponential(multiplier=FIRST_RETRY_S, max=LONGEST_RETRY_S),
-            stop=lambda state: state.upcoming_sleep >= self._left_s(),
-            sleep=lambda wait_s: self._wait_to_retry(attempt, failures[-1], wait_s),
-            reraise=True,
-        ):
-            with retry:
-                if retry.retry_state.attempt_number == 1:
-                    raise first_failure
-                try:
-                    return await self._send_within_lease(attempt, send)
-                except Transient as error:
-                    failures.append(error)
-                    raise
-        raise AssertionError("tenacity returns or raises")  # pragma: no cover
-
-    async def _wait_to_retry(self, attempt: AttemptState, error: Transient, wait_s: float) -> None:
-        """Log and record the failed call, wait and record the next one. Raises `error` if newer deliveries came."""
+    async def _wait_to_retry(self, attempt: AttemptState, wait_s: float) -> None:
+        """Log and record the failed call, wait and record the next one. Raises the failure if newer deliveries came."""
+        error = attempt.failures[-1]
         attempt.log(logging.WARNING, Outcome.TRANSIENT, error.code, wait_s, reason=error.reason)
         await self.deps.lanes.close_attempt(self.lease, Outcome.TRANSIENT, error.code, wait_s)
         await self.deps.sleep(wait_s)
@@ -340,7 +320,11 @@ class LaneSession:
         """Make a call; renew the lease before, if the process was suspended."""
         while self.deps.clock() >= self._may_call_until:
             await self._open_attempt(attempt.kind.method)
-        return await send()
+        try:
+            return await send()
+        except Transient as error:
+            attempt.failures.append(error)
+            raise
 
     async def _open_attempt(self, method: str, *, newest_seq: int = 0) -> bool:
         """Record that another call begins, and renew the lease; return False if deliveries newer than these came."""

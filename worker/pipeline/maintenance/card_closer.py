@@ -10,10 +10,10 @@ from worker.pipeline.delivery.event_loader import event_of
 from worker.pipeline.gateway import Gateway
 from worker.rendering.message_builder import limited
 from worker.rendering.single import replaced
+from worker.store.cards import ReplacedCard, ReplacedCards
 from worker.store.events import Events
 from worker.store.integrations import Connection, Integrations
 from worker.store.rate_limiter import RateLimiter
-from worker.store.replaced_cards import ReplacedCard, ReplacedCards
 from worker.telemetry import log_event
 
 log = logging.getLogger("worker.cards")

@@ -46,17 +46,14 @@ class Alert:
 
     def encode(self, subject: str) -> bytes:
         """Return the event about its subject; it is the same each time the alert is built."""
-        event = {
-            "specversion": "1.0",
+        return encode({
+            "specversion": "1.0", "source": SOURCE, "type": f"{SOURCE}.{self.cause}",
             "id": f"{self.cause}:{subject}:{self.since_ms}",
-            "source": SOURCE,
-            "type": f"{SOURCE}.{self.cause}",
             "time": datetime.fromtimestamp(self.since_ms / 1000, UTC).isoformat(timespec="milliseconds"),
             "data": {
                 "title": self.title, "message": self.text, "severity": self.severity, "entity": {"name": subject},
             },
-        }  # fmt: skip
-        return encode(event)
+        })  # fmt: skip
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,10 +87,7 @@ class OperationsAlerts:
         return lanes_to_wake
 
     async def _send(self, lanes: Sequence[str], since_ms: int, body: bytes) -> Sequence[str]:
-        """Store the event and append its deliveries, as ingest does; return the lanes to wake.
-
-        Each step changes nothing when it is repeated after a crash.
-        """
+        """Store the event and append its deliveries, in steps that may be repeated; return the lanes to wake."""
         event = sources.parse(body, f"{since_ms}-0")
         await self.events.save_bodies([(event, body)])
         deliveries = [(lane, new_delivery(event, operations_subscription_id(lane_parts(lane)[0]))) for lane in lanes]
@@ -119,22 +113,17 @@ class OperationsAlerts:
                 return None
             if active_lanes:
                 return _parked_alert(active_lanes, integration.team or integration.name, integration, "error")
+            since_then = f"From the time below on, nothing was sent here: {integration.reason}."
             return Alert(  # sent in its own workspace when it posts again
-                lanes=[own],
-                since_ms=integration.since_ms,
-                title=f"{integration.name} works again",
-                text=f"From the time below on, nothing was sent here: {integration.reason}. "
-                "The pending deliveries are sent now.",
-                severity="info",
-            )
+                lanes=[own], since_ms=integration.since_ms, title=f"{integration.name} works again",
+                text=f"{since_then} The pending deliveries are sent now.", severity="info",
+            )  # fmt: skip
         if warning.kind is WarningKind.TEMPLATE_OFF:
             return Alert(
-                lanes=[own],
-                since_ms=await self.warnings.get_time_ms(warning),
+                lanes=[own], since_ms=await self.warnings.get_time_ms(warning), cause="template_off",
                 title=f"The template of subscription {destination} is switched off",
                 text=f"It takes too much time or memory. {CORRECT_TEMPLATE}",
-                cause="template_off",
-            )
+            )  # fmt: skip
         lane, status = warning.name, await self.lanes.get_status(warning.name)
         name = status.address.name if status.address else destination
         if warning.kind is WarningKind.LANE_PARKED:
@@ -151,12 +140,10 @@ class OperationsAlerts:
             reason, hint = integration.reason, integration.hint
         sentence = f"{reason[:1].upper()}{reason[1:].removesuffix('.')}." if reason else ""
         return Alert(
-            lanes=[operations_lane for operations_lane in lanes if operations_lane != lane],
-            since_ms=near.since_ms,
-            title=f"{name} falls behind: {near.backlog.text}",
+            lanes=[operations_lane for operations_lane in lanes if operations_lane != lane], since_ms=near.since_ms,
+            title=f"{name} falls behind: {near.backlog.text}", cause=f"near_{warning.kind}",
             text=" ".join(filter(None, (near.backlog.consequence, sentence, str(hint)))),
-            cause=f"near_{warning.kind}",
-        )
+        )  # fmt: skip
 
     def _operations_lane(self, integration: Integration) -> str | None:
         """Return the lane of an integration's operations channel; None when it has none."""
@@ -168,9 +155,6 @@ def _parked_alert(
     lanes: Sequence[str], name: str, parked: LaneStatus | Integration, severity: str = "warning"
 ) -> Alert:
     return Alert(
-        lanes=lanes,
-        since_ms=parked.since_ms,
-        title=f"No message reaches {name}: {parked.reason}",
-        text=f"{parked.hint} The pending deliveries are then sent.",
-        severity=severity,
-    )
+        lanes=lanes, since_ms=parked.since_ms, title=f"No message reaches {name}: {parked.reason}",
+        text=f"{parked.hint} The pending deliveries are then sent.", severity=severity,
+    )  # fmt: skip

@@ -22,10 +22,7 @@ BUDGET_S = 5.0
 
 
 def can_check_without_posting(destination: str, code: str) -> bool:
-    """Return whether a call other than a post shows that an error code still blocks a destination.
-
-    A user id and a direct message are shown to work by a post only.
-    """
+    """Return whether a call other than a post shows that `code` blocks; of a person and a direct message none does."""
     form = destination_form(destination)
     if form is Destination.EMAIL:
         return code in ("users_not_found", "user_disabled", "cannot_dm_bot")

@@ -5,9 +5,12 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
+from worker.domain.delivery import lane_parts
 from worker.domain.errors import UserError
 from worker.domain.integration import Health
+from worker.domain.subscription import LaneSet
 from worker.pipeline.gateway import Sleep
 from worker.pipeline.maintenance.card_closer import CardCloser
 from worker.pipeline.maintenance.operations_alerts import OperationsAlerts
@@ -23,6 +26,7 @@ from worker.store.metrics import Metrics
 from worker.store.redis_client import RedisClient
 from worker.store.redis_errors import StoreUnavailable, log_redis_error
 from worker.store.schedule import ProbeTarget, Schedule
+from worker.store.subscriptions import Subscriptions
 from worker.telemetry import COUNTERS, log_event
 
 log = logging.getLogger("worker.sweep")
@@ -45,6 +49,7 @@ class Sweeper:
     lanes: Lanes
     deliveries: Deliveries
     dead_letters: DeadLetters
+    subscriptions: Subscriptions
     integrations: Integrations
     directory: Directory
     installation: InstallationMarker
@@ -105,9 +110,9 @@ class Sweeper:
             await self.wake(lanes)
         for target in await self.schedule.claim_due_probes(again_in_s=self.probe_s, limit=PROBES_PER_BATCH):
             if target not in self._probes:  # else the last probe still waits for Slack
-                self._probes[target] = asyncio.create_task(self._probe(target))
+                self._probes[target] = asyncio.create_task(_log_errors(partial(self._probe, target), "probing"))
         if self._closing is None or self._closing.done():
-            self._closing = asyncio.create_task(self._close_cards())
+            self._closing = asyncio.create_task(_log_errors(self.card_closer.run, "closing cards"))
         await self.flower_sync.run()
         if lanes_of_alerts := await self.alerts.send_pending():
             await self.wake(lanes_of_alerts)
@@ -121,29 +126,19 @@ class Sweeper:
             kept_since_ms = now_ms - int(self.retention_s * 1000)
             await self.dead_letters.remove_old(kept_since_ms)
             await self.deliveries.trim_indexes(
-                deliveries_before_ms=now_ms - int(self.event_life_s * 1000), finished_before_ms=kept_since_ms
+                deliveries_before_ms=now_ms - int(self.event_life_s * 1000),
+                finished_before_ms=kept_since_ms,
+                is_kept=await self._find_kept_lanes(),
             )
         if self._is_due("ledger", LEDGER_EVERY_S):
             balance = (await take_ledger_snapshot(self.redis)).balance
             if balance.unaccounted:
                 log_event(log, logging.CRITICAL, "ledger not balanced", unaccounted=balance.unaccounted)
 
-    async def _close_cards(self) -> None:
-        try:
-            await self.card_closer.run()
-        except StoreUnavailable as error:
-            log_redis_error(log, error)
-        except Exception:  # each card is due again later
-            log.exception("unexpected error while closing cards")
-
     async def _probe(self, target: ProbeTarget) -> None:
         try:
             if lanes := await self.prober.probe(target):
                 await self.wake(lanes)
-        except StoreUnavailable as error:
-            log_redis_error(log, error)
-        except Exception:  # the next probe is scheduled already
-            log.exception("unexpected error while probing")
         finally:
             del self._probes[target]
 
@@ -177,6 +172,12 @@ class Sweeper:
                 log_event(log, logging.ERROR, "deliveries expired", lane=lane, expired=expired, reason=reason)
         return total
 
+    async def _find_kept_lanes(self) -> Callable[[str], bool]:
+        """Return which lanes keep their address: those that are named by a subscription, or as operations channel."""
+        subscriptions, channels = await self.subscriptions.list_all(), set(self.alerts.channels.values())
+        named = LaneSet.of(subscriptions).names
+        return lambda lane: lane in named or lane_parts(lane)[1] in channels
+
     async def _refresh_old_directories(self) -> None:
         """Request a refresh of each directory that was read before and is too old now."""
         for integration in await self.integrations.list_all():
@@ -194,3 +195,13 @@ class Sweeper:
             return False
         self._next_at[step] = now + every_s
         return True
+
+
+async def _log_errors(work: Callable[[], Awaitable[None]], doing: str) -> None:
+    """Do work beside the sweep, which is due again later: an error ends this round of it only."""
+    try:
+        await work()
+    except StoreUnavailable as error:
+        log_redis_error(log, error)
+    except Exception:
+        log.exception("unexpected error while %s", doing)

@@ -20,26 +20,18 @@ UPDATE_TEXT_LIMIT = 4_000
 CREATED_AT = 1_700_000_000
 #: By the type of a conversation, as the argument `types` names it.
 READ_SCOPES = {
-    "public_channel": "channels:read",
-    "private_channel": "groups:read",
-    "im": "im:read",
-    "mpim": "mpim:read",
-}
+    "public_channel": "channels:read", "private_channel": "groups:read", "im": "im:read", "mpim": "mpim:read",
+}  # fmt: skip
 
 
 def test_token(call: Call) -> Json:
     """Answer `auth.test`: the identity of the token."""
     workspace = call.workspace
     return {
-        "ok": True,
-        "url": call.url,
-        "team": workspace.name,
-        "user": workspace.bot_name.lower(),
-        "team_id": workspace.team_id,
-        "user_id": workspace.bot_user_id,
-        "bot_id": workspace.bot_id,
-        "is_enterprise_install": False,
-    }
+        "ok": True, "url": call.url, "team": workspace.name, "user": workspace.bot_name.lower(),
+        "team_id": None if workspace.org_wide else workspace.team_id, "user_id": workspace.bot_user_id,
+        "bot_id": workspace.bot_id, "is_enterprise_install": workspace.org_wide,
+    }  # fmt: skip
 
 
 def post_message(call: Call) -> Json:
@@ -80,10 +72,7 @@ def update(call: Call) -> Json:
 
 
 def list_conversations(call: Call, *, joined: bool = False) -> Json:
-    """Answer one page of `conversations.list`, or with `joined` of `users.conversations`.
-
-    Archived channels are excluded after the page is cut, so it may be shorter, as Slack's pages may be.
-    """
+    """Answer a page of `conversations.list`, or of `users.conversations`; without archived ones it may be shorter."""
     types = [part.strip() for part in (call.text("types") or "public_channel").split(",")]
     if unknown := set(types) - READ_SCOPES.keys():
         raise ApiError("invalid_types", response_metadata={"messages": [f"[ERROR] {unknown}"]})
@@ -211,15 +200,10 @@ def _sent(call: Call) -> Json:
 def _message_json(workspace: Workspace, post: Post) -> Json:
     """Return a post as Slack describes it."""
     message: Json = {
-        "type": "message",
-        "user": workspace.bot_user_id,
-        "bot_id": workspace.bot_id,
-        "app_id": workspace.app_id,
-        "ts": post.ts,
-        "team": workspace.team_id,
-        "text": "",
+        "type": "message", "user": workspace.bot_user_id, "bot_id": workspace.bot_id, "app_id": workspace.app_id,
+        "ts": post.ts, "team": workspace.team_id, "text": "",
         **{name: value for name, value in post.sent.items() if name not in ("attachments", "reply_broadcast")},
-    }
+    }  # fmt: skip
     if attachments := post.sent.get("attachments"):
         message["attachments"] = [{"id": id_, "fallback": "", **item} for id_, item in enumerate(attachments, 1)]
     if post.edited:
@@ -241,18 +225,11 @@ def _conversation_json(workspace: Workspace, channel: Channel, hidden_fields: tu
     described |= dict.fromkeys(("is_im", "is_mpim", "is_shared", "is_ext_shared", "is_org_shared"), False)
     empty = {"value": "", "creator": "", "last_set": 0}
     described |= {
-        "name": channel.name,
-        "name_normalized": channel.name,
-        "creator": workspace.bot_user_id,
-        "topic": empty,
-        "purpose": empty,
-        "is_general": channel.name == "general",
-        "is_channel": not channel.private,
-        "is_group": channel.private,
-        "is_private": channel.private,
-        "is_member": channel.member,
+        "name": channel.name, "name_normalized": channel.name, "creator": workspace.bot_user_id,
+        "topic": empty, "purpose": empty, "is_general": channel.name == "general", "is_channel": not channel.private,
+        "is_group": channel.private, "is_private": channel.private, "is_member": channel.member,
         "num_members": 2 if channel.member else 1,
-    }
+    }  # fmt: skip
     return {name: value for name, value in described.items() if name not in hidden_fields}
 
 
@@ -279,12 +256,6 @@ def _user_json(call: Call, user: User) -> Json:
     if "users:read.email" in call.token.scopes:
         profile["email"] = user.email
     return {
-        "id": user.id,
-        "team_id": call.workspace.team_id,
-        "name": user.name,
-        "deleted": user.deleted,
-        "is_bot": user.is_bot,
-        "is_app_user": False,
-        "updated": CREATED_AT,
-        "profile": profile,
-    }
+        "id": user.id, "team_id": call.workspace.team_id, "name": user.name, "deleted": user.deleted,
+        "is_bot": user.is_bot, "is_app_user": False, "updated": CREATED_AT, "profile": profile,
+    }  # fmt: skip

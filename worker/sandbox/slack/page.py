@@ -1,43 +1,29 @@
 """Page of the sandbox: a channel's messages as Slack shows them, at `/channel/<id>`."""
 
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from worker.message_preview.html import Renderer, ShownMessage, arrange_messages, render_template
 from worker.sandbox.slack.workspace import Channel, Json, Workspace
 
-if TYPE_CHECKING:
-    from worker.sandbox.slack.server import SlackSandbox
-
 SIDEBAR_LIMIT = 200
 MESSAGE_LIMIT = 200  # the newest; older messages are shown at ?all=1
-
-
-def routes(sandbox: "SlackSandbox") -> list[web.RouteDef]:
-    """Return the routes of the page."""
-    page = Page(sandbox)
-    return [
-        web.get("/", page.open_busiest_channel),
-        web.get("/workspace/{workspace}", page.open_busiest_channel),
-        web.get("/channel/{channel}", page.show_channel),
-        web.get("/archives/{channel}/{message}", page.follow_permalink),
-    ]
 
 
 class Page:
     """The page; it remembers how many messages of each channel were seen, for one reader."""
 
-    def __init__(self, sandbox: "SlackSandbox") -> None:
-        self._sandbox = sandbox
+    def __init__(self, workspaces: Mapping[str, Workspace]) -> None:
+        self._workspaces = workspaces
         self._seen: dict[str, int] = {}
 
     async def open_busiest_channel(self, request: web.Request) -> web.Response:
         """Redirect to the channel with the most messages, of one workspace or of all."""
         team_id = request.match_info.get("workspace")
-        workspaces = [it for it in self._sandbox.workspaces.values() if team_id in (None, it.team_id)]
+        workspaces = [it for it in self._workspaces.values() if team_id in (None, it.team_id)]
         channels = [channel for workspace in workspaces for channel in workspace.channels.values()]
         if not channels:
             return _html_response(nothing="There is no channel yet.", title="Sandbox", status=404)
@@ -47,7 +33,7 @@ class Page:
     async def show_channel(self, request: web.Request) -> web.Response:
         """Show one channel's messages; `?all=1` shows the older messages too."""
         channel_id = request.match_info["channel"]
-        workspaces = list(self._sandbox.workspaces.values())
+        workspaces = list(self._workspaces.values())
         workspace = next((workspace for workspace in workspaces if channel_id in workspace.channels), None)
         if workspace is None:
             reason = "There is no such channel, or it was deleted."
@@ -70,15 +56,11 @@ class Page:
     def _sidebar(self, workspace: Workspace, current: Channel) -> Json:
         """Return channels and people by name with their unread counts: the busiest when there are too many."""
         busiest = sorted(workspace.channels.values(), key=lambda channel: -len(channel.posts))[:SIDEBAR_LIMIT]
-        entries: list[Json] = [
-            {
-                "channel": channel,
-                "title": _title(workspace, channel),
-                "unread": max(len(channel.posts) - self._seen.get(channel.id, 0), 0),
-                "current": channel is current,
-            }
-            for channel in busiest
-        ]
+        entries: list[Json] = []
+        for channel in busiest:
+            unread = max(len(channel.posts) - self._seen.get(channel.id, 0), 0)
+            title, is_current = _title(workspace, channel), channel is current
+            entries.append({"channel": channel, "title": title, "unread": unread, "current": is_current})
         entries.sort(key=lambda entry: entry["title"])
         people = [entry for entry in entries if entry["channel"].user_id]
         channels = [entry for entry in entries if not entry["channel"].user_id]
@@ -96,10 +78,8 @@ def _html_response(*, status: int = 200, **context: object) -> web.Response:
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     headers = {
-        "Content-Security-Policy": policy,
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
+        "Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-store",
-    }
+    }  # fmt: skip
     text = render_template("sandbox.html", nonce=nonce, **context)
     return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=headers)

@@ -72,10 +72,7 @@ class Channel:
 
 
 class Workspace:
-    """A Slack workspace with one app installed.
-
-    Ids and tokens follow from the names, so a restarted sandbox has the same ones.
-    """
+    """A workspace with one app installed; its ids and tokens follow from the names, also after a restart."""
 
     def __init__(self, name: str, bot_name: str) -> None:
         self.name = name
@@ -91,6 +88,7 @@ class Workspace:
         self.channels: dict[str, Channel] = {}
         #: Channels per page of a list: "fewer than the requested number of items may be returned".
         self.page_limit = 1000
+        self.org_wide = False  #: The app is installed in a whole organisation, not in this workspace alone.
         self.token = self.add_token()
 
     def add_token(self, scopes: Iterable[str] = REQUIRED_SCOPES) -> str:

@@ -2,8 +2,10 @@
 -- KEYS  1 lane  2 pending  3 taken  4 lease  5 wake  6 attempts  7 due  8 parked  9 waiting lanes of the integration
 --       10 why the integration is parked  11 ledger  12 probes  13 dead letters  14 number of their changes
 --       15 deliveries  16 lanes
--- ARGV  1 lane  2 prefix of delivery keys  3 retention in ms  4 the lease holder's token ('' when none is needed)
-local lane, record, retention_ms, token = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+-- ARGV  1 lane  2 prefix of delivery keys  3 retention in ms
+--       4 the token of a lease holder whose step this is ('' for other steps): once another holds the lane, the step
+--       does nothing and returns {'fenced'}
+local lane, record, retention_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local meta, pending, taken, lease, wake, attempts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local due, parked, held, integration_parked = KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local ledger, probes, dead, dead_changes, deliveries, lanes = KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
@@ -14,10 +16,6 @@ local quiet = meta .. ':quiet'
 local missed = meta .. ':missed'
 local CRITICAL = '3' -- as `Severity` in domain/event.py
 local LATEST_MS = 3000000 -- a later due time would look like that of a clock that jumped
-
-local function has_lease()
-  return redis.call('GET', lease) == token
-end
 
 local function count_unheld()
   return redis.call('LLEN', pending) + redis.call('LLEN', taken)
@@ -310,3 +308,5 @@ local function discard(id)
   redis.call('XADD', deliveries .. ':discarded', '*', 'id', id)
   redis.call('HINCRBY', ledger, 'discarded', 1)
 end
+
+if ARGV[4] ~= '' and redis.call('GET', lease) ~= ARGV[4] then return {'fenced'} end

@@ -1,9 +1,9 @@
 -- Take the lease of a lane, with what a dead holder left in it.
 -- KEYS  17, 18 versions of integrations and subscriptions
--- ARGV  5 lease in ms  6 longest snooze in ms (a later due time comes from a clock that jumped)
+-- ARGV  5 lease in ms  6 longest snooze in ms (a later due time comes from a clock that jumped)  7 token of the lease
 -- Returns {'held'|'parked'|'empty'} or {'snoozed', ms, reason, failures} or {'ok', address, name, failures, isolate until
 -- seq, versions of integrations and of subscriptions, unlisted failures, failed edits, ms until cards may be edited}.
-local lease_ms, horizon_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
+local lease_ms, horizon_ms, token = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 redis.call('DEL', wake)
 local holder = redis.call('GET', lease)
 if holder and holder ~= token then return {'held'} end

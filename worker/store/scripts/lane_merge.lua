@@ -1,8 +1,7 @@
 -- Merge taken deliveries that need no call into the ones that reported their state; put back the others.
 -- ARGV  5 lease in ms  6 wake-up call's ms  7 '1' to release the lease anyway  8 number of deliveries, then per delivery:
 --       id, id of the one that reported it, channel, ts, reason; then key and value of cards and records
--- Returns {'fenced'} or the answer of `continue_or_release`.
-if not has_lease() then return {'fenced'} end
+-- Returns the answer of `continue_or_release`.
 local ids = redis.call('LRANGE', taken, 0, -1)
 local last, named, stay = 8 + 5 * tonumber(ARGV[8]), {}, {}
 for i = 9, last, 5 do named[ARGV[i]] = i end

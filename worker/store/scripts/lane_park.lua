@@ -1,8 +1,7 @@
 -- Park the lane; the cost does not depend on how many deliveries are pending.
 -- KEYS  17 warnings
 -- ARGV  5 code  6 reason  7 hint  8 ms to the next probe  9 '1' when a call to Slack found the reason  10 hint as JSON
--- Returns {'fenced'} or {'ok', pending}.
-if not has_lease() then return {'fenced'} end
+-- Returns {'ok', pending}.
 if ARGV[9] == '1' then close_attempt('blocked', ARGV[5], 0) end
 redis.call('HDEL', meta, 'open')
 give_back()

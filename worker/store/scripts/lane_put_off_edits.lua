@@ -1,7 +1,6 @@
 -- Record an edit that failed: its deliveries are pending again, and no card of the lane is edited for a while.
 -- ARGV  5 lease in ms  6 outcome  7 code  8 wait in ms
--- Returns {'fenced'} or {'ok', pending, 0, 0}.
-if not has_lease() then return {'fenced'} end
+-- Returns {'ok', pending, 0, 0}.
 close_attempt(ARGV[6], ARGV[7], ARGV[8])
 give_back()
 redis.call('HSET', meta, 'no_edits_until', now + tonumber(ARGV[8]))

@@ -1,8 +1,7 @@
 -- Make dead letters of the taken deliveries, as Slack rejects their message for good, or put them back to be sent one by
 -- one; the lease is kept.
 -- ARGV  5 lease in ms  6 code  7 Slack's reason  8 '1' to send them one by one
--- Returns {'fenced'} or {'ok', pending, 0, 0}.
-if not has_lease() then return {'fenced'} end
+-- Returns {'ok', pending, 0, 0}.
 close_attempt('refused', ARGV[6], 0)
 local ids = redis.call('LRANGE', taken, 0, -1)
 if ARGV[8] == '1' then

@@ -1,8 +1,7 @@
 -- Release the lease, put back the taken deliveries and snooze the lane.
 -- ARGV  5 lifetime of a wake-up call in ms  6 outcome ('' when nothing was called)  7 code  8 snooze in ms
 --       9 '1' to count a failure  10 reason ('' to snooze it only until a new delivery comes)  11 '1' to count a failure with an unlisted code
--- Returns {'fenced'} or {'ok', pending, 1, 1 when the caller is to send the wake-up call}.
-if not has_lease() then return {'fenced'} end
+-- Returns {'ok', pending, 1, 1 when the caller is to send the wake-up call}.
 local wait_ms = tonumber(ARGV[8])
 if ARGV[6] ~= '' then close_attempt(ARGV[6], ARGV[7], wait_ms) elseif ARGV[9] == '1' then note_call('unknown', ARGV[7]) end
 redis.call('HDEL', meta, 'open')

@@ -4,6 +4,7 @@
 --       8 delivery ('' for those that expired)  9 who replays it, '%' when no person does
 -- Returns {replayed, 1 when the caller is to send the wake-up call}.
 local all, replayed = ARGV[8] == '', 0
+redis.call('SADD', lanes, lane) -- it may have been forgotten
 local ids = all and redis.call('LRANGE', missed, 0, -1) or {ARGV[8]}
 for i = #ids, 1, -1 do
   local known = redis.call('HMGET', record .. ids[i], 'event', 'replays')

@@ -1,7 +1,6 @@
 -- Keep only some of the taken deliveries for the next call and put back the others.
 -- ARGV  5 lease in ms  6 method ('' when Slack is not called)  7 … ids
--- Returns {'fenced'} or {'ok'}.
-if not has_lease() then return {'fenced'} end
+-- Returns {'ok'}.
 local kept, stay, back = {}, {}, {}
 for i = 7, #ARGV do kept[ARGV[i]] = true end
 for _, id in ipairs(redis.call('LRANGE', taken, 0, -1)) do

@@ -4,8 +4,7 @@
 --       11 the card ('' for none)  12 the source of the card's alert ('' for none)  13 number of cards that the message
 --       replaces, then these; then number of pending ids that it left out for a card of their own, then these; then key
 --       and value of records of what was reported without a card, and of workflow runs
--- Returns {'fenced'} or the answer of `continue_or_release`.
-if not has_lease() then return {'fenced'} end
+-- Returns the answer of `continue_or_release`.
 local channel, ts, lead = ARGV[7], ARGV[8], ARGV[9]
 local ids = redis.call('LRANGE', taken, 0, -1)
 local first = 14 + tonumber(ARGV[13])

@@ -1,9 +1,8 @@
 -- Take the pending deliveries and open their attempt: the step before every call.
 -- KEYS  17, 18 present while the conversation, or the workspace, is closed
 -- ARGV  5 lease in ms  6 limit  7 method  8 prefix of event records  9 up to this many come with their bodies
--- Returns {'fenced'} or {'closed', ms} or {'ok', then per delivery: id, event, subscription, seq, accepted ms, replays, card
+-- Returns {'closed', ms} or {'ok', then per delivery: id, event, subscription, seq, accepted ms, replays, card
 -- pending, doubt, entry, body}.
-if not has_lease() then return {'fenced'} end
 local closed = 0
 for i = 17, 18 do
   local left = redis.call('PTTL', KEYS[i])

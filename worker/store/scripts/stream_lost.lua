@@ -22,10 +22,14 @@ for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
 end
 local added = stream['entries-added']
 if not (added and group) then return 0 end
--- How many were added up to the place of the group. What was removed behind that place was read.
-local first, passed = stream['first-entry'], group['entries-read']
-if not first or is_after(first[1], group['last-delivered-id']) then passed = added - stream.length end
-if not passed then return 0 end -- Redis does not know: an entry in the middle was removed
+-- How many were added up to the place of the group. What was removed behind that place was read. Redis before 7.2 counts
+-- `entries-read` wrongly after a removal, so this counts only when the group is at an end of the stream.
+local first, delivered, passed = stream['first-entry'], group['last-delivered-id'], added
+if not first or is_after(first[1], delivered) then
+  passed = added - stream.length
+elseif delivered ~= stream['last-generated-id'] then
+  return 0
+end
 local counters = redis.call('HMGET', KEYS[2], 'entries', 'entries|before', 'lost')
 local known = tonumber(counters[3] or 0)
 local missing = passed - group.pending - tonumber(counters[1] or 0)

@@ -5,17 +5,28 @@ from typing import Annotated, Literal
 from fastapi import Query, Request
 from pydantic import BaseModel
 
+from worker.bootstrap.context import AppContext
 from worker.domain.delivery import State
 from worker.domain.event import Severity
 from worker.services import dead_letters as dead_letter_service
 from worker.services import deliveries as service
 from worker.services import lanes, schemas
-from worker.services.dead_letters import BulkResult, DeadLetterSelection
+from worker.services.dead_letters import BulkResult, DeadLetterAction, DeadLetterSelection
 from worker.services.formatting import parse_since_ms
 from worker.store.pagination import DeliveryFilter
-from worker.web.audit import audited_router, set_audit_details
-from worker.web.errors import RequestError
-from worker.web.requests import LIMIT, After, AppDep, Id, Limit, RequestBody, Rows, document_body, read_body
+from worker.web.auth import audited_router, set_audit_details
+from worker.web.requests import (
+    LIMIT,
+    After,
+    AppDep,
+    Id,
+    Limit,
+    RequestBody,
+    RequestError,
+    Rows,
+    document_body,
+    read_body,
+)
 
 router = audited_router("/deliveries", tags=["deliveries"])
 parked = audited_router("/parked", tags=["parked"])
@@ -84,27 +95,20 @@ async def resume_lane(app: AppDep, request: Request) -> ResumeResult:
 @dead_letters.post("/replay", openapi_extra=document_body(DeadLetterSelection))
 async def replay_dead_letters(app: AppDep, request: Request) -> BulkResult:
     """Replay dead letters. After a time-out send the request again: nothing is replayed twice."""
-    selection = await _read_selection(request)
-    return await dead_letter_service.apply_to_each(app, selection, dead_letter_service.replay_one, _who(request))
+    return await _apply(app, request, dead_letter_service.replay_one)
 
 
 @dead_letters.post("/discard", openapi_extra=document_body(DeadLetterSelection))
 async def discard_dead_letters(app: AppDep, request: Request) -> BulkResult:
     """Discard dead letters. The ledger still counts them, as discarded."""
-    selection = await _read_selection(request)
-    return await dead_letter_service.apply_to_each(app, selection, dead_letter_service.discard_one, _who(request))
+    return await _apply(app, request, dead_letter_service.discard_one)
 
 
-def _who(request: Request) -> str:
-    """Return the caller's name, for the history of a delivery."""
-    return f"API, {request.state.audit.who}"
-
-
-async def _read_selection(request: Request) -> DeadLetterSelection:
+async def _apply(app: AppContext, request: Request, action: DeadLetterAction) -> BulkResult:
     selection = await read_body(request, DeadLetterSelection)
     selection.require()
     set_audit_details(request, ids=", ".join(selection.ids), reason=selection.reason or "", all=selection.all)
-    return selection
+    return await dead_letter_service.apply_to_each(app, selection, action, f"API, {request.state.audit.who}")
 
 
 @dead_letters.get("")

@@ -1,13 +1,9 @@
 """`/api/v1/events`, `/preview`, `/ledger` and `/doctor`: publish, explain and preview events; read-only checks."""
 
 import json
-import re
 import time
-from base64 import b64encode
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import unquote
 
 from fastapi import Path as PathParameter
 from fastapi import Request
@@ -16,29 +12,16 @@ from pydantic import Field
 from worker.domain.errors import UserError
 from worker.domain.event import EventTooLarge
 from worker.publish import encode
+from worker.services.deliveries import trace_event
 from worker.services.diagnostics import Finding, check_key_ring, run_diagnostics
-from worker.services.event_trace import trace_event
 from worker.services.preview import get_templated_subscription, preview_events
 from worker.services.publishing import convert_bodies, load_label_mapping
 from worker.services.schemas import EventTraceSchema, PreviewSchema
 from worker.services.status import StatusSchema, get_status
 from worker.sources import Unreadable, parse
-from worker.sources.cloudevents import decode_text
 from worker.store.ledger import Balance, take_ledger_snapshot
-from worker.web.audit import audited_router, set_audit_details
-from worker.web.errors import RequestError
-from worker.web.requests import (
-    AppDep,
-    RequestBody,
-    Rows,
-    binary_attributes,
-    content_type_of,
-    decode_body,
-    document_body,
-    read_body,
-    read_content,
-    read_json,
-)
+from worker.web.auth import audited_router, set_audit_details
+from worker.web.requests import AppDep, RequestBody, RequestError, Rows, document_body, read_body, read_events
 from worker.web.webhooks import Published, publish
 
 MAX_EVENTS = 1_000
@@ -72,39 +55,9 @@ async def publish_events(app: AppDep, request: Request) -> Published:
     content type. When the answer comes, the events are in the stream. An event that is published again is not delivered
     again.
     """
-    attributes = binary_attributes(request)
-    body = await _read_binary_event(request, attributes) if attributes else await read_json(request)
-    published = await publish(app.stream, _encode_all(body))
+    published = await publish(app.stream, _encode_all(await read_events(request)))
     set_audit_details(request, events=len(published.ids))
     return published
-
-
-async def _read_binary_event(request: Request, attributes: Mapping[str, str]) -> dict[str, object]:
-    """Return the CloudEvent of a request in binary mode.
-
-    https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md#31-binary-content-mode
-    """
-    content, type_ = await read_content(request), content_type_of(request)
-    names = [name for name in attributes if name.isalnum() and name != "data"]
-    event: dict[str, object] = {name: _decode_attribute(attributes[name]) for name in names}
-    if "specversion" not in event:
-        raise RequestError(400, "ce-specversion: missing: an event in binary mode has its attributes in headers.")
-    given = request.headers.get("content-type", "")
-    event |= {"datacontenttype": given} if given else {}
-    if not content:
-        return event
-    if not type_ or "json" in type_:
-        return event | {"data": decode_body(content)}
-    text = decode_text(content, given)
-    return event | ({"data_base64": b64encode(content).decode()} if text is None else {"data": text})
-
-
-def _decode_attribute(value: str) -> str:
-    """Return an attribute of a header: percent-encoded, in quotes or not."""
-    text = value.encode("latin-1").decode("utf-8", "replace").strip()
-    if len(text) > 1 and text[0] == text[-1] == '"':
-        text = re.sub(r"\\(.)", r"\1", text[1:-1])
-    return unquote(text)
 
 
 def _encode_all(body: object) -> list[bytes]:

@@ -11,10 +11,21 @@ from worker.domain.integration import Secret
 from worker.pipeline.integration_setup import add_integration as save_integration
 from worker.services import integrations as service
 from worker.services import schemas
+from worker.services.subscription_schema import describe_no_destination
 from worker.web.api.subscriptions import Discarded
-from worker.web.audit import audited_router, set_audit_details
-from worker.web.errors import RequestError
-from worker.web.requests import LIMIT, After, AppDep, Id, Limit, RequestBody, Rows, document_body, read_body
+from worker.web.auth import audited_router, set_audit_details
+from worker.web.requests import (
+    LIMIT,
+    After,
+    AppDep,
+    Id,
+    Limit,
+    RequestBody,
+    RequestError,
+    Rows,
+    document_body,
+    read_body,
+)
 
 router = audited_router("/integrations", tags=["integrations"])
 channels = audited_router("/channels", tags=["channels"])
@@ -44,8 +55,11 @@ class AddRequest(RequestBody):
 
 
 @router.post("", status_code=201, openapi_extra=document_body(AddRequest))
-async def add_integration(app: AppDep, request: Request) -> schemas.IntegrationSchema:
-    """Test a bot token and save it encrypted. An integration that exists under this name gets the new token."""
+async def add_integration(app: AppDep, request: Request) -> schemas.SavedIntegrationSchema:
+    """Test a bot token and save it encrypted. An integration that exists under this name gets the new token.
+
+    A second integration of one workspace is a warning.
+    """
     body = await read_body(request, AddRequest)
     if not body.name.isprintable():
         raise RequestError(422, "name: it has characters that cannot be printed.")
@@ -54,7 +68,8 @@ async def add_integration(app: AppDep, request: Request) -> schemas.IntegrationS
     integration = await save_integration(
         app.integrations, app.gateway, body.name, _secret(body.token), description=body.description, labels=body.labels
     )
-    return schemas.IntegrationSchema.of(integration)
+    warnings = await service.find_duplicates_warning(app, integration)
+    return schemas.SavedIntegrationSchema.of(integration, warnings=warnings)
 
 
 class RotateRequest(RequestBody):
@@ -65,11 +80,11 @@ class RotateRequest(RequestBody):
 
 
 @router.post("/{name}/rotate", openapi_extra=document_body(RotateRequest))
-async def rotate_integration(app: AppDep, name: Id, request: Request) -> schemas.RotatedIntegrationSchema:
+async def rotate_integration(app: AppDep, name: Id, request: Request) -> schemas.SavedIntegrationSchema:
     """Test a new token and swap it in. Everything parked for the old token resumes automatically."""
     body = await read_body(request, RotateRequest)
     integration, warnings = await service.rotate_integration(app, name, _secret(body.token), force=body.force)
-    return schemas.RotatedIntegrationSchema.of(integration, warnings=warnings)
+    return schemas.SavedIntegrationSchema.of(integration, warnings=warnings)
 
 
 class CheckRequest(RequestBody):
@@ -84,7 +99,7 @@ async def test_integration(app: AppDep, name: Id, request: Request) -> schemas.C
     body = await read_body(request, CheckRequest)
     destination = canonical_destination(body.post) if body.post else None
     if body.post and destination is None:
-        raise RequestError(422, "post: it is none of #channel, a conversation id, an email or a user id.")
+        raise RequestError(422, f"post: {describe_no_destination(body.post)}.")
     integration, checks = await service.check_integration(app, await app.integrations.find(name), destination)
     return schemas.CheckedIntegrationSchema.of(integration, checks=checks)
 

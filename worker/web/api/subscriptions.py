@@ -7,9 +7,8 @@ from worker.services import subscriptions as service
 from worker.services.destinations import SentTestMessage, send_test_message
 from worker.services.subscription_schema import SubscriptionSpec
 from worker.services.subscriptions import SavedSubscription, SubscriptionStatus
-from worker.web.audit import audited_router, set_audit_details
-from worker.web.errors import RequestError
-from worker.web.requests import AppDep, Id, RequestBody, Rows, document_body, read_body
+from worker.web.auth import audited_router, set_audit_details
+from worker.web.requests import AppDep, Id, RequestBody, RequestError, Rows, document_body, read_body
 
 router = audited_router("/subscriptions", tags=["subscriptions"])
 

@@ -14,7 +14,7 @@ from worker.services import dead_letters as service
 from worker.services.deliveries import find_events
 from worker.services.formatting import pluralize, printable_bytes
 from worker.store.dead_letters import DeadLetter
-from worker.web.audit import audited_router
+from worker.web.auth import audited_router
 from worker.web.console.request import ConsoleRequest, ConsoleRequestDep
 from worker.web.console.templating import page_cursor, paging
 

@@ -1,32 +1,38 @@
-"""Deliveries: the list, and one with its trace and its message; parked lanes with the step that resumes them."""
+"""Deliveries: the list, one with its trace and its message; the trace of an event; parked lanes."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from fastapi import APIRouter, Response
 from markupsafe import Markup
 
 from worker.bootstrap.context import AppContext
 from worker.domain.delivery import Delivery, State, lane_parts
+from worker.domain.errors import NotFound
 from worker.domain.event import Event, Severity
-from worker.domain.hints import hint_beside_buttons
+from worker.domain.hints import Action, hint_beside_buttons
 from worker.domain.integration import Health
 from worker.message_preview.html import render_message
 from worker.pipeline.delivery.event_loader import event_of
-from worker.services.deliveries import find_events, get_deliveries_page, get_delivery_trace
+from worker.services.deliveries import EventTrace, find_events, get_deliveries_page, get_delivery_trace, trace_event
 from worker.services.formatting import parse_since_ms
-from worker.services.lanes import get_parked_page, match_lanes, resume_lane
+from worker.services.lanes import get_parked_page, match_lanes, resume_lane, unknown_lane
 from worker.services.preview import find_merged_deliveries, preview_deliveries
 from worker.services.subscription_schema import LEVELS
 from worker.store.ledger import take_ledger_snapshot
 from worker.store.pagination import DeliveryFilter
-from worker.web.audit import audited_router
+from worker.web.auth import audited_router
 from worker.web.console.request import ConsoleRequestDep
 from worker.web.console.templating import page_cursor, paging
 
 ROWS = 50
 MAX_OTHERS = 20
+MAX_ID = 4_000
+MAX_RAW = 6_000  #: Characters of an event that are shown unless all are asked for.
 router = APIRouter(prefix="/deliveries")
+explain = APIRouter(prefix="/explain")
 parked = audited_router("/parked")
 
 
@@ -48,6 +54,8 @@ async def list_deliveries(request: ConsoleRequestDep) -> Response:
     lanes = await match_lanes(app, lane=filters["lane"])
     if lanes == ():
         lanes = await match_lanes(app, channel=filters["lane"])
+        if not lanes:
+            unknown.append((await unknown_lane(app, filters["lane"], Action.LIST_DELIVERIES)).text)
     state = State(filters["state"]) if filters["state"] else None
     severities = (Severity.ranked(filters["severity"]),) if filters["severity"] else ()
     where = DeliveryFilter(state, lanes, severities, since_ms)
@@ -136,3 +144,53 @@ async def resume(request: ConsoleRequestDep) -> Response:
     resumed = await resume_lane(request.app, lane)
     again = " If posting fails, the lane waits again and is listed here." if resumed.is_trying else ""
     return request.redirect("/parked", f"{resumed}{again}")
+
+
+@explain.get("")
+async def find_event(request: ConsoleRequestDep) -> Response:
+    """Ask for an event's id, and lead to its page."""
+    event_id = request.query("event")[:MAX_ID]
+    if event_id.strip("."):  # a browser takes an id of dots for a parent path
+        return request.redirect(f"/explain/{quote(event_id, safe='')}")
+    return request.render("explain_find.html", event_id="", not_found=None)
+
+
+@explain.get("/{event_id:path}")
+async def show_event(request: ConsoleRequestDep, event_id: str) -> Response:
+    """Show everything that happened to an event, and the event as it came."""
+    app = request.app
+    try:
+        traces = await trace_event(app, event_id)
+    except NotFound as error:
+        return request.render("explain_find.html", 404, event_id=event_id, not_found=error)
+    limit = None if request.query("raw") == "all" else MAX_RAW
+    texts = [pretty(await _raw_event(app, trace)) for trace in traces]
+    return request.render(
+        "explain.html",
+        traces=[
+            (trace, text[:limit], max(len(text) - MAX_RAW, 0) if limit else 0)
+            for trace, text in zip(traces, texts, strict=True)
+        ],
+        event_id=event_id,
+        destinations={item.id: item.destination for item in await app.subscriptions.list_all()},
+        now_ms=await app.redis.now_ms(),
+    )
+
+
+def pretty(raw: bytes) -> str:
+    """Return JSON with line breaks; other bytes as they came."""
+    text = raw.decode("utf-8", "backslashreplace")
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return text
+
+
+async def _raw_event(app: AppContext, trace: EventTrace) -> bytes:
+    """Return the event as it came: from the stored events, the dead letters or the stream."""
+    if trace.event and (stored := await app.events.body(trace.event.ref)):
+        return stored.body
+    if (letter := await app.dead_letters.find(trace.entry_id)) and letter.raw:
+        return letter.raw.get(b"event", b"")
+    entry = await app.stream.find_entry(trace.entry_id)
+    return entry.fields.get(b"event", b"") if entry else b""

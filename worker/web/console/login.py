@@ -9,10 +9,16 @@ from fastapi import Response
 from worker.domain.mrkdwn import duration
 from worker.store.sessions import PASSWORD_LIMIT, TOKEN_LIMIT, LoginThrottle, Sessions
 from worker.telemetry import log_event
-from worker.web.audit import audited_router
-from worker.web.auth import throttle_key
-from worker.web.console.access import SESSION, TLS_PREFIX, cookie_header, read_cookie
-from worker.web.console.request import ConsoleRequest, ConsoleRequestDep, Notice
+from worker.web.auth import audited_router, throttle_key
+from worker.web.console.request import (
+    SESSION,
+    TLS_PREFIX,
+    ConsoleRequest,
+    ConsoleRequestDep,
+    Notice,
+    cookie_header,
+    read_cookie,
+)
 
 log = logging.getLogger("worker.web")
 router = audited_router()

@@ -17,14 +17,23 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from worker.bootstrap.context import AppContext
 from worker.domain.errors import NotFound, UsageError, UserError
 from worker.domain.hints import NO_HINT, Action, Hint, Step
 from worker.store.redis_errors import StoreUnavailable
 from worker.store.sessions import Sessions
 from worker.web.auth import client_host, is_from_this_site
-from worker.web.console.access import SESSION, VISITOR, ConsoleAccess, cookie_header, form_token, read_cookie
-from worker.web.console.request import FORM_TYPE, MAX_FORM_BYTES, ConsoleRequest, Form, get_console_request
+from worker.web.console.request import (
+    FORM_TYPE,
+    MAX_FORM_BYTES,
+    SESSION,
+    VISITOR,
+    ConsoleRequest,
+    Form,
+    cookie_header,
+    form_token,
+    get_console_request,
+    read_cookie,
+)  # fmt: skip
 from worker.web.console.templating import templates
 from worker.web.requests import content_type_of
 
@@ -69,16 +78,14 @@ TITLES = {
 class ConsoleMiddleware:
     """ASGI middleware in front of all pages."""
 
-    def __init__(self, pages: ASGIApp, app: AppContext, access: ConsoleAccess, paths: frozenset[str]) -> None:
+    def __init__(self, pages: ASGIApp, paths: frozenset[str]) -> None:
         self._pages = pages
-        self._app = app
-        self._access = access
         self._paths = paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on a request that is allowed, or answer why not; every answer gets the headers."""
         http, has_started = Request(scope, receive), False
-        request = ConsoleRequest(http=http, app=self._app, access=self._access, client=client_host(http))
+        request = ConsoleRequest(http=http, app=http.state.context, access=http.state.access, client=client_host(http))
         http.state.console = request
 
         async def send_with_headers(message: Message) -> None:
@@ -110,7 +117,7 @@ class ConsoleMiddleware:
             return None
         if path.endswith("/") and (bare := path.rstrip("/")) in self._paths:
             return RedirectResponse(bare, 307)
-        if reason := await self._access.denial_reason():
+        if reason := await request.access.denial_reason():
             raise HTTPException(403, reason)
         visitor, session = read_cookie(http, VISITOR), read_cookie(http, SESSION)
         is_link = http.method == "GET" and http.headers.get("sec-fetch-site") == "cross-site"
@@ -118,8 +125,8 @@ class ConsoleMiddleware:
             return HTMLResponse(templates().get_template("reload.html").render())
         caller = ""
         if session:
-            name = self._access.session_name(session)
-            if await Sessions(self._app.redis).is_open(name):
+            name = request.access.session_name(session)
+            if await Sessions(request.app.redis).is_open(name):
                 caller, visitor = f"session {name[:8]} ({request.client})", session
         if not visitor:
             visitor = http.state.new_visitor = secrets.token_urlsafe(32)

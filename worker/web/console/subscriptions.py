@@ -18,7 +18,7 @@ from worker.services.destinations import send_test_message
 from worker.services.formatting import parse_span_ms
 from worker.services.preview import RecentPreview, preview_recent
 from worker.services.subscription_schema import KINDS, LEVELS, STYLES, InvalidSpec, SubscriptionSpec, parse_spec
-from worker.web.audit import audited_router
+from worker.web.auth import audited_router
 from worker.web.console.deliveries import render_slack_message
 from worker.web.console.request import ConsoleRequest, ConsoleRequestDep, Form
 
@@ -29,14 +29,16 @@ MAX_LINES_LENGTH = 20_000
 MAX_SUGGESTED, SMALL_DIRECTORY_PAGES = 300, 5
 LIST_FIELDS = ("name", "project", "status", "action", "label", "entity_type", "entity_id")
 TEXT_FIELDS = (
-    "destination", "integration", "mention", "mention_from", "style", "quiet_hours", "time_zone", "quiet_below",
+    "destination", "otherwise", "integration", "mention", "mention_from", "style", "quiet_hours", "time_zone",
+    "quiet_below",
 )  # fmt: skip
 SEARCHED_FIELDS = ("id", "destination", "integration", "filters", "options")
-TICK_FIELDS = ("broadcast", "only_changes", "inhibit_resources")
+MESSAGE_TICKS = ("broadcast", "only_changes", "inhibit_resources")
+TICK_FIELDS = ("with_children", *MESSAGE_TICKS)
 #: Fields in parts of the form that are folded while these are empty.
 MORE_FILTERS = ("label", "entity_type", "entity_id")
 QUIET_FIELDS = ("quiet_hours", "time_zone")
-MESSAGE_FIELDS = ("mention", "template", *TICK_FIELDS)
+MESSAGE_FIELDS = ("mention", "template", *MESSAGE_TICKS)
 DEFAULTS = {"style": STYLES[0], "mention_from": LEVELS[-1], "quiet_below": LEVELS[-1]}
 #: The audited change and the notice of each action without options; the last part of a path names its action.
 SWITCHES = {
@@ -86,7 +88,7 @@ async def list_all(request: ConsoleRequestDep) -> Response:
     app, query = request.app, request.query("q")
     stored, subscriptions = await asyncio.gather(app.subscriptions.list_all(), service.list_subscriptions(app))
     parked = {lane.lane for lane in (await app.parked_lanes.page(None, MAX_PARKED)).rows}
-    lanes = {subscription.id: subscription.lane for subscription in stored}
+    by_id = {subscription.id: subscription for subscription in stored}
     matching = [
         subscription
         for subscription in subscriptions
@@ -94,7 +96,7 @@ async def list_all(request: ConsoleRequestDep) -> Response:
     ]
     return request.render(
         "subscriptions.html",
-        rows=[(subscription, lanes.get(subscription.id) in parked) for subscription in matching[:MAX_ROWS]],
+        rows=[(spec, any(map(by_id[spec.id].uses_lane, parked))) for spec in matching[:MAX_ROWS] if spec.id in by_id],
         left=max(len(matching) - MAX_ROWS, 0),
         total=len(subscriptions),
         query=query,

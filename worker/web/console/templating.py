@@ -76,6 +76,7 @@ PAGES = {
     Action.LIST_PARKED: ("open Parked", "/parked"),
     Action.LIST_DEAD_LETTERS: ("open Dead letters", "/dead-letters"),
     Action.MOVE_SUBSCRIPTION: ("change the subscription", "/subscriptions/{target}/edit"),
+    Action.PREVIEW_SUBSCRIPTION: ("preview it", "/subscriptions/{target}/edit#preview"),
     Action.RESUME_LANE: ("open Parked", "/parked"),
     Action.REPLAY_DEAD_LETTER: ("replay it", "/dead-letters/replay?id={target}"),
 }
