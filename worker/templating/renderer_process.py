@@ -42,7 +42,7 @@ class TemplateRenderer:
     """Runs templates in one child process, started when it is needed and ended when a template exceeds a limit.
 
     The child has no environment, and no open file but its socket. It ends when that is closed, so it never outlives
-    this process. Threads take turns. A child that somebody else ended, or that did not answer, is replaced once.
+    this process. Threads take turns. A child that another program ended, or that did not answer, is replaced once.
     """
 
     def __init__(self, cpu_max_s: float = CPU_MAX_S) -> None:
