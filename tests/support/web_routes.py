@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi.routing import APIRoute
 
-from worker.web.console.app import ROUTERS
+from worker.web.console import ROUTERS
 
 Routes = tuple[tuple[str, str], ...]
 
