@@ -71,6 +71,7 @@ def test_two_tokens_are_wrong_use(shell: Shell) -> None:
     assert shell("integrations", "add", "acme", "--token-stdin", "--token", "xoxb-1").code == 2
 
 
+@pytest.mark.slow
 def test_on_a_terminal_the_token_is_asked_for_and_not_echoed(shell: Shell) -> None:
     ours, theirs = pty.openpty()
     with subprocess.Popen(
