@@ -158,8 +158,8 @@ def render(source: str, variables: Mapping[str, object]) -> Rendered:
         raise TemplateError(_first_line(error), _last_line(error.__traceback__)) from None
     output = "".join(parts).strip()
     if not _BLOCKS.match(output):  # judged by the author's own text, since a mark is not a bracket
-        return Rendered(markup=values.markup(output))
-    if len(output) > OUTPUT_MAX:
+        return Rendered(markup=values.markup(output)[:OUTPUT_MAX])  # the message is cut between tags, far before
+    if room < values.size:
         raise TemplateError(f"it writes more than {OUTPUT_MAX:,} characters")
     return Rendered(blocks=values.blocks(output))
 
@@ -256,7 +256,7 @@ def _last_line(trace: TracebackType | None) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+    return str(error).strip().split("\n", 1)[0].rstrip(".") or type(error).__name__
 
 
 def _reject(constant: str) -> NoReturn:
@@ -268,6 +268,8 @@ def main() -> None:
     connection, cpu_max_s = socket.socket(fileno=0), float(sys.argv[1])
     with contextlib.suppress(OSError, ValueError):  # macOS has no limit of memory
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX_MB << 20, MEMORY_MAX_MB << 20))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # a parent may ignore or block it, which its child inherits
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGPROF,))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     send(connection, "ready")

@@ -36,7 +36,7 @@ def builder(infrakitchen_url: str = "") -> MessageBuilder:
 
 
 def build(content: MessageContent, *, may_repeat: bool = False, infrakitchen_url: str = "") -> BuiltMessage:
-    return asyncio.run(builder(infrakitchen_url).build(content, may_repeat=may_repeat))
+    return asyncio.run(builder(infrakitchen_url).build(content, may_repeat=may_repeat, switched_off={}))
 
 
 def message_of(template: str, event: Event | None = None, *mentions: str) -> Message:
