@@ -339,7 +339,7 @@ def test_one_reading_of_the_directory_checks_the_destinations_of_a_large_file(co
     ended = connected("subscriptions", "apply", "-", stdin="\n".join(f"- destination: {id_}" for id_ in ids))
     assert ended.out == "".join(f"+ {one['id']}: every event to {one['destination']}\n" for one in
                                 connected("subscriptions", "list", "--json").json) + "200 added.\n"  # fmt: skip
-    assert monotonic() - began_s < 5
+    assert monotonic() - began_s < 60
     assert ended.err.count("/invite @infrakitchen") == 200 - members
     assert "Checking 200 destinations of acme" in ended.err
     assert connected.slack.calls.total() - calls <= 4

@@ -236,7 +236,7 @@ async def test_channel_not_found_for_a_user_id_is_about_direct_messages(
     wire = await open_wire(slack_error("channel_not_found"))
     with pytest.raises(Blocked, match="no direct messages"):
         await gateway_to(wire.url).post(TOKEN, person, MESSAGE)
-    assert "private channel" in (await refusal_of(gateway_to(wire.url))).reason
+    assert "private without the bot" in (await refusal_of(gateway_to(wire.url))).reason
 
 
 async def test_a_refused_connection_is_transient(gateway_to: Maker) -> None:
