@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JOBS ?= 2
 JOBS_WHOLE ?= 2
-# Unit tests of commands and pages wait for half of their time.
+# Unit tests of commands wait for a part of their time, for processes and for servers that do not answer.
 JOBS_UNIT ?= 3
 # The tests that cover every branch of domain, pipeline and store; only these run with coverage, which is slow.
 COVERING := tests/contracts $(addprefix tests/unit/,domain pipeline store)
@@ -13,7 +13,7 @@ WHOLE := tests/chaos tests/acceptance tests/browser
 SIDE_BY_SIDE = $(BIN)/pytest -q --dist worksteal -n
 
 .DEFAULT_GOAL := help
-.PHONY: help docs demo test test-browser quick lint audit check bench chaos fuzz soak simulate pictures lock
+.PHONY: help docs demo test test-browser test-quick quick lint audit check bench chaos fuzz soak simulate pictures lock
 
 help: ## Show this list
 	@echo "The first target creates $(VENV) with $(PYTHON) (3.11 or newer; another one: make PYTHON=python3.13 …)."
@@ -30,7 +30,10 @@ test: $(READY) ## Run all tests but the long chaos runs
 test-browser: $(READY) ## Run the tests of the console in a browser; needs Chromium
 	@$(BIN)/pytest -q tests/browser
 
-quick: lint ## Run the linters, the type checker and the fast unit tests, in about a minute
+quick: $(READY) ## Run the linters, the type checker and the fast unit tests, in about a minute
+	@$(MAKE) --no-print-directory -j2 lint test-quick
+
+test-quick: $(READY)
 	@QUICK=1 $(SIDE_BY_SIDE) $(JOBS_UNIT) -p no:schemathesis -m "not slow" tests/unit tests/test_house.py tests/test_docs.py
 
 lint: $(READY) ## Check style, types and imports: ruff, mypy, import-linter

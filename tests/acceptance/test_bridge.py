@@ -62,6 +62,33 @@ async def test_each_message_is_taken_once_whatever_is_killed_and_no_secret_leave
     await assert_no_secret(fast)
 
 
+async def test_a_message_that_cannot_be_read_is_a_dead_letter_whose_secrets_are_masked(
+    fast: Installation, rabbitmq: RabbitServer
+):
+    await keep_stream(fast)
+    await fast.running(fast.ingest())
+    bridge = start_bridge(fast, rabbitmq)
+    await bridge_reads(rabbitmq)
+    secrets = json.dumps({"_entity_name": "task", "variables": [{"name": "token", "value": "hunter2-secret"}]}).encode()
+    await publish(rabbitmq.url, [b"\xff no JSON", secrets, secrets[:-1], b"{}", resource("provision", "queued")])
+
+    async def all_accounted() -> bool:
+        balance = await fast.balance()
+        return (balance.rejected, balance.accepted, balance.unaccounted) == (4, 1, 0)
+
+    await until(all_accounted, "each message is accepted or rejected")
+    letters = await fast.app.dead_letters.list_all()
+    kept = sorted(letter.raw[b"event"] for letter in letters if letter.raw)
+    masked = b'{"_entity_name": "task", "variables": "***"}'
+    assert kept == sorted([b"\xff no JSON", masked, b'{"_entity_name": "task", ', b"{}"])
+    assert await bridge.stop() == 0
+    assert "hunter2" not in bridge.log + json.dumps(await _entries(fast))
+
+
+async def _entries(installation: Installation) -> list[str]:
+    return [repr(entry) for entry in await installation.redis.xrange(STREAM)]
+
+
 async def _has_more(installation: Installation, than: int) -> bool:
     return bool(await installation.redis.xlen(STREAM) > than)
 

@@ -7,11 +7,11 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
+from support.bridge import bridge_reads
 from support.infrakitchen import RESOURCE_ID, change, resource, task
 from support.installation import Installation, Program, program, until
 from support.rabbitmq import PROGRAMS, RabbitServer, needs_rabbitmq, publish
@@ -132,7 +132,8 @@ async def test_the_page_leads_from_a_running_infrakitchen_to_the_first_message(
             continue  # the environment of the tests is that installation
         if block == UP:
             up = await reader.start(block)
-            await until(partial(_is_alive, reader), "the bridge runs", most_s=60)
+            await bridge_reads(rabbitmq)
+            assert await _is_alive(reader)
             continue
         # A person types the token.
         typed = f"{ADD.strip()} --token-stdin < {fast.directory / 'token'}" if block == ADD else block

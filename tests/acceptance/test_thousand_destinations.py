@@ -39,7 +39,10 @@ async def check(installation: Installation) -> None:
         by_channel[delivery.lane].add(delivery.channel)
     assert sorted(by_channel) == sorted(f"acme/#team-t{number}" for number in range(TEAMS))
     assert all(len(channels) == 1 for channels in by_channel.values())
-    for number in range(1, TEAMS):
+    posted = {channel.name: len(channel.posts) for channel in installation.workspace.channels.values() if channel.posts}
+    assert 1 <= posted.pop("team-t0") <= 4
+    assert posted == {f"team-t{number}": 1 for number in range(1, TEAMS)}
+    for number in (1, 500, TEAMS - 1):
         assert installation.marks(f"team-t{number}") == [f"evt-{number}"]
     assert set(installation.marks("team-t0")) == {"evt-0", *(f"evt-{TEAMS + n}" for n in range(1, 4))}
     assert installation.sandbox.violations.total() == 0

@@ -57,6 +57,16 @@ async def test_the_deliveries_are_filtered_by_state_severity_time_channel_and_ev
     await browser.follow("Clear")
     assert len(await rows_of(browser)) == 3
 
+    await browser.page.set_viewport_size(PHONE)
+    await browser.page.reload()
+    first = browser.page.locator("tbody tr").first
+    place = await first.bounding_box()
+    assert place
+    assert place["y"] < 250, "rows come first, filters are folded"
+    assert "critical" in await first.inner_text()
+    cut = "[...document.querySelectorAll('tbody a')].some(link => getComputedStyle(link).whiteSpace == 'nowrap')"
+    assert not await browser.page.evaluate(cut), "ids are whole"
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("installation", [{"PROBE_INTERVAL_S": "600"}], indirect=True)

@@ -66,12 +66,11 @@ async def test_a_replay_brings_a_forgotten_lane_back(world: World):
     assert await world.deliver() == ["a"]
 
 
-@pytest.mark.slow
-async def test_many_lanes_are_looked_at_in_turn(world: World):
-    for number in range(900):
-        await world.dead(f"d{number}", lane=f"ops/#c{number}")
+async def test_many_lanes_are_looked_at_in_turn(real):
+    world = World(real)
+    await real.sadd("t:lanes", *(f"ops/#c{number}" for number in range(900)))
     await trim(world)
-    assert len(await world.lanes.list_names()) > 0
+    assert 0 < len(await world.lanes.list_names()) < 900
     for _ in range(10):
         await trim(world)
     assert await world.lanes.list_names() == []

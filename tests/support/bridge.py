@@ -14,11 +14,13 @@ import aio_pika
 
 from support.infrakitchen import SAMPLES, entity, resource, secret_values, task
 from support.installation import STREAM, Installation, Program, until
+from support.pausing_bridge import PAUSED
 from support.rabbitmq import RabbitServer, publish, queue_figures
 from worker.store.events import decompress
 
 WATCHER = "test"  # a group that reads nothing, so that the stream keeps every entry
 BRIDGE = ("ik-slack", "bridge")
+PAUSING_BRIDGE = ("python", "-m", "support.pausing_bridge", "bridge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +84,50 @@ async def stream_events(installation: Installation) -> list[dict[str, Any]]:
 async def run_with_kills(
     installation: Installation, server: RabbitServer, load: Load, *, seed: int, bridge_kills: int, server_kills: int
 ) -> None:
-    """Publish the load in parts while the bridge and RabbitMQ are killed at random; wait until all is in the stream."""
+    """Publish the load in parts while the bridge and RabbitMQ are killed; wait until all is in the stream.
+
+    Most kills fall between a write to Redis and its acknowledgement, the others at any time.
+    """
     chance = Random(seed)
     kills = [*["bridge"] * bridge_kills, *["server"] * server_kills]
     chance.shuffle(kills)
-    bridge = start_bridge(installation, server)
-    await bridge_reads(server)
     size = -(-len(load.bodies) // (len(kills) + 1))
-    for number, kill in enumerate([*kills, ""]):
-        await publish(server.url, load.bodies[number * size : (number + 1) * size])
-        await asyncio.sleep(chance.uniform(0, 0.4))
-        if kill == "bridge":
-            await bridge.kill()
-            bridge = start_bridge(installation, server)
-        elif kill == "server":
+    for number, kill in enumerate(kills):
+        pause_s = 60 if kill == "bridge" else 3
+        at = chance.choice((0, 1, 2, 3))
+        bridge = _start_pausing_bridge(installation, server, at=at, pause_s=pause_s)
+        await bridge_reads(server)
+        publishing = asyncio.create_task(_publish_in_parts(server, load.bodies[number * size : (number + 1) * size]))
+        if at:
+            await until(lambda bridge=bridge: PAUSED in bridge.log, "the bridge has written a batch", most_s=60)
+        else:
+            await asyncio.sleep(chance.uniform(0, 0.4))
+        if at or kill == "server":
+            await publishing
+        if kill == "server":
             await asyncio.to_thread(server.kill)
             await asyncio.to_thread(server.start)
+            await until(lambda bridge=bridge: bridge.lines("RabbitMQ does not answer"), "the bridge lost RabbitMQ")
+            await bridge_reads(server)
+        await bridge.kill()
+        await publishing
+    bridge = start_bridge(installation, server)
+    await bridge_reads(server)
+    await publish(server.url, load.bodies[len(kills) * size :])
     await until(lambda: _all_there(installation, load), "every message is in the stream", most_s=60)
     assert await bridge.stop() == 0
+
+
+def _start_pausing_bridge(installation: Installation, server: RabbitServer, *, at: int, pause_s: float) -> Program:
+    pause = {"PAUSE_AT": str(at), "PAUSE_S": str(pause_s), "PYTHONPATH": str(Path(__file__).parents[1])}
+    return installation.start("bridge", PAUSING_BRIDGE, AMQP_URL=server.url, **pause)
+
+
+async def _publish_in_parts(server: RabbitServer, bodies: list[bytes]) -> None:
+    """Publish in three parts: a bridge that is slow enough reads more than one batch."""
+    size = -(-len(bodies) // 3)
+    for start in range(0, len(bodies), size):
+        await publish(server.url, bodies[start : start + size])
 
 
 async def _all_there(installation: Installation, load: Load) -> bool:

@@ -4,16 +4,16 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 
 from aio_pika.abc import AbstractIncomingMessage
 
 from worker.bridge.rabbitmq import ERRORS, PREFETCH, OpenQueue, find_failure, open_queue
-from worker.bridge.translator import translate
+from worker.bridge.translator import pass_on, translate
 from worker.domain.errors import UserError
 from worker.sources.json_decoder import Unreadable
-from worker.store.bridge import BridgeMessage, BridgeStore, SessionEnded
+from worker.store.bridge import BODIES_LIMIT, BridgeMessage, BridgeStore, SessionEnded
 from worker.store.installation import InstallationMarker, Processes
 from worker.store.redis_errors import StoreUnavailable, log_redis_error
 from worker.telemetry import log_event
@@ -22,7 +22,7 @@ log = logging.getLogger("worker.bridge")
 
 ROLE = "bridge"
 TICK_S = 0.25
-MAINTENANCE_EVERY_S = 5.0
+MAINTENANCE_EVERY_S = 1.0  # RabbitMQ has written its acknowledgements to its files long before
 MIN_RETRY_S, MAX_RETRY_S = 0.5, 30.0
 
 
@@ -37,9 +37,11 @@ class Bridge:
     worker_id: str  #: This process among the live ones.
     stop: asyncio.Event  #: Set when the process must end.
     clock: Callable[[], float]  #: Monotonic seconds.
+    connect: Callable[[str], AbstractAsyncContextManager[OpenQueue]] = open_queue
     _deliveries: asyncio.Queue[AbstractIncomingMessage | None] = field(default_factory=asyncio.Queue)
     _session: str = ""  #: Begun with the first message of a connection.
     _calls: int = 0
+    _unforgotten: int = 0  #: How many messages were taken since the last maintenance.
     _retry_s: float = 0.0
     _reported: str = ""  #: The failure that was logged last, until RabbitMQ can be read again.
 
@@ -73,12 +75,10 @@ class Bridge:
 
     async def _consume(self) -> None:
         await self.installation.check()
-        async with open_queue(self.url) as opened:
-            deliveries = self._deliveries = asyncio.Queue()
-            opened.connection.close_callbacks.add(lambda *_: deliveries.put_nowait(None))
-            opened.channel.close_callbacks.add(lambda *_: deliveries.put_nowait(None))
-            self._session, self._calls = "", 0
-            await opened.queue.consume(deliveries.put)
+        async with self.connect(self.url) as opened:
+            self._deliveries = asyncio.Queue()
+            self._session, self._calls, self._unforgotten = "", 0, 0
+            await opened.consume(self._deliveries)
             if self._reported:
                 log.info("RabbitMQ and Redis answer again")
             self._reported, self._retry_s, maintenance_at = "", 0.0, self.clock()
@@ -115,12 +115,16 @@ class Bridge:
                 await self.store.begin_session(session)
                 self._session = session
             self._calls += 1
-            await self.store.take(self._session, self._calls, messages)
+            result = await self.store.take(self._session, self._calls, messages)
+            self._unforgotten = BODIES_LIMIT if result.repeats else self._unforgotten + len(messages)
         await batch[-1].ack(multiple=True)
 
     async def _maintain(self, opened: OpenQueue) -> None:
         await self.processes.record_heartbeat(ROLE, self.worker_id)
-        await opened.count_messages()  # raises an error when the queue was deleted
+        await opened.count_messages()  # answered after all acknowledgements; an error when the queue was deleted
+        if self._session:
+            await self.store.forget(self._session, but_newest=self._unforgotten)
+        self._unforgotten = 0
 
     def _is_new(self, reason: str) -> bool:
         """Return whether a failure must be logged: once, however often it is met again."""
@@ -135,11 +139,11 @@ class Bridge:
 
 
 def _translate(raw: bytes) -> BridgeMessage | None:
-    """Translate a message; one that cannot be read is left out and logged, without its content."""
+    """Translate a message; one that cannot be read is passed on, and logged without its content."""
     try:
         return translate(raw)
     except Unreadable as error:
-        log_event(log, logging.WARNING, "message left out: not JSON", bytes=len(raw), detail=str(error))
+        log_event(log, logging.WARNING, "message not readable, passed on", bytes=len(raw), detail=str(error))
     except Exception as error:  # noqa: BLE001  # its text may hold a part of the message
-        log_event(log, logging.ERROR, "message left out: internal error", bytes=len(raw), error=type(error).__name__)
-    return None
+        log_event(log, logging.ERROR, "message not translated, passed on", bytes=len(raw), error=type(error).__name__)
+    return pass_on(raw)

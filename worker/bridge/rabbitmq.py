@@ -1,12 +1,13 @@
 """InfraKitchen's RabbitMQ as the bridge uses it: its exchanges, our queue, and what an error of it means."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq import exceptions as aiormq
 
@@ -73,6 +74,12 @@ class OpenQueue:
     connection: AbstractConnection
     channel: AbstractChannel
     queue: AbstractQueue
+
+    async def consume(self, deliveries: asyncio.Queue[AbstractIncomingMessage | None]) -> None:
+        """Put the messages of the queue into `deliveries`, and None when no more can come."""
+        for closing in (self.connection, self.channel):
+            closing.close_callbacks.add(lambda *_: deliveries.put_nowait(None))
+        await self.queue.consume(deliveries.put)
 
     async def count_messages(self) -> int:
         """Return how many messages wait in the queue; raise an error of ERRORS when it is gone."""

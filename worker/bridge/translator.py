@@ -13,8 +13,8 @@ from worker.domain.event import DRY_RUN, Entity, Event, Kind
 from worker.domain.mrkdwn import cut
 from worker.sources.cloudevents import FAILED, PREFIX, STATUS_WORDS, VERSION
 from worker.sources.fields import one_line, parse_ids, parse_labels, parse_text, spell_out
-from worker.sources.infrakitchen import SOURCE, parse_notification, read_action
-from worker.sources.json_decoder import JsonObject, decode_json, require_object
+from worker.sources.infrakitchen import SOURCE, mask_secrets, parse_notification, read_action
+from worker.sources.json_decoder import JsonObject, Unreadable, decode_json, require_object
 from worker.store.bridge import BridgeMessage, MessageKind, Phase
 
 TEXT_LIMIT, REASON_LIMIT = 300, 20_000
@@ -41,14 +41,23 @@ def translate(raw: bytes) -> BridgeMessage | None:
 
     No news are InfraKitchen's reload signals and log lines, the entity event that repeats a state because a dry run was
     requested, and that the task of a workflow ended: InfraKitchen reports success even where a step failed, and the
-    entity event reports the truth. Raises Unreadable.
+    entity event reports the truth. Raises Unreadable for what InfraKitchen does not send.
     """
     fields = require_object(decode_json(raw))
     if _text(fields, "_entity_name") and _text(fields, "id"):
         return _translate_entity(fields, _hash(raw))
     if _text(fields, "entity_type") and _text(fields, "title"):
         return _translate_notification(fields, _hash(raw))
-    return None
+    if fields.keys() == {"_metadata"} or _text(fields.get("_metadata"), "_message_type") == "log":
+        return None
+    raise Unreadable("neither an entity event nor a notification of InfraKitchen")
+
+
+def pass_on(raw: bytes) -> BridgeMessage:
+    """Return the message that publishes a body as it is, its secrets masked; ingest makes it a dead letter."""
+    return BridgeMessage(
+        body_hash=_hash(raw), kind=MessageKind.UNREADABLE, entity=Entity("", ""), event=mask_secrets(raw)
+    )
 
 
 def _translate_entity(fields: JsonObject, body_hash: str) -> BridgeMessage | None:

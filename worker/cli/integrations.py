@@ -63,10 +63,12 @@ def token_options(command: Callable[..., None]) -> Callable[..., None]:
 @command.command()
 @click.argument("name", callback=check_name)
 @token_options
+@click.option("--sealed", is_flag=True, help="The token is as InfraKitchen stores it (EncryptedSecretStr:…), encrypted "
+              "with the same ENCRYPTION_KEY.")  # fmt: skip
 @click.option("--description", metavar="D", default="", help="Purpose of the workspace.")
 @click.option("--label", "labels", metavar="L", multiple=True, help="A tag; may be repeated.")
 @as_json
-def add(name: str, secret: Secret, description: str, labels: tuple[str, ...], as_json: bool) -> None:
+def add(name: str, secret: Secret, sealed: bool, description: str, labels: tuple[str, ...], as_json: bool) -> None:
     """Test a bot token with Slack, and save it encrypted as NAME.
 
     Asks for the token unless it comes from standard input. If NAME exists already, its token is replaced and
@@ -78,8 +80,9 @@ def add(name: str, secret: Secret, description: str, labels: tuple[str, ...], as
 
     async def work(app: AppContext) -> tuple[Integration, list[str]]:
         app.token_cipher.require_keys()  # before Slack is asked
+        token = app.token_cipher.open_sealed(secret) if sealed else secret
         integration = await add_integration(
-            app.integrations, app.gateway, name, secret, description=description, labels=labels
+            app.integrations, app.gateway, name, token, description=description, labels=labels
         )
         return integration, await service.find_duplicates_warning(app, integration)
 

@@ -155,6 +155,7 @@ class Event:
     requester_email: str = ""
     parents: tuple[str, ...] = ()  #: The ids of the entities that it belongs to, as far as its sender names them.
     template: str = ""
+    provider: str = ""  #: Of an integration: InfraKitchen's address of its page has it.
     url: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()

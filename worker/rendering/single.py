@@ -109,7 +109,10 @@ def own_url(event: Event, infrakitchen_url: str) -> str:
     entity = event.entity
     if not (infrakitchen_url and entity.type and entity.id) or entity.type == "alert":
         return ""
-    return _linkable(f"{infrakitchen_url}/{_quote(entity.type)}s/{_quote(entity.id)}", ADDRESS)
+    page = f"{_quote(entity.type)}s/{_quote(entity.id)}"
+    if entity.type == "integration":
+        page = f"integrations/{_quote(event.provider)}/{_quote(entity.id)}" if event.provider else "integrations"
+    return _linkable(f"{infrakitchen_url}/{page}", ADDRESS)
 
 
 def _linkable(url: str, limit: int) -> str:

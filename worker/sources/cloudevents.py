@@ -176,7 +176,7 @@ def _other_event(new_event: partial[Event], data: EventData, content: object, en
         title=one_line(data.title) or one_line(envelope.subject) or one_line(envelope.type),
         status=data.status, severity_word=data.severity, state=data.state, action=data.action,
         text=paragraphs(data.summary, data.message, data.description, _show_value(content)),
-        error=data.error_message, requester=data.person.name, requester_email=data.person.email,
+        error=data.error_message, requester=data.person.name, requester_email=data.person.email, provider=data.provider,
     )  # fmt: skip
 
 

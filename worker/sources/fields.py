@@ -157,6 +157,7 @@ class EventData(Lenient):
     creator: PersonField = Person()
     project: Text = ""
     template: Text = ""
+    provider: Text = ""
     fingerprint: Text = ""
     generator_url: Text = ""
     labels: Labels = Field(default_factory=dict)

@@ -30,7 +30,7 @@ _CHANGED = re.compile(
 _FAILED = re.compile(r"Task \S* ?failed for \S*?: (?P<reason>.*)", re.DOTALL)
 #: The classes whose text is the reason.
 _WRAPPER = re.compile(r"\A(?:UnhandledException|ExitWithoutSave):\s*(?=\S)")
-_SECRET = re.compile(rb'"(?:%s)"\s*:' % "|".join(SECRET_FIELDS).encode())
+_SECRET = re.compile(rb"['\"]?\b(?:%s)['\"]?\s*[:=]" % "|".join(SECRET_FIELDS).encode())
 _OUTCOMES = ("succeeded", "failed", "timed out")
 #: InfraKitchen's words for actions that have another one here.
 _ACTIONS = {"rejected": "reject", "approved": "approve", "dryrun_with_temp_state": "dryrun"}
@@ -76,7 +76,8 @@ def parse_notification(fields: JsonObject, entry_id: str) -> Event:
     body = EventData.model_validate(fields)
     if not body.entity_type:
         if "_entity_name" in fields:
-            raise Unreadable("an entity event of InfraKitchen: it reaches the stream through `ik-slack bridge` alone")
+            known = "it reaches the stream through `ik-slack bridge` alone" if fields.get("id") else "it has no id"
+            raise Unreadable(f"an entity event of InfraKitchen: {known}")
         raise Unreadable("neither a CloudEvent (specversion: missing) nor InfraKitchen's own (entity_type: missing)")
     value = fields.get("metadata")
     metadata = EventData.model_validate(value if isinstance(value, dict) else {})
@@ -201,11 +202,13 @@ def with_metadata(raw: bytes, *, name: str, state: str) -> bytes:
 
 
 def mask_secrets(raw: bytes) -> bytes:
-    """Return JSON with the values of SECRET_FIELDS masked, at any depth; broken JSON ends before the first of them."""
+    """Return JSON with the values of SECRET_FIELDS masked, at any depth; other bytes end before the first of them."""
     try:
         value = decode_json(raw)
     except Unreadable:
-        return _SECRET.split(raw, maxsplit=1)[0]
+        text = raw.replace(b"\0", b"")  # of UTF-16, every other byte
+        secret = _SECRET.search(text)
+        return text[: secret.start()] if secret else raw
     masked = _mask(value)
     return raw if masked == value else json.dumps(masked, ensure_ascii=False).encode()
 

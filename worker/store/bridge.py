@@ -21,6 +21,7 @@ class MessageKind(StrEnum):
     CHANGE = "change"  # a notification: the entity has another state, which an entity event reports too
     SUCCESS = "success"  # a notification: a task ended, which an entity event reports too
     OTHER = "other"  # a notification that no entity event reports
+    UNREADABLE = "unreadable"  # not what InfraKitchen sends
 
 
 class Phase(StrEnum):
@@ -38,7 +39,8 @@ class BridgeMessage:
     body_hash: str
     kind: MessageKind
     entity: Entity
-    event: str  #: As JSON: a CloudEvent without `id` and reason, or InfraKitchen's own body without `metadata`.
+    #: As JSON: a CloudEvent without `id` and reason, or InfraKitchen's own body without `metadata`; else bytes.
+    event: str | bytes
     reason: str = ""  #: Why it failed, as JSON; empty if it does not say so.
     field: str = ""  #: The field of the event's data that takes the reason.
     state: str = ""  #: `,state|status,` of the entity.
@@ -82,6 +84,14 @@ class BridgeStore(RedisStore):
             arguments += message.body_hash, int(is_redelivered), message.kind, message.event, message.reason
             arguments += message.field, message.state, message.phase, message.metadata
         return await self._run(session, call, 0, keys, arguments)
+
+    async def forget(self, session: str, *, but_newest: int) -> None:
+        """Forget the messages whose acknowledgements RabbitMQ has kept: it redelivers them no more.
+
+        The `but_newest` that were taken last are kept.
+        """
+        keys = [self._keys.bridge(part) for part in ("", "order")]
+        await self._server.run_script("bridge_forget", keys, (session, but_newest))
 
     async def release(self, *, everything: bool = False) -> TakeResult:
         """Publish what was held long enough, or everything that is held; any process may do that."""

@@ -24,8 +24,8 @@ P:followed:A              hash    subscriptions that get every later state of A 
 P:entity:A                string  an entity's newest known name and state            RETENTION_S
 P:twin:B                  string  the newest entry whose event has these bytes       lifetime of events
 P:bridge                  hash    the bridge's session, messages taken, when the last  forever
-P:bridge:bodies           hash    messages by hash that may be redelivered           RETENTION_S
-P:bridge:order            list    hashes of the newest messages, oldest first        RETENTION_S
+P:bridge:bodies           hash    messages by hash that may be redelivered           until others come
+P:bridge:order            list    hashes of the newest messages, oldest first        seconds
 P:bridge:held             zset    states and notifications that wait for each other  seconds
 P:bridge:entity:E         hash    last state of an entity, what is held of it        RETENTION_S
 P:recent                  list    references of the newest 500 events, newest first  forever

@@ -18,6 +18,7 @@ from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ExponentialBackoff
+from redis.driver_info import DriverInfo
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as TimedOut
@@ -95,8 +96,15 @@ def connect_by_sentinels(
     return client
 
 
+@cache
+def _driver_info() -> DriverInfo:
+    """Return the name and version that redis-py sends; each connection would read them from the package."""
+    return DriverInfo()
+
+
 def _options(*, blocking: bool) -> dict[str, Any]:
     return {
+        "driver_info": _driver_info(),
         "protocol": 2,
         "encoding_errors": "replace",  # a lone surrogate in one command must not fail the whole batch
         "socket_connect_timeout": CONNECT_TIMEOUT_S,

@@ -48,15 +48,30 @@ class TokenCipher:
 
     def decrypt(self, encrypted: str, integration: str) -> Secret:
         """Return the token of `integration`. Raises `WrongKey` when no key decrypts it."""
+        hint = Hint.of(
+            "Put that key back (old keys go behind the new one, separated by a comma). If it is lost, "
+            "paste the token again: ",
+            Step(Action.ADD_INTEGRATION, integration),
+            ".",
+        )
+        what = f"The token of integration {integration} cannot be decrypted with this ENCRYPTION_KEY."
+        return self._decrypt(encrypted, WrongKey(what, hint))
+
+    def open_sealed(self, sealed: Secret) -> Secret:
+        """Return the token that InfraKitchen stores as `EncryptedSecretStr:…`. Raises `WrongKey` when no key does."""
+        what = "The sealed token cannot be decrypted with this ENCRYPTION_KEY."
+        hint = Hint.of(
+            "Give the token as InfraKitchen stores it (EncryptedSecretStr:…), and put InfraKitchen's ENCRYPTION_KEY "
+            "into this one (several keys are separated by commas)."
+        )
+        return self._decrypt(sealed.reveal(), WrongKey(what, hint))
+
+    def _decrypt(self, encrypted: str, failure: WrongKey) -> Secret:
         keys = self.require_keys()
         try:
             return Secret(keys.decrypt(encrypted.removeprefix(INFRAKITCHEN_PREFIX).encode()).decode())
         except (InvalidToken, UnicodeDecodeError):
-            add = Step(Action.ADD_INTEGRATION, integration)
-            put_back = "Put that key back (old keys go behind the new one, separated by a comma)."
-            hint = Hint.of(f"{put_back} If it is lost, paste the token again: ", add, ".")
-            text = f"The token of integration {integration} cannot be decrypted with this ENCRYPTION_KEY."
-            raise WrongKey(text, hint) from None
+            raise failure from None
 
 
 def _fernet(key: str, number: int) -> Fernet:

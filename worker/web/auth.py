@@ -127,14 +127,10 @@ class ApiAuth:
     def __init__(self, settings: Settings, startup_key: str, redis: RedisClient) -> None:
         self._api_token = settings.api_token.get_secret_value() if settings.api_token else ""
         self._startup_key = startup_key
+        self.is_document_public = not startup_key  #: The settings have a credential: the document needs no token.
         self._tokens = ApiTokens(redis)
         self._throttle = LoginThrottle(redis)
         self._trail = AuditTrail(redis)
-
-    @property
-    def is_document_public(self) -> bool:
-        """Return whether the OpenAPI document needs no token: the settings have a credential."""
-        return not self._startup_key
 
     async def authenticate(self, request: Request, token: str) -> None:
         """Begin the audit entry of an authenticated request; raises HTTPException for any other."""

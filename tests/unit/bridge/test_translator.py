@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from support.infrakitchen import RESOURCE_ID, SAMPLES, WORKFLOW_ID, entity, notification, resource, secret_values, task
 
 from worker import sources
-from worker.bridge.translator import STEP_LIMIT, translate
-from worker.domain.event import MAX_EVENT_BYTES, Kind
+from worker.bridge.translator import STEP_LIMIT, pass_on, translate
+from worker.domain.event import MAX_EVENT_BYTES, Event, Kind
+from worker.domain.message_plan import Line, MessageContent
+from worker.rendering.single import event_url, render
 from worker.sources.json_decoder import Unreadable
 from worker.store.bridge import BridgeMessage, MessageKind, Phase
 
@@ -26,6 +28,11 @@ def message_of(raw: bytes) -> BridgeMessage:
 def data_of(raw: bytes) -> dict[str, Any]:
     data: dict[str, Any] = json.loads(message_of(raw).event)["data"]
     return data
+
+
+def event_of(raw: bytes) -> Event:
+    """Return the event that ingest makes of a message."""
+    return sources.parse(json.dumps({"id": "1", **json.loads(message_of(raw).event)}).encode(), "1-1")
 
 
 def test_a_resource_has_its_name_project_template_people_and_labels():
@@ -106,9 +113,29 @@ def test_other_entities_have_a_title_that_names_what_happened(changes: dict[str,
     assert data_of(entity("b17", **changes))["title"] == title
 
 
-def test_an_integration_keeps_its_provider_which_its_address_needs():
-    raw = entity("b17", _entity_name="integration", integration_provider="aws", configuration={"key": "hunter2-secret"})
-    assert data_of(raw)["provider"] == "aws"
+@pytest.mark.parametrize(
+    ("raw", "address"),
+    [
+        (entity("b17", _entity_name="integration", integration_provider="aws", id="17"), "integrations/aws/17"),
+        (entity("b17", id="17"), "executors/17"), (entity("b04"), f"workflows/{WORKFLOW_ID}"),
+    ],
+)  # fmt: skip
+def test_an_event_links_to_the_page_of_its_entity(raw: bytes, address: str):
+    assert event_url(event_of(raw), "https://ik") == f"https://ik/{address}"
+
+
+@pytest.mark.parametrize(
+    ("raw", "address"),
+    [(entity("b04"), f"workflows/{WORKFLOW_ID}"), (resource("provision", "error"), f"resources/{RESOURCE_ID}")],
+)
+def test_a_failure_links_to_its_log(raw: bytes, address: str):
+    message = render(MessageContent((Line(event_of(raw), "d"),)), infrakitchen_url="https://ik")
+    assert f"<https://ik/{address}/logs|Log>" in repr(message.blocks)
+
+
+def test_a_workflow_has_the_project_and_the_labels_that_its_event_names():
+    event = event_of(entity("b04", project={"id": "1", "name": "Payments"}, labels=["team=payments"]))
+    assert (event.project, event.labels) == ("Payments", {"team": "payments"})
 
 
 @pytest.mark.parametrize(
@@ -116,19 +143,25 @@ def test_an_integration_keeps_its_provider_which_its_address_needs():
     [
         *(path.read_bytes() for path in ENTITIES if path.name.startswith("b9")),
         resource("provisioned", "done", "dryrun"), resource("provisioned", "done", "dryrun_with_temp_state"),
-        notification("04"), task("succeeded", "approve", type_="workflow"), b"{}",
+        notification("04"), task("succeeded", "approve", type_="workflow"),
         json.dumps({"_metadata": {"event": "reload_feature_flags_configs"}}).encode(),
-        json.dumps({"entity_type": "resource"}).encode(),
     ],
 )  # fmt: skip
 def test_what_is_no_news_is_left_out(raw: bytes):
     assert translate(raw) is None
 
 
-@pytest.mark.parametrize("raw", [b"", b"x", b"[]", b"\xff", b'{"a":' * 300])
-def test_what_is_no_json_object_is_unreadable(raw: bytes):
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"", b"x", b"[]", b"\xff", b'{"a":' * 300, b"{}", b'{"entity_type": "resource"}', b'{"_entity_name": "task"}',
+        json.dumps({"_metadata": {"event": "sync"}, "id": "1"}).encode(),
+    ],
+)  # fmt: skip
+def test_what_infrakitchen_does_not_send_is_unreadable(raw: bytes):
     with pytest.raises(Unreadable):
         translate(raw)
+    assert pass_on(raw).event == raw
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """`ik-slack integrations`: a token is tested before it is saved, never shown, and rotated without a restart."""
 
+import base64
 import os
 import pty
 import subprocess
 import sys
 
 import pytest
+from cryptography.fernet import Fernet
 from support.cli import UNREACHABLE_URL, Shell
 
 from worker.bootstrap.context import AppContext
@@ -39,6 +41,27 @@ def test_without_a_terminal_the_error_names_the_token_options(shell: Shell) -> N
     assert "--token-stdin" in ended.err
 
 
+def seal(token: str, key: str) -> str:
+    """Encrypt a token as InfraKitchen stores it."""
+    return f"EncryptedSecretStr:{Fernet(base64.b64decode(key)).encrypt(token.encode()).decode()}"
+
+
+def test_a_token_that_infrakitchen_stores_is_decrypted_with_the_shared_key(shell: Shell) -> None:
+    sealed = seal(shell.acme.token, os.environ["ENCRYPTION_KEY"])
+    ended = shell("integrations", "add", "acme", "--sealed", "--token-stdin", "--json", stdin=f"{sealed}\n")
+    assert (ended.code, ended.json["team"]) == (0, "Acme")
+    assert shell("integrations", "test", "acme").code == 0
+
+
+@pytest.mark.parametrize("sealed", [seal("xoxb-1", generate_key()), "xoxb-1"])
+def test_a_sealed_token_of_another_key_is_refused(shell: Shell, sealed: str) -> None:
+    ended = shell("integrations", "add", "acme", "--sealed", "--token-stdin", stdin=sealed)
+    assert (ended.code, ended.out) == (1, "")
+    assert "put InfraKitchen's ENCRYPTION_KEY" in ended.err
+    assert sealed not in ended.err
+    assert shell("integrations", "list", "--json").json == []
+
+
 @pytest.mark.parametrize("stdin", ["", " \n"])
 def test_an_empty_token_is_wrong_use(shell: Shell, stdin: str) -> None:
     assert shell("integrations", "add", "acme", "--token-stdin", stdin=stdin).code == 2
@@ -48,6 +71,7 @@ def test_two_tokens_are_wrong_use(shell: Shell) -> None:
     assert shell("integrations", "add", "acme", "--token-stdin", "--token", "xoxb-1").code == 2
 
 
+@pytest.mark.slow
 def test_on_a_terminal_the_token_is_asked_for_and_not_echoed(shell: Shell) -> None:
     ours, theirs = pty.openpty()
     with subprocess.Popen(

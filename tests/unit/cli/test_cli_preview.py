@@ -307,6 +307,7 @@ kinds = st.sampled_from(
 numbers = itertools.count()
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(kinds, datas), min_size=1, max_size=5))
 def test_for_any_events_the_json_equals_the_call(shell: Shell, some: list[tuple[str, dict[str, Any]]]) -> None:

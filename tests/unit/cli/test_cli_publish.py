@@ -140,6 +140,7 @@ def test_a_file_that_is_not_there_is_wrong_use(shell: Shell) -> None:
     assert "No such file" in ended.err
 
 
+@pytest.mark.slow
 def test_ten_thousand_events_arrive_in_order(shell: Shell, redis_url: str) -> None:
     events = [EVENT | {"id": str(number)} for number in range(10_000)]
     ended = shell("publish", shell.file("\n".join(map(json.dumps, events))))

@@ -32,6 +32,7 @@ def test_a_taken_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert err == f"Error: Port {port} cannot be used: set --port to another, or to 0 for any free port.\n"
 
 
+@pytest.mark.slow
 def test_the_printed_addresses_work_until_sigint() -> None:
     program = str(Path(sys.executable).parent / "ik-slack")
     running = subprocess.Popen(

@@ -154,7 +154,8 @@ async def test_up_waits_for_redis_and_reports_it_once(tmp_path: Path) -> None:
     assert said == [f"Redis at 127.0.0.1:{port}/0 does not answer: waiting for it. Start it, or correct REDIS_URL."]
 
 
-async def test_waiting_for_redis_ends_at_a_stop() -> None:
+async def test_waiting_for_redis_ends_at_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.cli.up.POLL_S", 0.01)
     said: list[str] = []
     async with asyncio.timeout(10):
         await wait_for_redis(Settings.load(redis_url="redis://127.0.0.1:1"), said.append, lambda: bool(said))

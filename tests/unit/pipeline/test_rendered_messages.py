@@ -316,6 +316,8 @@ def test_a_time_of_another_day_has_its_date() -> None:
     [
         (simple(), "https://ik/resources/17"),
         (simple(entity=Entity("a b", "x/y")), "https://ik/a%20bs/x%2Fy"),
+        (simple(entity=Entity("integration", "17"), provider="aws"), "https://ik/integrations/aws/17"),
+        (simple(entity=Entity("integration", "17")), "https://ik/integrations"),
         (simple(entity=Entity("", "17"), url="https://own"), "https://own"),
         (simple(entity=Entity("resource", ""), url="https://own"), "https://own"),
         (simple(kind=Kind.ALERT, url="https://alerts/1"), "https://alerts/1"),

@@ -326,6 +326,7 @@ def test_a_body_that_would_become_too_large_stays_as_it_is() -> None:
 
 SECRETS = {
     "_entity_name": "workflow",
+    "id": "17",
     "variables": [{"name": "token", "value": "hunter2"}],
     "outputs": {"url": "hunter2"},
     "steps": [{"name": "a", "resolved_variables": {"x": "hunter2"}}],
@@ -340,6 +341,7 @@ def test_an_entity_event_is_unreadable_and_its_secrets_are_masked() -> None:
     assert "hunter2" not in str(caught.value)
     assert json.loads(mask_secrets(raw)) == {
         "_entity_name": "workflow",
+        "id": "17",
         "variables": MASK,
         "outputs": MASK,
         "steps": [{"name": "a", "resolved_variables": MASK}],
@@ -355,6 +357,8 @@ def test_an_entity_event_is_unreadable_and_its_secrets_are_masked() -> None:
         json.dumps(SECRETS).encode()[:-3],
         json.dumps(SECRETS | {"_x": "y" * 300_000}).encode(),
         json.dumps(SECRETS).encode() + b"\xff",
+        json.dumps(SECRETS).encode("utf-16"),
+        str(SECRETS).encode(),
     ],
 )
 def test_secrets_are_masked_in_any_bytes_that_hold_them(raw: bytes) -> None:
@@ -363,6 +367,8 @@ def test_secrets_are_masked_in_any_bytes_that_hold_them(raw: bytes) -> None:
     assert b"_entity_name" in masked
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b'{"a": "{", "b": [1.0, null]}', b'{"name":  "variables"}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b'{"a": "{", "b": [1.0, null]}', b'{"name":  "variables"}', b"{ variables", b"\xff\xfe\0"]
+)
 def test_bytes_without_secrets_are_kept_as_they_are(raw: bytes) -> None:
     assert mask_secrets(raw) == raw

@@ -1,5 +1,5 @@
 -- Begin a session of the bridge: other sessions can take nothing from now on.
--- KEYS  1 bridge  2 bodies that may be redelivered  3 hashes of the newest bodies
+-- KEYS  1 bridge  2 bodies that may be redelivered  3 hashes of the newest messages
 -- ARGV  1 session  2 lifetime in ms
 -- Returns nothing.
 redis.call('HSET', KEYS[1], 'session', ARGV[1], 'call', '')

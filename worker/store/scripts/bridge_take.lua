@@ -1,10 +1,10 @@
 -- Take messages of InfraKitchen's RabbitMQ: publish their events to the stream, or hold them a while.
 -- The state of an entity that failed is held until the reason comes, in a notification; a notification is held until the
 -- entity event that reports the same comes, which makes it needless. What is held is published when its time is over.
--- KEYS  1 stream  2 bridge  3 bodies that may be redelivered  4 hashes of the newest bodies
+-- KEYS  1 stream  2 bridge  3 bodies that may be redelivered  4 hashes of the newest messages
 --       5 what is held, as `slot record`, by when its time is over  6 … what is known of each message's entity
 -- ARGV  1 session  2 number of this call in the session  3 lifetime in ms
---       4 how long to hold, in ms  5 how many bodies are remembered  6 '1' to release all that is held
+--       4 how long to hold, in ms  5 how many messages are remembered  6 '1' to release all that is held
 --       7 … per message: hash of its body, '1' if it is redelivered, kind, event, reason as JSON, field of the reason,
 --       `,state|status,`, phase, metadata as JSON
 -- Without messages it publishes what was held long enough; any session may do that, and it may run twice.
@@ -168,13 +168,15 @@ local function on_notification(record, kind, event, reason, state, metadata)
   hold(slot, record, pack_notification(record, reason, metadata, event))
 end
 
--- RabbitMQ gives messages no id. `bodies` has how many messages with a body were taken before this session began and
--- have not been redelivered in it: as many redelivered ones were taken before.
+-- RabbitMQ gives messages no id, but it redelivers first, and in order, what was delivered before: so the messages that
+-- were taken without being acknowledged come first of all. `bodies` has how many with a body may be among them. The first
+-- message that is none of them ends it: those behind it were never taken, whatever they hold.
 local function was_taken(hash, is_redelivered)
   if is_redelivered and tonumber(redis.call('HGET', bodies, hash) or 0) > 0 then
     redis.call('HINCRBY', bodies, hash, -1)
     return true
   end
+  redis.call('DEL', bodies)
   redis.call('RPUSH', order, hash)
   return false
 end
@@ -190,6 +192,8 @@ for i = 6, #KEYS do
       redis.call('HSET', record, 'metadata', metadata)
     elseif kind == 'state' or kind == 'status' then
       on_state(record, hash, event, reason, field, state, phase, metadata)
+    elseif kind == 'unreadable' then
+      publish(event)
     elseif kind == 'other' then
       publish_notification(record, event, metadata)
     else
