@@ -50,6 +50,8 @@ async def test_an_unknown_integration_is_an_error_that_names_the_known_ones(worl
     await world.integrations.save(OPS, TOKEN)
     with pytest.raises(UserError, match=r"no integration 'x' \(existing: Ops\)"):
         await world.integrations.find("x")
+    with pytest.raises(UserError, match=r"no integration 'Opss': did you mean Ops\?"):
+        await world.integrations.find("Opss")
 
 
 async def test_a_changed_integration_keeps_its_token_and_every_process_sees_the_change(world: World):

@@ -4,7 +4,8 @@ from support.store import RETENTION_S, World
 
 from worker.domain.errors import TemplateError
 from worker.domain.subscription import Subscription
-from worker.store.subscriptions import TemplateErrors
+from worker.store.schedule import PendingWarning, WarningKind
+from worker.store.subscriptions import Subscriptions, TemplateErrors
 
 
 def template_errors(world: World) -> TemplateErrors:
@@ -49,3 +50,24 @@ async def test_changing_or_removing_a_subscription_clears_its_template_error(wor
         await errors.record(id_, f"d-{id_}", TemplateError("no"))
     await world.subscriptions.save_and_remove(save=[Subscription("s1", "ops", "#a")], remove=["s2"])
     assert await current(errors) == {"s3": "no"}
+
+
+async def test_a_template_that_exceeds_a_limit_is_switched_off_in_every_process(world: World):
+    errors, other = template_errors(world), Subscriptions(world.server)
+    subscription = Subscription("s1", "ops", "#a", template="x")
+    await world.subscriptions.save_and_remove(save=[subscription, Subscription("s2", "ops", "#b")])
+    await other.list_all()
+    await errors.record("s1", "d1", TemplateError("too slow", exceeds_limit=True))
+    await errors.record("s2", "d2", TemplateError("no"))
+    await world.subscriptions.switch_template_off(subscription)
+    for store in (world.subscriptions, other):
+        await store.list_all()
+        assert {id_: str(error) for id_, error in store.switched_off.items()} == {"s1": "too slow"}
+    (warning,) = await world.warnings.list_pending(limit=9)
+    assert warning == PendingWarning(WarningKind.TEMPLATE_OFF, "ops/s1")
+    assert await world.warnings.get_time_ms(warning) > 0
+    await world.warnings.finish(warning)
+    assert await world.warnings.get_time_ms(warning) == 0
+    await errors.clear(["s1"])
+    await other.list_all()
+    assert other.switched_off == {}

@@ -136,8 +136,10 @@ TEMPLATE_MAX_BYTES = 16 * 1024
 class TemplateError(Exception):
     """A template does not give a message; `line` is the template's line, or 0."""
 
-    def __init__(self, reason: str, line: int = 0) -> None:
+    def __init__(self, reason: str, line: int = 0, exceeds_limit: bool = False) -> None:
         reason = cut(reason, DETAIL_MAX)
         super().__init__(f"{reason}, line {line}" if line else reason)
         self.reason = reason
         self.line = line
+        #: Its rendering took too much time or memory: it is switched off until its subscription is saved again.
+        self.exceeds_limit = exceeds_limit

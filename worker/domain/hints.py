@@ -146,6 +146,10 @@ MESSAGE_FAULTS = (
     "markdown_text_conflict", "block_mismatch", "msg_too_long", "msg_too_large",
     "msg_blocks_too_long", "too_many_attachments", "no_text",
 )  # fmt: skip
+CORRECT_TEMPLATE = Hint.of(
+    "The default message is posted. Correct the template, then ", Step(Action.APPLY_SUBSCRIPTIONS),
+    " or, for an integration's, ", Step(Action.SET_INTEGRATION_TEMPLATE), ".",
+)  # fmt: skip
 MESSAGE_FAULT_HINT = Hint.of(
     "Slack does not take the message as it is built: first correct the template of its subscription; if it has none, "
     "report a bug."

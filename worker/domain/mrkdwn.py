@@ -13,6 +13,7 @@ from urllib.parse import quote
 ELLIPSIS = "…"
 HEAD_ROWS, TAIL_ROWS = 3, 9  # of a long error; Slack folds away what is much longer
 ADDRESS_MAX = 3_000  # characters of a link's address, as sent: the text of a block has no more
+TAG_MAX = 10_000  # characters of a link with its label
 MARKS_MAX = 4  # combining marks on one letter: no language needs more
 SURROGATES = re.compile(r"[\ud800-\udfff]")  #: Halves of characters: no text that can be sent has them alone.
 _CODE = re.compile(r"(?<!`)(?:```[^`]+```|`[^`\n]+`)(?!`)")
@@ -298,7 +299,9 @@ def _fit(text: str, limit: int, shorten: Callable[[str, int], str]) -> str:
 
 def cut_markup(text: str, limit: int) -> str:
     """Cut markup to `limit` units, but never inside a tag or an entity, with an ellipsis at its end."""
-    return text if units(text) <= limit else _break(text, limit - units(ELLIPSIS))[0].rstrip() + ELLIPSIS
+    if units(text) <= limit:
+        return text
+    return _break(text[: limit + TAG_MAX], limit - units(ELLIPSIS))[0].rstrip() + ELLIPSIS
 
 
 def split_markup(text: str, limit: int) -> list[str]:

@@ -1,8 +1,8 @@
 """Message builder: applies the template of a subscription, or builds the default message."""
 
-import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from urllib.parse import urlencode
 
 from worker.domain.errors import TemplateError
@@ -13,7 +13,7 @@ from worker.domain.presentation import appearance
 from worker.domain.subscription import Subscription
 from worker.rendering.digest import digest
 from worker.rendering.single import REPEAT_NOTE, event_url, plain_line, render, shorten_ids
-from worker.templating.renderer_process import TemplateRenderer
+from worker.templating.renderer_process import TemplateRenderer, run_in_template_thread
 from worker.templating.variables import variables_of
 
 TEXT_MAX = 9_500  # of the 10,500 bytes of all texts together; the rest is for mentions and notes
@@ -41,25 +41,29 @@ class MessageBuilder:
     renderer: TemplateRenderer
     infrakitchen_url: str = ""
     console_url: str = ""
-    #: One template at a time, so that waiting ones do not occupy the threads that resolve host names.
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def build(self, content: MessageContent, *, may_repeat: bool = False, lane: str = "") -> BuiltMessage:
-        """Build the message for one entity, or for several, which have the default form. Templates run in a thread."""
+    async def build(
+        self, content: MessageContent, *, may_repeat: bool = False, lane: str = "",
+        switched_off: Mapping[str, TemplateError],
+    ) -> BuiltMessage:  # fmt: skip
+        """Build the message for one entity, or for several, which have the default form.
+
+        `switched_off` are the errors of templates that are not run again, by subscription id.
+        """
         subscription = content.lines[0].template_subscription if len(content.lines) == 1 else None
         if subscription is None:
             list_url = self.console_url and f"{self.console_url}/deliveries?{urlencode({'lane': lane})}"
             return BuiltMessage(message_of(content, self.infrakitchen_url, may_repeat=may_repeat, list_url=list_url))
-        try:
-            async with self._turn:
-                message = await asyncio.to_thread(
-                    self.build_from_template, subscription.template, content, may_repeat=may_repeat
-                )
-        except TemplateError as error:
-            default = message_of(content, self.infrakitchen_url, may_repeat=may_repeat)
-            note = f"⚠ The template of subscription {subscription.id} failed: {line(str(error), 300)}"
-            return BuiltMessage(replace(default, blocks=(*default.blocks, Context(note))), subscription, error)
-        return BuiltMessage(message, subscription)
+        if (error := switched_off.get(subscription.id)) is None:
+            build = partial(self.build_from_template, subscription.template, content, may_repeat=may_repeat)
+            try:
+                return BuiltMessage(await run_in_template_thread(build), subscription)
+            except TemplateError as failed:
+                error = failed
+        default = message_of(content, self.infrakitchen_url, may_repeat=may_repeat)
+        result = "is switched off" if error.exceeds_limit else "failed"
+        note = f"⚠ The template of subscription {subscription.id} {result}: {line(str(error), 300)}"
+        return BuiltMessage(replace(default, blocks=(*default.blocks, Context(note))), subscription, error)
 
     def build_from_template(
         self, template: str, content: MessageContent, *, may_repeat: bool = False, is_strict: bool = False

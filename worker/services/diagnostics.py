@@ -18,7 +18,7 @@ from config.settings import Settings
 from worker.bootstrap.context import AppContext
 from worker.domain.delivery import Address
 from worker.domain.errors import Blocked, SlackError, UserError
-from worker.domain.hints import NO_HINT, Action, Code, Hint, Step
+from worker.domain.hints import CORRECT_TEMPLATE, NO_HINT, Action, Code, Hint, Step
 from worker.domain.integration import Health, Integration, Secret
 from worker.local_machine import is_loopback
 from worker.pipeline.integration_setup import CHECK_NETWORK, fix_for, test_token
@@ -50,10 +50,6 @@ LOST_FIX = Hint.of(
     "A publisher or an administrator trimmed the stream. Publish these events again, and remove ", Code("MAXLEN"),
     " and ",
     Code("XTRIM"), " from what publishes: infrakitchen-slack trims the stream behind what it has read.",
-)  # fmt: skip
-CORRECT_TEMPLATE = Hint.of(
-    "The default message is posted. Correct the template, then ", Step(Action.APPLY_SUBSCRIPTIONS),
-    " or, for an integration's, ", Step(Action.SET_INTEGRATION_TEMPLATE), ".",
 )  # fmt: skip
 
 
@@ -185,9 +181,10 @@ async def check_subscriptions(app: AppContext) -> Sequence[Finding]:
     fix = Hint.of("To add one, ", Step(Action.ADD_SUBSCRIPTION), ".")
     detail = f"{len(active)} active" if active else "no active subscription: nothing is posted"
     failing = [
-        Finding(f"{sub.id}: template", Level.FAILED, f"failed: {faults[sub.id]}", CORRECT_TEMPLATE)
+        Finding(f"{sub.id}: template", Level.FAILED, f"{result}: {error}", CORRECT_TEMPLATE)
         for sub in subscriptions
-        if sub.id in faults
+        if (error := faults.get(sub.id))
+        for result in ("switched off" if error.exceeds_limit else "failed",)
     ]
     return [finding_of("subscriptions", bool(active), detail, fix, otherwise=Level.NOTE), *failing]
 

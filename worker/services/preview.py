@@ -1,6 +1,5 @@
 """Previews: the message that would be posted for events, without posting it."""
 
-import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from worker import sources
 from worker.bootstrap.context import AppContext
 from worker.domain.delivery import Delivery, State
-from worker.domain.errors import UserError
+from worker.domain.errors import TemplateError, UserError
 from worker.domain.event import Event
 from worker.domain.message_plan import NO_SUBSCRIPTION, PendingDelivery
 from worker.domain.subscription import Subscription
@@ -23,7 +22,7 @@ from worker.services.subscription_schema import SubscriptionSpec, subscription_f
 from worker.services.template_validation import validate_template
 from worker.slack.blocks import JsonObject, arguments, rejection_reason
 from worker.store.pagination import DeliveryFilter
-from worker.templating.renderer_process import shared_renderer
+from worker.templating.renderer_process import run_in_template_thread, shared_renderer
 
 READ_AT_ONCE, MAX_READ_BYTES = 100, 4 * 1024 * 1024
 MAX_REASONS = 3
@@ -93,14 +92,14 @@ async def preview_events(
     if template is not None:
         kinds = {delivery.event.kind for delivery in pending}
         try:
-            source = await asyncio.to_thread(validate_template, template or "\n", kinds)
+            source = await run_in_template_thread(validate_template, template or "\n", kinds)
         except ValueError as error:
             raise UserError(f"The template cannot be used: {error}.") from None
         templated = replace(subscription or Subscription(UNSAVED, "", ""), id=UNSAVED, template=source)
         pending = [replace(delivery, subscription=templated) for delivery in pending]
     chosen = Counter(subscription.choose(delivery.event).destination for delivery in pending) if subscription else {}
     return replace(
-        await _build(pending, infrakitchen_url), unmatched=unmatched, destinations=chosen,
+        await _build(pending, infrakitchen_url, {}), unmatched=unmatched, destinations=chosen,
         repeats=len(encoded) - len(events),
     )  # fmt: skip
 
@@ -121,9 +120,8 @@ async def preview_recent(app: AppContext, spec: SubscriptionSpec, integration_na
     matched = [event for event, reason in zip(events, reasons, strict=True) if not reason]
     choices = [subscription.choose(event) for event in matched]
     templated = subscription.with_template(integration.template)
-    newest = await _build(
-        [PendingDelivery(event.id, event, templated) for event in matched[:1]], app.settings.infrakitchen_url or ""
-    )
+    pending = [PendingDelivery(event.id, event, templated) for event in matched[:1]]
+    newest = await _build(pending, app.settings.infrakitchen_url or "", app.subscriptions.switched_off)
     return RecentPreview(
         examined=len(events),
         matched=matched,
@@ -152,14 +150,16 @@ async def preview_deliveries(app: AppContext, deliveries: Sequence[Delivery]) ->
         for delivery in deliveries
         if (event := events[delivery.event_ref])
     ]
-    return await _build(pending, app.settings.infrakitchen_url or "")
+    return await _build(pending, app.settings.infrakitchen_url or "", app.subscriptions.switched_off)
 
 
-async def _build(pending: Sequence[PendingDelivery], infrakitchen_url: str) -> Preview:
+async def _build(
+    pending: Sequence[PendingDelivery], infrakitchen_url: str, switched_off: Mapping[str, TemplateError]
+) -> Preview:
     if not pending:
         return Preview()
     builder = MessageBuilder(rejection_reason, shared_renderer(), infrakitchen_url)
-    built = await builder.build(merge_events(pending))
+    built = await builder.build(merge_events(pending), switched_off=switched_off)
     return Preview(arguments(built.message), str(built.template_error or ""))
 
 

@@ -1,12 +1,13 @@
 """Status: whether anything needs a person now, in a few reads of Redis and without a call to Slack."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from worker.bootstrap.context import AppContext
-from worker.domain.hints import NO_HINT, Action, Hint, Step
+from worker.domain.errors import TemplateError
+from worker.domain.hints import CORRECT_TEMPLATE, NO_HINT, Action, Hint, Step
 from worker.domain.integration import Health, Integration
 from worker.domain.mrkdwn import duration
 from worker.services.diagnostics import LOST_FIX, START
@@ -128,9 +129,10 @@ async def get_status(app: AppContext) -> Status:
         app.dead_letters.count_by_reason(),
         app.dead_letters.count_critical(),
     )
-    lag, first_unread_ms, installation, now_ms = await asyncio.gather(
-        app.stream.lag(), app.stream.first_unread_ms(), app.installation.check(), app.redis.now_ms()
-    )
+    lag, first_unread_ms, installation, now_ms, template_errors = await asyncio.gather(
+        app.stream.lag(), app.stream.first_unread_ms(), app.installation.check(), app.redis.now_ms(),
+        app.template_errors.list_current(),
+    )  # fmt: skip
     stopped = [role for role in ("ingest", "worker") if not await app.processes.list_alive(role)]
     workspaces = tuple(
         _workspace(integration, last, snapshot.lanes) for integration, last in zip(integrations, calls, strict=True)
@@ -141,6 +143,7 @@ async def get_status(app: AppContext) -> Status:
         *(problem for workspace in workspaces if (problem := _workspace_problem(workspace))),
         *_loss_problems(snapshot.balance, critical, installation.lost_ms),
         *(Problem(Overall.ATTENTION, f"No {role} process is running", START) for role in stopped),
+        *_template_problems(template_errors),
         *_waiting_problems(snapshot.lanes, sum(dead.values()) - critical, now_ms - oldest_ms if oldest_ms else 0),
     ]
     if not integrations:
@@ -202,6 +205,14 @@ def _loss_problems(balance: Balance, critical: int, data_lost_ms: int) -> list[P
         text = f"{pluralize(critical, 'critical delivery is', 'critical deliveries are')} dead"
         problems.append(Problem(Overall.FAILING, text, Hint.of("To see why, ", Step(Action.LIST_DEAD_LETTERS), ".")))
     return problems
+
+
+def _template_problems(errors: Mapping[str, TemplateError]) -> list[Problem]:
+    return [
+        Problem(Overall.ATTENTION, f"The template of {id_} is switched off: {error}", CORRECT_TEMPLATE)
+        for id_, error in errors.items()
+        if error.exceeds_limit
+    ]
 
 
 def _waiting_problems(lanes: Sequence[LaneCount], dead: int, late_ms: int) -> list[Problem]:

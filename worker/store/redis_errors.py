@@ -12,7 +12,7 @@ from redis import exceptions as redis_py
 from redis.exceptions import RedisError
 
 from worker.domain.errors import DETAIL_MAX
-from worker.domain.mrkdwn import cut
+from worker.domain.mrkdwn import cut_middle
 from worker.telemetry import LogValue, log_event
 
 
@@ -80,7 +80,7 @@ class StoreUnavailable(Exception):
     """Redis cannot serve now; raised in place of redis-py's error. Every step of the store may be repeated later."""
 
     def __init__(self, failure: RedisFailure = RedisFailure.NO_ANSWER, detail: str = "") -> None:
-        super().__init__(cut(detail, DETAIL_MAX) or failure.reason)
+        super().__init__(cut_middle(detail, DETAIL_MAX) or failure.reason)
         self.failure = failure  #: Why Redis cannot serve, with the fix.
 
 

@@ -43,6 +43,7 @@ class WarningKind(StrEnum):
     INTEGRATION_PARKED = "integration"
     NEAR_LENGTH = "length"
     NEAR_AGE = "age"
+    TEMPLATE_OFF = "template"
     BEGUN = "event"  #: Its alert is being sent; `name` is JSON of the lanes, the time in ms and the event's JSON.
 
 
@@ -51,7 +52,7 @@ class PendingWarning:
     """A warning still to be sent."""
 
     kind: WarningKind
-    name: str  #: The lane's name or the integration's id.
+    name: str  #: The lane's name or the integration's id; of a template, the ids of integration and subscription.
 
     def format(self) -> str:
         """Return the text under which Redis keeps this warning."""
@@ -101,6 +102,10 @@ class Warnings(RedisStore):
                 log.exception("unreadable warning removed")
                 await self._server.command("ZREM", key, stored)
         return pending
+
+    async def get_time_ms(self, warning: PendingWarning) -> int:
+        """Return when a warning was stored; 0 when it is no longer."""
+        return int(await self._server.command("ZSCORE", self._keys.named("warnings"), warning.format()) or 0)
 
     async def begin(self, warning: PendingWarning, alert: str, since_ms: int) -> PendingWarning:
         """Replace a warning by its alert, so that a crash loses neither even if the cause is gone by then."""

@@ -21,6 +21,7 @@ class Subscriptions(RedisStore):
         self._version: int | None = None
         self._cached: tuple[Subscription, ...] = ()
         self.by_id: dict[str, Subscription] = {}  #: All subscriptions by id, as of the last `list_all`.
+        self.switched_off: dict[str, TemplateError] = {}  #: Why a template is not run, by subscription id, as of then.
         #: The lanes whose next message depends on the last one: those with cards or without repeats.
         self.lanes_compared = LaneSet()
         #: The lanes in which a live workflow card replaces updates of its resources.
@@ -33,10 +34,13 @@ class Subscriptions(RedisStore):
             version = int(await self._server.command("GET", self._keys.version("subscriptions")) or 0)
         async with self._loading:  # after a change many lanes ask at once; one loads
             if version != self._version:
-                stored = fields(await self._server.command("HGETALL", self._keys.named("subscriptions")))
-                loaded = (from_stored(json.loads(value)) for value in stored.values())
+                names = ("subscriptions", "template_faults")
+                stored, faults = await self._server.pipeline([("HGETALL", self._keys.named(name)) for name in names])
+                loaded = (from_stored(json.loads(value)) for value in fields(stored).values())
                 self._cached = tuple(sorted(loaded, key=lambda loaded: (loaded.created_at_ms, loaded.id)))
                 self.by_id = {sub.id: sub for sub in self._cached}
+                errors = _parse_errors(faults)
+                self.switched_off = {id_: errors[id_] for id_ in errors if errors[id_].exceeds_limit}
                 self.lanes_compared = LaneSet.of(
                     sub for sub in self._cached if sub.only_changes or sub.style != "plain"
                 )
@@ -77,6 +81,15 @@ class Subscriptions(RedisStore):
             ("INCR", self._keys.version("subscriptions")),
         )
 
+    async def switch_template_off(self, subscription: Subscription) -> None:
+        """Let no process run a template again whose error exceeds a limit, and warn the operations channel."""
+        now_ms = await self._server.now_ms()
+        warning = f"template:{subscription.integration_id}/{subscription.id}"
+        await self._server.transaction(
+            ("ZADD", self._keys.named("warnings"), now_ms, warning), ("INCR", self._keys.version("subscriptions"))
+        )
+        await self.list_all()
+
 
 class TemplateErrors:
     """The subscriptions whose template fails now, and the error of each delivery that has the default message."""
@@ -84,6 +97,7 @@ class TemplateErrors:
     def __init__(self, server: RedisClient, retention_s: float) -> None:
         self._server = server
         self._by_subscription = server.keys.named("template_faults")
+        self._version = server.keys.version("subscriptions")
         self._retention_s = int(retention_s)
 
     async def record(self, subscription_id: str, delivery_id: str, error: TemplateError | None) -> None:
@@ -92,24 +106,28 @@ class TemplateErrors:
         if error is None:
             await self._server.pipeline((("HDEL", self._by_subscription, subscription_id), ("DEL", key)))
         else:
-            value = json.dumps([error.reason, error.line])
+            value = json.dumps([error.reason, error.line, error.exceeds_limit])
             by_subscription = ("HSET", self._by_subscription, subscription_id, value)
             await self._server.pipeline((by_subscription, ("SET", key, value, "EX", self._retention_s)))
 
     async def clear(self, subscription_ids: Sequence[str]) -> None:
-        """Clear the errors of subscriptions whose template has changed."""
+        """Clear the errors of subscriptions whose template has changed, which is run again."""
         if subscription_ids:
-            await self._server.command("HDEL", self._by_subscription, *subscription_ids)
+            clear = ("HDEL", self._by_subscription, *subscription_ids)
+            await self._server.transaction(clear, ("INCR", self._version))
 
     async def list_current(self) -> dict[str, TemplateError]:
         """Return the errors of templates that failed the last time, by subscription id."""
-        stored = fields(await self._server.command("HGETALL", self._by_subscription))
-        return {id_: TemplateError(*json.loads(error)) for id_, error in stored.items()}
+        return _parse_errors(await self._server.command("HGETALL", self._by_subscription))
 
     async def get(self, delivery_id: str) -> TemplateError | None:
         """Return the error of a delivery."""
         stored = await self._server.command("GET", self._server.keys.template_error(delivery_id))
         return TemplateError(*json.loads(stored)) if stored else None
+
+
+def _parse_errors(stored: Any) -> dict[str, TemplateError]:
+    return {id_: TemplateError(*json.loads(error)) for id_, error in fields(stored).items()}
 
 
 def to_stored(subscription: Subscription) -> dict[str, Any]:

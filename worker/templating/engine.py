@@ -70,11 +70,12 @@ class Values:
         """Parse the blocks in an output of JSON and replace the marks in them. Raises TemplateError."""
         try:
             parsed = json.loads(output, parse_constant=_reject)
+            json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()  # no lone surrogate, no infinite number
         except json.JSONDecodeError as error:
             place = f"line {error.lineno} column {error.colno}"
             raise TemplateError(f"the JSON it writes is wrong at its {place}: {error.msg}") from None
         except (ValueError, RecursionError):
-            raise TemplateError("the JSON it writes has a number or depth that cannot be read") from None
+            raise TemplateError("the JSON it writes has a number, character or depth that cannot be sent") from None
         if isinstance(parsed, dict):
             parsed = parsed.get("blocks") if "blocks" in parsed else [parsed]
         if not isinstance(parsed, list) or not parsed or not all(isinstance(block, dict) for block in parsed):
@@ -158,8 +159,8 @@ def render(source: str, variables: Mapping[str, object]) -> Rendered:
         raise TemplateError(_first_line(error), _last_line(error.__traceback__)) from None
     output = "".join(parts).strip()
     if not _BLOCKS.match(output):  # judged by the author's own text, since a mark is not a bracket
-        return Rendered(markup=values.markup(output))
-    if len(output) > OUTPUT_MAX:
+        return Rendered(markup=values.markup(output)[:OUTPUT_MAX])  # the message is cut between tags, far before
+    if room < values.size:
         raise TemplateError(f"it writes more than {OUTPUT_MAX:,} characters")
     return Rendered(blocks=values.blocks(output))
 
@@ -256,7 +257,7 @@ def _last_line(trace: TracebackType | None) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+    return str(error).strip().split("\n", 1)[0].rstrip(".") or type(error).__name__
 
 
 def _reject(constant: str) -> NoReturn:
@@ -268,6 +269,8 @@ def main() -> None:
     connection, cpu_max_s = socket.socket(fileno=0), float(sys.argv[1])
     with contextlib.suppress(OSError, ValueError):  # macOS has no limit of memory
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX_MB << 20, MEMORY_MAX_MB << 20))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # a parent may ignore or block it, which its child inherits
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGPROF,))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     send(connection, "ready")

@@ -3,6 +3,7 @@
 Python cannot interrupt a thread, so a template that loops for ever would block the process it runs in for good.
 """
 
+import asyncio
 import atexit
 import json
 import os
@@ -11,10 +12,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from worker.domain.errors import TemplateError
 
@@ -22,8 +24,10 @@ CPU_MAX_S = 0.25  #: Processor time of one rendering: a busy machine does not ma
 ANSWER_TIMEOUT_S = 3.0  #: For a child that does not answer at all.
 START_TIMEOUT_S = 15.0
 MESSAGE_MAX_BYTES = 16 << 20
+ENDED_BY_OTHERS = (-signal.SIGKILL, -signal.SIGTERM)  #: By an administrator, or the system when it has no memory left.
 
 JsonObject = dict[str, object]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class TemplateRenderer:
     """Runs templates in one child process, started when it is needed and ended when a template exceeds a limit.
 
     The child has no environment, and no open file but its socket. It ends when that is closed, so it never outlives
-    this process. Threads take turns.
+    this process. Threads take turns. A child that another program ended, or that did not answer, is replaced once.
     """
 
     def __init__(self, cpu_max_s: float = CPU_MAX_S) -> None:
@@ -52,7 +56,7 @@ class TemplateRenderer:
         self._ask(source, None)
 
     def render(self, source: str, variables: Mapping[str, object]) -> Rendered:
-        """Render a template. Raises TemplateError, also when it takes too much time or memory."""
+        """Render a template. Raises TemplateError, with `exceeds_limit` when it takes too much time or memory."""
         answer = self._ask(source, variables)
         return Rendered(answer["markup"], tuple(answer["blocks"]))
 
@@ -63,18 +67,25 @@ class TemplateRenderer:
 
     def _ask(self, source: str, variables: Mapping[str, object] | None) -> dict[str, Any]:
         with self._lock:
-            try:
-                child = self._connect()
-                send(child, [source, variables])
-                answer: dict[str, Any] = receive(child)
-            except (OSError, EOFError, ValueError, RecursionError) as error:
-                is_slow = self._end() == -signal.SIGPROF or isinstance(error, TimeoutError)
-                raise TemplateError(f"it takes too much {'time' if is_slow else 'memory'}") from None
-            except BaseException:
-                self._end()  # or the next rendering would read the answer to this one
-                raise
+            answer = self._exchange([source, variables], is_last_try=False)
         if "reason" in answer:
             raise TemplateError(answer["reason"], answer["line"])
+        return answer
+
+    def _exchange(self, request: object, *, is_last_try: bool) -> dict[str, Any]:
+        try:
+            child = self._connect()
+            send(child, request)
+            answer: dict[str, Any] = receive(child)
+        except (OSError, EOFError) as error:
+            code, is_late = self._end(), isinstance(error, TimeoutError)
+            if (is_late or code in ENDED_BY_OTHERS) and not is_last_try:
+                return self._exchange(request, is_last_try=True)
+            limit = "time" if is_late or code == -signal.SIGPROF else "memory"
+            raise TemplateError(f"it takes too much {limit}", exceeds_limit=True) from None
+        except BaseException:
+            self._end()  # or the next rendering would read the answer to this one
+            raise
         return answer
 
     def _connect(self) -> socket.socket:
@@ -122,6 +133,16 @@ def receive(connection: socket.socket) -> Any:
     if not line.endswith(b"\n"):
         raise EOFError
     return json.loads(line)
+
+
+async def run_in_template_thread(function: Callable[..., Result], *arguments: object) -> Result:
+    """Run what renders templates in the one thread for that: those that wait for it occupy no thread of others."""
+    return await asyncio.get_running_loop().run_in_executor(_template_thread(), function, *arguments)
+
+
+@cache
+def _template_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="templates")
 
 
 @cache

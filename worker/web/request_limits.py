@@ -80,13 +80,15 @@ def _limited_receive(scope: Scope, receive: Receive) -> Receive:
 
 
 class LimitedConnection(H11Protocol):
-    """An HTTP connection that is closed when it has been idle, or without a complete request, for a whole interval.
+    """An HTTP connection that is closed when it waited for its client for a whole interval.
 
-    When connections are scarce, the oldest one that waits for its client is closed: of the address that has the most of
-    them, so that one client with many connections keeps no other out.
+    It may wait for a request, for the rest of one, or for the client to take some of an answer. When connections are
+    scarce, the oldest one that waits is closed: of the address that has the most of them, so that one client with many
+    connections keeps no other out.
     """
 
     _next_check: TimerHandle
+    _unsent = 0  #: Bytes of answers that the client had not taken at the last check.
     opened_s: float
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -104,7 +106,9 @@ class LimitedConnection(H11Protocol):
 
     @property
     def waits_for_client(self) -> bool:
-        """Return whether the head or the body of a request has yet to come."""
+        """Return whether the head or the body of a request has yet to come, or an answer has to be taken."""
+        if self.transport.get_write_buffer_size() > 0:
+            return True
         is_waiting = self.cycle is None or self.cycle.response_complete or self.cycle.more_body
         return is_waiting and not self.transport.is_closing()
 
@@ -121,9 +125,12 @@ class LimitedConnection(H11Protocol):
         self._next_check = self.loop.call_later(IDLE_CHECK_S, self._check, idle_since)
 
     def _check(self, idle_since: object) -> None:
+        unsent, self._unsent = self._unsent, self.transport.get_write_buffer_size()
         # The request answered last, or the connection before the first; None while a request is answered.
         now = (self.cycle if self.cycle.response_complete else None) if self.cycle else self
-        if now is not None and now is idle_since:
+        if self._unsent and self._unsent == unsent:
+            self.transport.abort()  # `close` would wait for the client
+        elif now is not None and now is idle_since and not self._unsent:
             self.transport.close()
         else:
             self._check_later(now)

@@ -4,7 +4,6 @@ Every failed request of the API is answered with problem+json (RFC 9457): `detai
 `errors` names each wrong part.
 """
 
-import asyncio
 import logging
 import math
 import re
@@ -30,6 +29,7 @@ from worker.sources.cloudevents import decode_text
 from worker.sources.json_decoder import Unreadable, decode_json
 from worker.store.redis_errors import StoreUnavailable
 from worker.telemetry import log_event
+from worker.templating.renderer_process import run_in_template_thread
 
 log = logging.getLogger("worker.web")
 
@@ -133,7 +133,7 @@ async def read_body(request: Request, model: type[Body]) -> Body:
     """Return a request's validated body. An error names each faulty field but not its value, which may be a token."""
     value = await read_json(request)
     try:
-        return await asyncio.to_thread(model.model_validate, value)  # it may have to render a template
+        return await run_in_template_thread(model.model_validate, value)  # it may have to render a template
     except ValidationError as error:
         fields = [field.alias or name for name, field in model.model_fields.items()]
         faults = [

@@ -86,6 +86,20 @@ def test_a_critical_dead_letter_is_failing_until_it_is_discarded(running: Shell)
     assert running("status", "--json").json["health"] == "ok"
 
 
+def test_a_template_that_is_switched_off_needs_attention_until_it_is_corrected(running: Shell) -> None:
+    slow = "{% if project == 'odd' %}{{ [[[[title] * 4000] * 4000] * 4000] * 4000 }}{% endif %}own {{ title }}"
+    id_ = running.subscribe("--to", "ops", "--template", running.file(slow))
+    deliver(running, failed_workflow("odd-1", project="odd"))
+    status = running("status", "--json").json
+    assert status["health"] == "attention"
+    (reason,) = status["reasons"]
+    assert reason.startswith(f"The template of {id_} is switched off: it takes too much time. The default message")
+    (finding,) = [one for one in running("doctor", "--json").json if "template" in one["check"]]
+    assert finding["detail"] == "switched off: it takes too much time"
+    assert running("subscriptions", "resume", id_).code == 0
+    assert running("status", "--json").json["health"] == "ok"
+
+
 def test_lost_events_are_failing(running: Shell) -> None:
     running.store(lambda app: app.redis.command("HSET", app.redis.keys.named("ledger"), "lost", 2))
     status = running("status", "--json").json

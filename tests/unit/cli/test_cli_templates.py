@@ -155,7 +155,7 @@ def test_a_failed_template_is_reported_by_preview_explain_show_and_doctor(
     assert f"Template error  {why}" in connected("subscriptions", "show", id_).out
     red = {one["check"]: one for one in connected("doctor", "--json").json if not one["ok"]}
     assert red[f"{id_}: template"]["detail"] == f"failed: {why}"
-    assert "subscriptions export" in red[f"{id_}: template"]["fix"]
+    assert "subscriptions apply" in red[f"{id_}: template"]["fix"]
 
     deliver(connected, failed_workflow("even-1"))
     assert not any("template" in one["check"] for one in connected("doctor", "--json").json)

@@ -1,6 +1,7 @@
 """Access to Flower: credentials, host names, waits after wrong passwords, and the audit lines of changes."""
 
 import logging
+import re
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +12,12 @@ from celery import Celery
 from flower.api import BaseApiHandler
 from flower.app import Flower
 from flower.options import default_options
+from flower.urls import handlers
 from flower.urls import settings as flower_settings
 from flower.views import BaseHandler
 from tornado.httpclient import HTTPResponse
 from tornado.testing import AsyncHTTPTestCase
+from tornado.web import URLSpec
 
 from config.flower_options import FREE_ATTEMPTS, FlowerAccess, protect_flower
 
@@ -111,3 +114,56 @@ def test_a_change_in_flower_has_an_audit_line_with_its_user(caplog: pytest.LogCa
     assert (line["who"], line["what"], line["outcome"]) == ("ada", "Flower POST", "refused")
     assert line["which"] == '/api/task/async-apply/slack.nothing {"args": ["d1"]}'
     assert recorded == [("ada (Flower)", "Flower POST", line["which"], "refused")]
+
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH")
+
+
+def every_address() -> list[tuple[str, str]]:
+    """Return the methods and addresses of everything that Flower serves but its probe and its public files."""
+    patterns = [handler.regex.pattern if isinstance(handler, URLSpec) else handler[0] for handler in handlers]
+    paths = {re.sub(r"\(.[*+]\)|\.\*", "x", pattern.removesuffix("$")).replace("/?", "") for pattern in patterns}
+    return [
+        (method, f"/{path.strip('/')}") for path in sorted(paths - {"/static/x", "/healthcheck"}) for method in METHODS
+    ]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Host": "localhost"}, basic("ada:"), {"Authorization": "Basic \xe9"}, {"X-Forwarded-For": "127.0.0.1"}],
+    ids=range(5),
+)
+def test_no_address_of_flower_opens_without_the_password(headers: dict[str, str]) -> None:
+    with flower(LOGIN) as (server, now):
+        for method, path in every_address():
+            now[0] += 1_000  # no wait hides an address that is open
+            body = {"method": method, "allow_nonstandard_methods": True, "body": b"{}" if method[0] == "P" else None}
+            assert server.ask(path, headers, **body).code == 401, (method, path)
+
+
+def test_without_a_password_another_host_name_opens_no_address_and_this_machine_changes_nothing() -> None:
+    with flower() as (server, _):
+        for method, path in every_address():
+            more = {"method": method, "allow_nonstandard_methods": True, "body": b"{}" if method[0] == "P" else None}
+            assert server.ask(path, {"Host": "evil.example"}, **more).code == 403, (method, path)
+            if method not in ("GET", "HEAD"):
+                assert server.ask(path, {"Host": "localhost"}, **more).code in (400, 401, 403, 404, 405), (method, path)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}]
+)
+def test_a_page_of_another_site_changes_nothing_with_the_password_of_its_reader(headers: dict[str, str]) -> None:
+    with flower(LOGIN) as (server, _):
+        sent = basic(LOGIN) | headers
+        answer = server.ask("/api/task/async-apply/slack.replay", sent, method="POST", body='{"args": ["d1"]}')
+        assert answer.code == 403
+
+
+@pytest.mark.parametrize(
+    "path", ["/task/%ed%a0%80", "/task/" + "x" * 5_000, "/worker/%00", "/task/a%2fb", "/tasks?x=%ff", "/%2e%2e/"]
+)
+def test_an_odd_address_is_no_failure(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    with flower(LOGIN) as (server, _):
+        assert server.ask(path, basic(LOGIN)).code < 500
+    assert [record for record in caplog.records if record.exc_info] == []

@@ -50,3 +50,9 @@ def test_a_stored_hint_of_another_version_keeps_its_text() -> None:
 
 def test_a_resumed_lane_has_no_hint() -> None:
     assert Hint.from_stored("", ROTATE.to_json()) == NO_HINT == Hint.from_stored("", "")
+
+
+def test_a_part_of_a_hint_can_be_left_out() -> None:
+    assert str(Hint.of("Type ", Code("/invite @bot"), " in it.", " Otherwise wait.").without(" Otherwise wait.")) == (
+        "Type `/invite @bot` in it."
+    )

@@ -142,7 +142,8 @@ async def test_a_card_is_edited_by_another_worker_than_the_one_that_posted_it(ho
 
 
 @pytest.mark.parametrize(
-    "code", ["message_not_found", "edit_window_closed", "cant_update_message", "streaming_state_conflict"]
+    "code",
+    ["message_not_found", "thread_not_found", "edit_window_closed", "cant_update_message", "streaming_state_conflict"],
 )
 async def test_a_card_that_slack_cannot_edit_is_posted_again(house: Pipeline, code: str) -> None:
     await deliver_paced(house, at(1))

@@ -51,6 +51,14 @@ async def test_a_throttled_call_closes_the_channel_for_every_worker_and_is_no_at
     assert (await house.balance()).delivered == 1
 
 
+async def test_a_wait_of_a_day_ends_the_drain_at_once_and_is_asked_again_after_an_hour(house: Pipeline) -> None:
+    house.slack.ends(SLACK_SAYS, Throttled(86_400))
+    done = await house.deliver(alert())
+    assert (done.posts, done.retry_s) == (0, 3600)
+    assert done.reason == "Slack asks to wait 86400 s, and is called again in an hour"
+    assert (await house.app.lanes.get_status("acme/#ops")).snoozed == done.reason
+
+
 async def test_throttled_calls_in_two_channels_close_the_workspace(house: Pipeline) -> None:
     house.slack.add_channel("C0000002", "dev")
     await house.subscribe("#dev")

@@ -320,3 +320,17 @@ async def test_a_backlog_of_a_parked_integration_is_reported_where_posts_work(na
     await narrow.app.sweeper.alerts.send_pending()
     created = (await narrow.balance()).created
     assert created == 1 + 8 + 2  # both warnings wait with the rest: there is no other workspace
+
+
+async def switch_template_off(house: Pipeline) -> None:
+    await house.subscribe(template="{{ [[[[title] * 4000] * 4000] * 4000] * 4000 }}")
+    await house.deliver(alert())
+
+
+async def test_a_template_that_is_switched_off_is_reported_once(watched: Pipeline) -> None:
+    await switch_template_off(watched)
+    (text,) = await sweep_and_read_alerts(watched)
+    assert "The template of subscription sub-#ops is switched off: It takes too much time or memory." in text
+    assert "`ik-slack subscriptions apply FILE`" in text
+    await watched.deliver(alert("another"))
+    assert await sweep_and_read_alerts(watched) == []

@@ -185,7 +185,7 @@ def test_things_that_have_no_room_for_a_name_are_only_counted() -> None:
 def test_the_count_links_to_the_console_if_its_address_is_known() -> None:
     some = tuple(Line(simple(title=f"db{n}", entity=Entity("db", str(n))), f"d{n}") for n in range(50))
     builder = MessageBuilder(rejection_reason, shared_renderer(), console_url="https://slack.example.com")
-    message = asyncio.run(builder.build(MessageContent(some), lane="acme/#ops")).message
+    message = asyncio.run(builder.build(MessageContent(some), lane="acme/#ops", switched_off={})).message
     assert "<https://slack.example.com/deliveries?lane=acme%2F%23ops|*10 more*>" in str(message.blocks)
 
 

@@ -6,8 +6,30 @@ import pytest
 from support.events import alert, workflow
 from support.pipeline import Pipeline
 
+from worker.store.schedule import WarningKind
+
 OWN = "own: {{ title }}\n{{ status }}"
 BROKEN = "{{ steps[0].name }}"  # some events have no steps
+
+
+SLOW = "{% if title == 'slow' %}{{ [[[[title] * 4000] * 4000] * 4000] * 4000 }}{% endif %}own: {{ title }}"
+
+
+async def save(house: Pipeline, setter: str, template: str) -> None:
+    """Save a template of the subscription, or of its integration."""
+    if setter == "subscription":
+        return await templated(house, template)
+    assert house.integration is not None
+    await house.app.integrations.save(replace(house.integration, template=template))
+    if await house.app.subscriptions.list_all():
+        return await house.app.template_errors.clear(["sub-#ops"])
+    return await house.subscribe()
+
+
+async def warnings(house: Pipeline) -> list[str]:
+    """Return the templates that the operations channel is to be warned about."""
+    pending = await house.app.warnings.list_pending(limit=9)
+    return [warning.name for warning in pending if warning.kind is WarningKind.TEMPLATE_OFF]
 
 
 def above(house: Pipeline, place: int = -1) -> str:
@@ -62,6 +84,29 @@ async def test_when_a_template_fails_the_default_message_is_posted_and_the_error
     assert [record.message for record in caplog.records].count("template failed") == 1
     await house.deliver(workflow(steps=[{"name": "plan"}]))
     assert above(house) == "plan"
+    assert await faults(house) == {}
+
+
+@pytest.mark.parametrize("setter", ["subscription", "integration"])
+async def test_a_template_that_exceeds_a_limit_is_switched_off_until_it_is_saved_again(
+    house: Pipeline, caplog, setter: str
+):
+    """The error, and not the number of renderings, shows that it is not run again: `SLOW` works for other events."""
+    await save(house, setter, SLOW)
+    await house.deliver(alert("slow", fingerprint="1"))
+    assert "*slow*" in above(house)
+    assert "template of subscription sub-#ops is switched off: it takes too much time" in str(house.slack.posts[0])
+    assert await faults(house) == {"sub-#ops": "it takes too much time"}
+    for number in range(2):
+        house.pass_time(2)
+        await house.deliver(alert("other", fingerprint=f"{number}"))
+        assert "*other*" in above(house)
+    assert [post.text for post in house.slack.posts].count("slow") == 0
+    assert await warnings(house) == ["acme/sub-#ops"]
+    await save(house, setter, OWN)
+    house.pass_time(2)
+    await house.deliver(alert("at last", fingerprint="9"))
+    assert above(house) == "own: at last"
     assert await faults(house) == {}
 
 

@@ -121,7 +121,7 @@ def test_a_part_of_jinja2_that_is_not_offered_is_rejected(source: str, reason: s
 
 def test_a_template_stops_when_it_has_written_enough() -> None:
     looped = "{% for i in range(1000) %}" + "x" * 1000 + "{% endfor %}"
-    assert OUTPUT_MAX < len(render(looped, VARIABLES).markup) < OUTPUT_MAX + 2_000
+    assert len(render(looped, VARIABLES).markup) == OUTPUT_MAX
     values = "{% for i in range(1000) %}{{ title ~ 'x' * 900 }}{% endfor %}"
     assert len(render(values, VARIABLES).markup) < OUTPUT_MAX + 2_000
 

@@ -36,7 +36,7 @@ def builder(infrakitchen_url: str = "") -> MessageBuilder:
 
 
 def build(content: MessageContent, *, may_repeat: bool = False, infrakitchen_url: str = "") -> BuiltMessage:
-    return asyncio.run(builder(infrakitchen_url).build(content, may_repeat=may_repeat))
+    return asyncio.run(builder(infrakitchen_url).build(content, may_repeat=may_repeat, switched_off={}))
 
 
 def message_of(template: str, event: Event | None = None, *mentions: str) -> Message:
@@ -215,10 +215,12 @@ VERY_LONG = '[{"a":"{% for i in range(1000) %}' + "x" * 100 + "{% endfor %}"
         ("  {{ error }}\n", "it writes nothing"),
         ('[{"type": "divider"},]', "the JSON it writes is wrong at its line 1 column 22: "),
         ('[{"type": {{ title }}}]', "the JSON it writes is wrong at its line 1 column 11: Expecting value"),
-        ('[{"type": NaN}]', "the JSON it writes has a number or depth that cannot be read"),
+        ('[{"type": NaN}]', "the JSON it writes has a number, character or depth that cannot be sent"),
+        ('[{"type": 1e999}]', "the JSON it writes has a number, character or depth that cannot be sent"),
+        ('[{"type": "\\ud800"}]', "the JSON it writes has a number, character or depth that cannot be sent"),
         ('[{"a": ' + "[" * 600 + "]" * 600 + "}]", "the JSON it writes is nested too deeply"),
         ('[{"a": ' * 30 + "1" + "}]" * 30, "the JSON it writes is nested too deeply"),
-        ('[{"a": ' + "[" * 9000, "the JSON it writes has a number or depth that cannot be read"),
+        ('[{"a": ' + "[" * 9000, "the JSON it writes has a number, character or depth that cannot be sent"),
         ("[]", "the JSON it writes is not a block or a list of blocks"),
         ('{"blocks": 1}', "the JSON it writes is not a block or a list of blocks"),
         ('[{"type": "divider"}, 1]', "the JSON it writes is not a block or a list of blocks"),

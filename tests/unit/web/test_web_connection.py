@@ -2,12 +2,15 @@
 
 import asyncio
 import re
+import socket
+from contextlib import ExitStack
 
 import pytest
 from support.web import Web, serve_web
 
 from worker.web import request_limits as connection
 from worker.web.console import middleware as door
+from worker.web.console.templating import assets
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -74,3 +77,33 @@ async def test_many_silent_connections_of_one_address_keep_no_other_out(
         for _, writer in open_:
             writer.transport.abort()
         await asyncio.sleep(0)
+
+
+def deaf_client(web: Web) -> socket.socket:
+    """Connect a client with a small buffer, which reads nothing."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", int(PORT_OF.search(f"{web.client._base_url}")[1])))
+    client.setblocking(False)
+    return client
+
+
+def request_for_asset(times: int) -> bytes:
+    return b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % assets()["console.css"].path.encode() * times
+
+
+@pytest.mark.usefixtures("_short_timeouts")
+async def test_a_client_that_takes_no_answer_is_disconnected(web: Web) -> None:
+    with deaf_client(web) as client, pytest.raises(ConnectionError):
+        async with asyncio.timeout(20):
+            await asyncio.get_running_loop().sock_sendall(client, request_for_asset(200_000))
+
+
+async def test_many_clients_that_take_no_answer_keep_no_other_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MAX_CONNECTIONS", connection.ROOM + 5)
+    async with serve_web(admin_password="p" * 12) as web:
+        with ExitStack() as open_:
+            for _ in range(connection.ROOM + 20):
+                client = open_.enter_context(deaf_client(web))
+                await asyncio.get_running_loop().sock_sendall(client, request_for_asset(300))
+                assert (await web.get("/healthz"))[0] == 200

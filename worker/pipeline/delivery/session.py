@@ -272,12 +272,17 @@ class LaneSession:
 
     async def _build_message(self, call: PlannedCall, *, may_repeat: bool = False) -> Message:
         """Build the message, and store whether the template worked."""
-        built = await self.deps.message_builder.build(call.content, may_repeat=may_repeat, lane=self.lease.lane)
+        subscriptions = self.deps.subscriptions
+        built = await self.deps.message_builder.build(
+            call.content, may_repeat=may_repeat, lane=self.lease.lane, switched_off=subscriptions.switched_off
+        )
         if subscription := built.template_subscription:
             error, delivery_id = built.template_error, call.content.lines[0].delivery_id
             await self.deps.template_errors.record(subscription.id, delivery_id, error)
             if error:
                 log_event(log, logging.WARNING, "template failed", subscription=subscription.id, reason=str(error))
+            if error and error.exceeds_limit and subscription.id not in subscriptions.switched_off:
+                await subscriptions.switch_template_off(subscription)
         return built.message
 
     async def _send_with_retries(self, attempt: AttemptState, send: Send) -> Receipt:

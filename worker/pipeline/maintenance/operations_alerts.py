@@ -1,4 +1,4 @@
-"""Operations alerts: messages to the operations channel about parked lanes and integrations, and about backlogs.
+"""Operations alerts: messages to the operations channel about parked lanes and integrations, backlogs and templates.
 
 An alert is an event of this program, and a delivery in the lane of the operations channel. Its id is made of its
 subject and the time at which its cause began, so that a sweep that is repeated after a crash sends it once. A lane's
@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from worker import sources
 from worker.domain.backlog_warning import LimitKind
 from worker.domain.delivery import lane_name, lane_parts
+from worker.domain.hints import CORRECT_TEMPLATE
 from worker.domain.integration import Health, Integration
 from worker.domain.subscription import operations_subscription_id
 from worker.pipeline.ingest import accepted_event, append_deliveries, new_delivery
@@ -34,7 +35,7 @@ BATCH = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """Report about a lane or an integration, for the operations channels."""
+    """Report about a lane, an integration or a template, for the operations channels."""
 
     lanes: Sequence[str]  #: Lanes of the operations channels it is sent to.
     since_ms: int  #: When its cause began.
@@ -44,7 +45,7 @@ class Alert:
     cause: str = "parked"  #: Last part of the event's type.
 
     def encode(self, subject: str) -> bytes:
-        """Return the event about a lane or an integration; it is the same each time the alert is built."""
+        """Return the event about its subject; it is the same each time the alert is built."""
         return encode({
             "specversion": "1.0", "source": SOURCE, "type": f"{SOURCE}.{self.cause}",
             "id": f"{self.cause}:{subject}:{self.since_ms}",
@@ -116,6 +117,12 @@ class OperationsAlerts:
             return Alert(  # sent in its own workspace when it posts again
                 lanes=[own], since_ms=integration.since_ms, title=f"{integration.name} works again",
                 text=f"{since_then} The pending deliveries are sent now.", severity="info",
+            )  # fmt: skip
+        if warning.kind is WarningKind.TEMPLATE_OFF:
+            return Alert(
+                lanes=[own], since_ms=await self.warnings.get_time_ms(warning), cause="template_off",
+                title=f"The template of subscription {destination} is switched off",
+                text=f"It takes too much time or memory. {CORRECT_TEMPLATE}",
             )  # fmt: skip
         lane, status = warning.name, await self.lanes.get_status(warning.name)
         name = status.address.name if status.address else destination
