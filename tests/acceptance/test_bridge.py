@@ -132,6 +132,8 @@ async def test_the_rights_that_the_documents_name_suffice_and_a_missing_one_is_n
     await asyncio.to_thread(rabbitmq.ctl, "set_permissions", "ik-slack", configure, "^$", read)
     await until(lambda: bridge.lines("RabbitMQ does not allow its user to do this"), "the missing right is logged")
     assert "set_permissions" in str((await _findings(fast, address))["RabbitMQ"]["fix"])
+    await asyncio.to_thread(rabbitmq.ctl, "set_permissions", "ik-slack", configure, write, "^ik_.*$")
+    assert "set_permissions" in str((await _findings(fast, address))["RabbitMQ"]["fix"])
     await asyncio.to_thread(rabbitmq.ctl, "set_permissions", "ik-slack", configure, write, read)
     await bridge_reads(rabbitmq)
     assert await bridge.stop() == 0

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 
@@ -93,6 +93,8 @@ async def inspect_queue(url: str) -> tuple[int, int]:
     """
     async with open_queue(url) as opened:
         result = opened.queue.declaration_result
+        with suppress(aiormq.ChannelNotFoundEntity):  # no exchange has this name; the right to read is checked first
+            await opened.queue.bind(QUEUE)
         return result.message_count or 0, result.consumer_count or 0
 
 

@@ -20,7 +20,6 @@ _VALUES: Mapping[str, Callable[[Event], str]] = {
     "entity_type": lambda event: event.entity.type,
     "requester": lambda event: event.requester,
 }
-PLACEHOLDERS = tuple(f"{{{name}}}" for name in (*_VALUES, f"{LABEL}KEY"))
 PERSON = "{requester}"
 """The one destination made from the event that is no channel: the person who started it, by e-mail address."""
 
@@ -90,8 +89,9 @@ def parse_pattern(written: str) -> DestinationPattern:
         raise ValueError("has a brace without its partner")
     for name in placeholders:
         if name not in _VALUES and (not name.startswith(LABEL) or name == LABEL):
-            meant = f"for a label {{{LABEL}{name or 'KEY'}}}, else " if name != LABEL else ""
-            raise ValueError(f"has no placeholder {{{name}}}; write {meant}{', '.join(PLACEHOLDERS)}")
+            label = f"{{{LABEL}{name if name and name != LABEL else 'KEY'}}}"
+            others = ", ".join(f"{{{other}}}" for other in _VALUES)
+            raise ValueError(f"has no placeholder {{{name}}}; write {label} for a label, or {others}")
     if literals == ["", ""] and placeholders == ["requester"]:
         return DestinationPattern(("", ""), ("requester",))
     literals = [_lower(text) for text in literals]

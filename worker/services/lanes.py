@@ -124,10 +124,8 @@ async def lead_on(app: AppContext, lane: str, code: str, hint: Hint, subscriptio
     makers = [subscription.id for subscription in users if destination not in subscription.destinations]
     if makers and code == NOT_FOUND and destination.startswith("#"):
         bots = [item.bot_name for item in await app.integrations.list_all() if item.id == integration_id]
-        return Hint.of(
-            f"Subscription {makers[0]} makes this name from the event. Create the channel {destination} in Slack, then "
-            "type ", Code(f"/invite @{bots[0] if bots else 'BOT'}"), " in it.",
-        )  # fmt: skip
+        text = f"{makers[0]} made this name from an event. If Slack has no such channel, create it, then type "
+        return Hint.of(text, Code(f"/invite @{bots[0] if bots else 'BOT'}"), " in it.")
     ids = [subscription.id for subscription in users if subscription.id not in makers][:MAX_SUBSCRIPTIONS]
     similar = await find_similar_channels(app, integration_id, destination) if code == NOT_FOUND else []
     if similar:

@@ -34,7 +34,7 @@ def test_a_destination_made_from_the_event_is_stored_as_written(connected: Shell
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("--to", "#team-{team}"), "--to: has no placeholder {team}; write for a label {label:team}"),
+        (("--to", "#team-{team}"), "--to: has no placeholder {team}; write {label:team} for a label"),
         (("--to", "#team {name}"), "--to: has ' ', which the name of a channel cannot have"),
         (("--to", "#ops", "--otherwise", "#dev"), "--otherwise: needs a destination that is made from the event"),
         (("--to", "{requester}", "--otherwise", "@x"), "--otherwise: '@x' is not a destination"),
@@ -127,12 +127,12 @@ def test_a_channel_that_does_not_exist_parks_with_how_it_is_made(connected: Shel
     [parked] = connected("parked", "list", "--json").json
     assert (parked["lane"], parked["reason"]) == ("acme/#team-new", "channel_not_found")
     assert parked["hint"] == (
-        f"Subscription {teams} makes this name from the event. Create the channel #team-new in Slack, then type "
+        f"{teams} made this name from an event. If Slack has no such channel, create it, then type "
         "`/invite @infrakitchen` in it."
     )
     status = connected("subscriptions", "show", teams, "--json").json
     assert (status["lanes"], status["parked_lanes"], status["waiting"]) == (2, 1, 1)
-    assert "Create the channel #team-new" in status["hint"]
+    assert status["hint"] == parked["hint"]
     assert "2, 1 parked" in connected("subscriptions", "show", teams).out
 
 

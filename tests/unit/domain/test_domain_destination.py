@@ -75,9 +75,9 @@ def test_a_person_without_an_email_address_gets_nothing() -> None:
 @pytest.mark.parametrize(
     ("written", "fault"),
     [
-        ("#team-{team}", "has no placeholder {team}; write for a label {label:team}, else {name}, {project}"),
-        ("#team-{}", "has no placeholder {}; write for a label {label:KEY}"),
-        ("#team-{label:}", "has no placeholder {label:}; write {name}, {project}"),
+        ("#team-{team}", "has no placeholder {team}; write {label:team} for a label, or {name}, {project}"),
+        ("#team-{}", "has no placeholder {}; write {label:KEY} for a label"),
+        ("#team-{label:}", "has no placeholder {label:}; write {label:KEY} for a label, or {name}"),
         ("#team-{name", "has a brace without its partner"),
         ("#team-name}", "has a brace without its partner"),
         ("#team-{{name}}", "has a brace without its partner"),

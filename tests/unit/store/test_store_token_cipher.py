@@ -80,3 +80,11 @@ def test_an_invalid_key_is_named_by_its_position_and_not_shown(bad: str):
     with pytest.raises(UserError, match=r"Key 2 of ENCRYPTION_KEY is not a Fernet key") as caught:
         TokenCipher(f"{generate_key()},{bad}")
     assert bad not in str(caught.value)
+
+
+def test_a_token_that_infrakitchen_stores_is_opened_with_its_key_alone():
+    key = generate_key()
+    sealed = Secret(f"EncryptedSecretStr:{TokenCipher(key).encrypt(TOKEN)}")
+    assert TokenCipher(f"{generate_key()},{key}").open_sealed(sealed) == TOKEN
+    with pytest.raises(WrongKey, match="sealed token"):
+        TokenCipher(generate_key()).open_sealed(sealed)
