@@ -66,7 +66,7 @@ async def test_a_lane_with_a_pinned_address_is_probed_by_that_address(house: Pip
             "Type `/invite",
         ),
         ({"is_member": False}, {"is_archived": True}, "is_archived", "Unarchive #ops"),
-        ({"is_member": False}, {"is_private": True}, "channel_not_found", "If #ops is private"),
+        ({"is_member": False}, {"is_private": True}, "channel_not_found", "If the channel is private"),
     ],
 )
 async def test_a_lane_with_a_new_reason_is_parked_with_that_reason(
