@@ -59,9 +59,9 @@ async def test_a_template_that_hangs_for_one_event_is_switched_off_and_said_and_
         fast.workspace.add_channel(name)
     fast.environment["OPERATIONS_CHANNEL"] = "#operations"
     hangs = "{% if labels.odd %}{{ [[[[title] * 4000] * 4000] * 4000] * 4000 }}{% endif %}own: {{ title }}"
-    await fast.connect("db", rules=[{"id": "sub-1", "destination": "#ops", "kind": "alert", "template": hangs}])
+    await fast.connect("db", rules=[{"id": "sub-1", "destination": "#ops", "project": "ops", "template": hangs}])
     await fast.running(fast.ingest(), fast.worker())
-    await fast.publish(numbered_alert(1, labels={"odd": "yes"}), numbered_alert(2, project="db"))
+    await fast.publish(numbered_alert(1, project="ops", labels={"odd": "yes"}), numbered_alert(2, project="db"))
     await fast.settled(2)
     assert "is switched off: it takes too much time" in str(fast.messages("#ops"))
     assert len(fast.messages("#db")) == 1
@@ -69,12 +69,12 @@ async def test_a_template_that_hangs_for_one_event_is_switched_off_and_said_and_
     assert "The template of subscription sub-1 is switched off" in str(fast.messages("#operations"))
     status = await fast.asked("status")
     assert (status["health"], len(status["reasons"])) == ("attention", 1)
-    await fast.publish(numbered_alert(3))
+    await fast.publish(numbered_alert(3, project="ops"))
     await fast.settled(4)
     assert "own:" not in str(fast.messages("#ops"))
     resumed = await fast.cli("subscriptions", "resume", "sub-1")
     assert resumed.code == 0
-    await fast.publish(numbered_alert(4))
+    await fast.publish(numbered_alert(4, project="ops"))
     await fast.settled(5)
     assert "own: evt-4" in str(fast.messages("#ops"))
     assert (await fast.asked("status"))["health"] == "ok"

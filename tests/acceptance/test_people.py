@@ -4,6 +4,7 @@ import pytest
 from support.commands import get_failed_checks, get_failed_findings, wait_until_parked
 from support.events import marks, numbered_alert
 from support.installation import Installation, until
+from support.people import get_user
 
 
 @pytest.mark.slow
@@ -12,7 +13,7 @@ async def test_people_get_messages_by_email_and_by_id_once_they_can_receive_them
     people = {name: workspace.add_user(f"{name}@example.com") for name in ("ada", "bob", "gone", "left", "bot")}
     people["bot"].is_bot = True
     for name in ("gone", "left"):
-        workspace.get_user(people[name]).deleted = True
+        get_user(workspace, people[name]).deleted = True
     ids = {name: user.id for name, user in people.items()}
     cannot = {
         "late@example.com": ("users_not_found", "invite late@example.com to the workspace"),
@@ -43,7 +44,7 @@ async def test_people_get_messages_by_email_and_by_id_once_they_can_receive_them
             assert row["hint"].startswith(fix), "the parked lane also names the command that moves the subscription"
 
     workspace.add_user("late@example.com")
-    workspace.get_user(ids["left"]).deleted = False
+    get_user(workspace, ids["left"]).deleted = False
     for number, to in ((1, "late@example.com"), (2, ids["left"])):
         await until(lambda to=to, n=number: fast.marks(to) == marks(100 * n + 10, 100 * n + 20), f"{to} is told")
     stays = {to: reason for to, (reason, _) in cannot.items() if to not in ("late@example.com", ids["left"])}
@@ -57,14 +58,14 @@ async def test_a_reactivated_person_gets_every_message(fast: Installation):
     fast.ingest(), fast.worker()
     await fast.publish(numbered_alert(1, "ada@example.com"))
     await fast.settled(1)
-    fast.workspace.get_user("ada@example.com").deleted = True
+    get_user(fast.workspace, "ada@example.com").deleted = True
     await fast.publish(numbered_alert(2, "ada@example.com"), numbered_alert(3, "ada@example.com"))
     rows = await wait_until_parked(fast, {"acme/ada@example.com": "user_disabled"})
     assert rows["acme/ada@example.com"]["detail"] == "The account of ada@example.com is deactivated"
     [(check, (_, fix))] = (await get_failed_findings(fast)).items()
     assert check == "acme: ada@example.com"
     assert "activate the account again" in fix
-    fast.workspace.get_user("ada@example.com").deleted = False
+    get_user(fast.workspace, "ada@example.com").deleted = False
     balance = await fast.settled(3)
     assert fast.marks("ada@example.com") == marks(1, 2, 3)
     assert (balance.repeated, balance.dead) == (0, 0)

@@ -4,6 +4,7 @@ import pytest
 from support.commands import add_integration, get_failed_findings, wait_until_parked
 from support.events import marks, numbered_alert
 from support.installation import Installation, until
+from support.people import get_user
 
 from worker.domain.integration import REQUIRED_SCOPES
 
@@ -114,7 +115,7 @@ async def test_a_missing_scope_of_look_ups_parks_only_the_lanes_that_need_it(fas
     await fast.publish(*(numbered_alert(number, name) for number, name in enumerate(lacking)))
     rows = await wait_until_parked(fast, {f"{name}/{to}": reason for name, (_, to, reason) in lacking.items()})
     for name, workspace in app.items():
-        told = workspace.get_user("ada@example.com").id
+        told = get_user(workspace, "ada@example.com").id
         await until(lambda told=told: len(fast.marks(told)) == 1, f"{name}: direct messages need no look-up")
     red = await get_failed_findings(fast)
     for name, (scope, to, _) in lacking.items():
@@ -129,4 +130,4 @@ async def test_a_missing_scope_of_look_ups_parks_only_the_lanes_that_need_it(fas
         workspace.tokens[workspace.token].scopes = REQUIRED_SCOPES
     await fast.settled(2 * len(lacking))
     assert len(app["public"].get_channel("ops").posts) == len(app["private"].get_channel("secret").posts) == 1
-    assert len(fast.marks(app["email"].get_user("ada@example.com").id)) == 2
+    assert len(fast.marks(get_user(app["email"], "ada@example.com").id)) == 2

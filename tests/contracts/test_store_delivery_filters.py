@@ -76,7 +76,7 @@ async def test_a_list_begins_at_a_time(world: World, state: State | None):
 
 
 async def test_a_page_of_rare_pending_deliveries_ends_after_some_records(world: World, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("worker.store.deliveries.SCRIPT_RECORDS", 3)
+    monkeypatch.setattr("worker.store.pagination.SCRIPT_RECORDS", 3)
     await create(world, LANE, Severity.CRITICAL)
     await world.append(*(f"x{n}" for n in range(7)))
     where = DeliveryFilter(State.PENDING, severities=(Severity.CRITICAL,))

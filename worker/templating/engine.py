@@ -70,11 +70,12 @@ class Values:
         """Parse the blocks in an output of JSON and replace the marks in them. Raises TemplateError."""
         try:
             parsed = json.loads(output, parse_constant=_reject)
+            json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()  # no lone surrogate, no infinite number
         except json.JSONDecodeError as error:
             place = f"line {error.lineno} column {error.colno}"
             raise TemplateError(f"the JSON it writes is wrong at its {place}: {error.msg}") from None
         except (ValueError, RecursionError):
-            raise TemplateError("the JSON it writes has a number or depth that cannot be read") from None
+            raise TemplateError("the JSON it writes has a number, character or depth that cannot be sent") from None
         if isinstance(parsed, dict):
             parsed = parsed.get("blocks") if "blocks" in parsed else [parsed]
         if not isinstance(parsed, list) or not parsed or not all(isinstance(block, dict) for block in parsed):

@@ -18,6 +18,7 @@ from support.cli import (
     set_up,
 )
 from support.events import failed_workflow
+from support.people import get_user
 
 from worker.cli import diagnostics as commands
 from worker.services import diagnostics as checks
@@ -174,7 +175,7 @@ def test_while_slack_must_not_be_asked_the_lanes_last_error_is_shown(healthy: Sh
 def test_an_unreachable_person_is_a_failure_before_the_first_delivery(healthy: Shell) -> None:
     gone, bot = (healthy.acme.add_user(f"{name}@example.com") for name in ("gone", "bot"))
     gone.deleted, bot.is_bot = True, True
-    for one in (gone.id, bot.id, "U0000000000", healthy.acme.get_user("ada@example.com").id):
+    for one in (gone.id, bot.id, "U0000000000", get_user(healthy.acme, "ada@example.com").id):
         healthy.subscribe("--to", one)
     assert set(failed(healthy)) == {f"acme: {one}" for one in (gone.id, bot.id, "U0000000000")}
     warned = healthy("subscriptions", "add", "--to", gone.id, "--kind", "alert").err

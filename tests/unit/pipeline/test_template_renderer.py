@@ -1,5 +1,6 @@
 """The child process that renders templates: a hostile template is ended, and the next one finds it usable."""
 
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from worker.domain.errors import DETAIL_MAX, TemplateError
 from worker.domain.event import Entity, Event, Kind, Severity
 from worker.domain.message_plan import Line, MessageContent
 from worker.rendering.message_builder import MessageBuilder
-from worker.slack.blocks import rejection_reason
+from worker.slack.blocks import arguments, rejection_reason
 from worker.templating import renderer_process
 from worker.templating.engine import OUTPUT_MAX
 from worker.templating.renderer_process import TemplateRenderer
@@ -76,6 +77,7 @@ def test_a_hostile_template_ends_soon_and_the_next_template_is_rendered(
         assert len(error.reason) <= DETAIL_MAX  # noqa: PT017  # both ends are right
     else:
         assert rejection_reason(message) == ""
+        assert json.dumps(arguments(message), ensure_ascii=False, allow_nan=False).encode()
     assert time.process_time() - started < 0.2
     assert shared.render("{{ title }}", variables()).markup == "disk full"
 

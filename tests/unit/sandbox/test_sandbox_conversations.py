@@ -1,5 +1,7 @@
 """Channels and people that the bot may see."""
 
+from support.people import get_user
+
 
 async def pages(slack, **args):
     """Return all pages of conversations.list."""
@@ -97,11 +99,11 @@ async def test_a_new_channel_with_the_name_of_a_deleted_one_has_another_id(slack
 
 async def test_a_deactivated_person_is_found_again_once_reactivated(slack):
     user = slack.workspace.add_user("ada@example.com")
-    slack.workspace.get_user("ada@example.com").deleted = True
+    get_user(slack.workspace, "ada@example.com").deleted = True
     assert (await slack("users.lookupByEmail", email="ada@example.com"))["error"] == "users_not_found"
     assert (await slack("users.info", user=user.id))["user"]["deleted"] is True
     assert (await slack.post(user.id))["error"] == "user_disabled"
-    slack.workspace.get_user(user).deleted = False
+    get_user(slack.workspace, user).deleted = False
     assert (await slack("users.lookupByEmail", email="ada@example.com"))["user"]["id"] == user.id
     assert (await slack.post(user.id))["ok"]
 

@@ -13,6 +13,7 @@ from support.web_routes import DOCUMENT, PAGES, Routes, api_routes, is_closed, i
 from yarl import URL
 
 from worker.store.api_tokens import ApiTokens
+from worker.web import request_limits
 
 CREDENTIALS = [
     {"api_token": "t" * 40},
@@ -184,12 +185,14 @@ RAW = (
 
 
 @pytest.mark.parametrize("data", RAW, ids=range(len(RAW)))
-async def test_no_request_of_a_stranger_opens_or_breaks_anything(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_request_of_a_stranger_opens_or_breaks_anything(
+    data: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_limits, "IDLE_CHECK_S", 0.05)
     async with serve_web(admin_password="p" * 12, api_token="t" * 40) as web:
         host, port = str(web.client._base_url).strip("/").removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(data)
-        writer.write_eof()
         async with asyncio.timeout(20):
             answer = await reader.read()
         writer.close()

@@ -150,13 +150,6 @@ class Workspace:
             return match
         raise KeyError(f"{self.name} has no channel {channel}")
 
-    def get_user(self, user: User | str) -> User:
-        """Return a person by user id or email. Raises KeyError."""
-        for candidate in self.users.values():
-            if user in (candidate, candidate.id, candidate.email):
-                return candidate
-        raise KeyError(f"{self.name} has no user {user}")
-
     def find(self, reference: str) -> Channel | None:
         """Return a channel by id, name with or without `#`, or its person's user id or email, if it exists."""
         if reference in self.channels:
