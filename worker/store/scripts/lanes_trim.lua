@@ -1,6 +1,7 @@
 -- Trim the histories of lanes, and forget a lane that has neither history nor deliveries.
 -- KEYS  1 lanes
 -- ARGV  1 prefix of lane keys  2, 3 ms before which entries of deliveries and attempts are old  4 … lane, '1' to keep it
+-- Returns nothing.
 local function has_entries(key, since) return #redis.call('XREVRANGE', key, '+', since, 'COUNT', 1) > 0 end
 
 local function is_used(key)
