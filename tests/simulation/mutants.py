@@ -34,7 +34,7 @@ def _without(patch: pytest.MonkeyPatch, script: str, line: str, instead: str = "
 
 def settle_without_token_check(patch: pytest.MonkeyPatch) -> None:
     """A worker that lost its lease still records."""
-    _without(patch, "lane_settle", "if not has_lease() then return {'fenced'} end\n")
+    _without(patch, "lane_settle", "return {'fenced'} end", "end")
 
 
 def ack_before_append(patch: pytest.MonkeyPatch) -> None:
