@@ -16,7 +16,7 @@ async def test_people_get_messages_by_email_and_by_id_once_they_can_receive_them
         get_user(workspace, people[name]).deleted = True
     ids = {name: user.id for name, user in people.items()}
     cannot = {
-        "late@example.com": ("users_not_found", "invite late@example.com to the workspace"),
+        "late@example.com": ("users_not_found", "invite this person to the workspace"),
         ids["left"]: ("user_disabled", "Activate the account again"),
         "bot@example.com": ("cannot_dm_bot", "Correct the subscription's destination"),
         ids["bot"]: ("cannot_dm_bot", "Correct the subscription's destination"),
@@ -64,7 +64,7 @@ async def test_a_reactivated_person_gets_every_message(fast: Installation):
     assert rows["acme/ada@example.com"]["detail"] == "The account of ada@example.com is deactivated"
     [(check, (_, fix))] = (await get_failed_findings(fast)).items()
     assert check == "acme: ada@example.com"
-    assert "activate the account again" in fix
+    assert "activate the deactivated account again" in fix
     get_user(fast.workspace, "ada@example.com").deleted = False
     balance = await fast.settled(3)
     assert fast.marks("ada@example.com") == marks(1, 2, 3)
