@@ -247,6 +247,7 @@ async def all_that_reads(installation: Installation) -> list[CommandResult]:
         "integrations show": ("acme",),
         "integrations test": ("acme",),
         "subscriptions show": (subscription,),
+        "subscriptions preview": (subscription,),
         "deliveries show": ((await installation.deliveries())[0].id,),
         "dead-letters show": (letter,),
         "explain": ("evt-1",),
