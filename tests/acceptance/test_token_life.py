@@ -6,6 +6,7 @@ from support.events import marks, numbered_alert
 from support.installation import Installation, until
 from support.people import get_user
 
+from worker.domain.hints import ELSE_CORRECT_DESTINATION
 from worker.domain.integration import REQUIRED_SCOPES
 
 
@@ -123,7 +124,7 @@ async def test_a_missing_scope_of_look_ups_parks_only_the_lanes_that_need_it(fas
         assert scope in row["hint"]
         assert not row["whole_integration"]
         assert red[f"{name}: {to}"][0] == row["detail"]
-        assert row["hint"].startswith(red[f"{name}: {to}"][1])
+        assert row["hint"].startswith(red[f"{name}: {to}"][1].removesuffix(ELSE_CORRECT_DESTINATION))
         assert red[f"{name}: scopes"][0] == f"missing: {scope}"
     assert len(red) == 2 * len(lacking), "and nothing else"
     for workspace in app.values():
