@@ -124,7 +124,7 @@ async def test_a_missing_scope_of_look_ups_parks_only_the_lanes_that_need_it(fas
         assert scope in row["hint"]
         assert not row["whole_integration"]
         assert red[f"{name}: {to}"][0] == row["detail"]
-        assert row["hint"].startswith(red[f"{name}: {to}"][1].removesuffix(ELSE_CORRECT_DESTINATION))
+        assert row["hint"].startswith(red[f"{name}: {to}"][1].replace(ELSE_CORRECT_DESTINATION, ""))
         assert red[f"{name}: scopes"][0] == f"missing: {scope}"
     assert len(red) == 2 * len(lacking), "and nothing else"
     for workspace in app.values():
