@@ -80,6 +80,11 @@ def has_placeholders(destination: str) -> bool:
     return "{" in destination or "}" in destination
 
 
+def without_placeholders(*destinations: str) -> tuple[str, ...]:
+    """Return the destinations that are the same for every event; an empty one is none."""
+    return tuple(written for written in destinations if written and not has_placeholders(written))
+
+
 @lru_cache(maxsize=1024)
 def parse_pattern(written: str) -> DestinationPattern:
     """Return a destination with placeholders, its texts in lower case. Raises ValueError with what is wrong."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Self
 
 from worker.domain.delivery import lane_name, lane_parts
-from worker.domain.destination import Choice, choose_destination, could_make, has_placeholders
+from worker.domain.destination import Choice, choose_destination, could_make, has_placeholders, without_placeholders
 from worker.domain.event import Event, Kind, Severity
 from worker.domain.presentation import urgency
 from worker.domain.quiet_hours import quiet_hours_end_ms
@@ -98,7 +98,7 @@ class Subscription:
     @property
     def fixed_destinations(self) -> tuple[str, ...]:
         """Return those of its destinations that are the same for every event."""
-        return tuple(written for written in self.destinations if not has_placeholders(written))
+        return without_placeholders(*self.destinations)
 
     @property
     def is_fixed(self) -> bool:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 
 from worker.domain.delivery import Destination, canonical_destination, destination_form, id_in_capitals
-from worker.domain.destination import has_placeholders, parse_pattern
+from worker.domain.destination import has_placeholders, parse_pattern, without_placeholders
 from worker.domain.event import Kind, Severity
 from worker.domain.mrkdwn import cut
 from worker.domain.quiet_hours import QUIET_HOURS_EXAMPLE, find_zone, parse_times
@@ -165,9 +165,7 @@ class SubscriptionSpec(BaseModel):
     @property
     def fixed_destinations(self) -> tuple[str, ...]:
         """The destinations that are the same for every event."""
-        return tuple(
-            written for written in (self.destination, self.otherwise) if written and not has_placeholders(written)
-        )
+        return without_placeholders(self.destination, self.otherwise)
 
     def differences(self, other: "SubscriptionSpec") -> dict[str, tuple[object, object]]:
         """Return the values of this and the other subscription by field where they differ; ids are not compared."""

@@ -2,11 +2,9 @@
 
 import logging
 import re
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
-from importlib.resources import files
 
 from redis import exceptions as redis_py
 from redis.exceptions import RedisError
@@ -21,53 +19,124 @@ def _unknown(*commands: str) -> tuple[str, ...]:
     return tuple(f"unknown command {quote}{name}{quote}" for name in commands for quote in "'`")
 
 
-_TEXTS = tomllib.loads(files(__package__).joinpath("redis_failures.toml").read_text("utf-8"))
-
-
 class RedisFailure(Enum):
     """Why Redis cannot serve. Nothing is lost by it: pending deliveries are sent once it is over.
 
-    The value says how a failure is recognized: by the codes of Redis, in lower case by its texts where it has no code,
-    or by the classes of redis-py, which keeps no code. The first that fits an error is its failure.
+    After its two texts the value says how a failure is recognized: by the codes of Redis, in lower case by its texts
+    where it has no code, or by the classes of redis-py, which keeps no code. The first that fits is an error's failure.
     """
 
-    NO_MEMORY = "OOM", redis_py.OutOfMemoryError
-    READ_ONLY = "READONLY", redis_py.ReadOnlyError
-    LOADING = "LOADING", redis_py.BusyLoadingError
-    BUSY = ("BUSY",)
-    DISK = ("MISCONF",)
-    FEW_REPLICAS = ("NOREPLICAS",)
-    MASTER_DOWN = "MASTERDOWN", redis_py.MasterDownError
+    NO_MEMORY = (
+        "Redis has no memory left",
+        "Raise maxmemory (`CONFIG SET maxmemory …`, and in redis.conf), and leave maxmemory-policy at noeviction.",
+        "OOM", redis_py.OutOfMemoryError,
+    )  # fmt: skip
+    READ_ONLY = (
+        "Redis is a replica, which takes no writes",
+        "Set REDIS_URL to its master, or to sentinel://… , which finds the master after a failover.",
+        "READONLY", redis_py.ReadOnlyError,
+    )  # fmt: skip
+    LOADING = (
+        "Redis is loading its files",
+        "Wait: it answers when it has loaded them.",
+        "LOADING", redis_py.BusyLoadingError,
+    )  # fmt: skip
+    BUSY = (
+        "Redis is blocked by a long script of another client",
+        "Wait, or end that script with `redis-cli SCRIPT KILL`; `redis-cli CLIENT LIST` shows the client.",
+        "BUSY",
+    )  # fmt: skip
+    DISK = (
+        "Redis cannot write to its disk",
+        "Free space on its disk, and see its log.",
+        "MISCONF",
+    )  # fmt: skip
+    FEW_REPLICAS = (
+        "Redis needs more replicas before it takes writes",
+        "Start its replicas again, or lower min-replicas-to-write.",
+        "NOREPLICAS",
+    )  # fmt: skip
+    MASTER_DOWN = (
+        "Redis is a replica that has lost its master",
+        "Start the master again, or set REDIS_URL to another server.",
+        "MASTERDOWN", redis_py.MasterDownError,
+    )  # fmt: skip
     CLUSTER = (
+        "Redis is part of a cluster, which cannot be used",
+        "Set REDIS_URL to a server that is not part of a cluster.",
         "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "CROSSSLOT", "not allowed in cluster mode",
         "don't hash to the same slot", redis_py.ClusterDownError, redis_py.AskError, redis_py.ClusterCrossSlotError,
     )  # fmt: skip
-    EXHAUSTED = ("exhausted the last possible id",)
-    DATABASE = "db index is out of range", "invalid db index"
-    COMMAND = _unknown(
-        "evalsha", "script", "multi", "time", "xadd", "xreadgroup", "xautoclaim", "xinfo", "xgroup", "xack"
-    )
-    MAX_CLIENTS = ("max number of clients",)
-    PROTECTED = "DENIED", "protected mode"
-    TLS = "[ssl", "certificate verify failed"
+    EXHAUSTED = (
+        "The events stream takes no more entries: it has one with the highest possible id",
+        "When ingest has read all entries, rename it (`redis-cli RENAME infrakitchen:events old`): a new one begins.",
+        "exhausted the last possible id",
+    )  # fmt: skip
+    DATABASE = (
+        "Redis has no database of this number",
+        "Correct the number at the end of REDIS_URL: 0 always exists.",
+        "db index is out of range", "invalid db index",
+    )  # fmt: skip
+    COMMAND = (
+        "Redis does not know a command that is needed",
+        "Use Redis or Valkey 6.2 or newer that offers all commands, Lua scripts (EVALSHA) included.",
+        *_unknown("evalsha", "script", "multi", "time", "xadd", "xreadgroup", "xautoclaim", "xinfo", "xgroup", "xack"),
+    )  # fmt: skip
+    MAX_CLIENTS = (
+        "Redis has reached its maximum number of clients",
+        "Raise maxclients, or end clients that are not needed: `redis-cli CLIENT LIST` shows them.",
+        "max number of clients",
+    )  # fmt: skip
+    PROTECTED = (
+        "Redis is in protected mode and refuses other machines",
+        "Set a password and bind address in redis.conf, and the password in REDIS_URL.",
+        "DENIED", "protected mode",
+    )  # fmt: skip
+    TLS = (
+        "The TLS connection to Redis cannot be made",
+        "Use rediss:// only for a server with TLS, and give an own CA with `?ssl_ca_certs=FILE`.",
+        "[ssl", "certificate verify failed",
+    )  # fmt: skip
     PERMISSION = (
+        "Redis does not allow its user to do this",
+        "Give the user in REDIS_URL all commands on the keys under KEY_PREFIX and on EVENTS_STREAM.",
         "NOPERM", redis_py.NoPermissionError, "acl failure in script",
         "the user executing the script can't",  # Redis 7.0
     )  # fmt: skip
     LOGIN = (
+        "Redis does not accept the password",
+        "Correct the login in REDIS_URL.",
         "NOAUTH", "WRONGPASS", redis_py.AuthenticationError, redis_py.AuthenticationWrongNumberOfArgsError,
     )  # fmt: skip
-    NOT_REDIS = redis_py.InvalidResponse, "protocol error"
+    NOT_REDIS = (
+        "Something that is not Redis answers",
+        "Correct host and port in REDIS_URL.",
+        redis_py.InvalidResponse, "protocol error",
+    )  # fmt: skip
     CLOSED = (
+        "Redis closed the connection",
+        "If this stays, see its log: it may have too many clients, or want TLS (rediss:// in REDIS_URL).",
         "connection closed by server", "connection reset", "broken pipe", "while writing to socket", "connection lost",
     )  # fmt: skip
-    NO_GROUP = ("NOGROUP",)
-    UNBLOCKED = ("UNBLOCKED",)
-    NO_ANSWER = redis_py.ConnectionError, redis_py.TimeoutError, OSError
+    NO_GROUP = (
+        "Redis has lost the stream's consumer group",
+        "Wait: the group is created again within seconds.",
+        "NOGROUP",
+    )  # fmt: skip
+    UNBLOCKED = (
+        "Redis ended a read that waited for events",
+        "Wait: the read is repeated within seconds. Redis does this when it becomes a replica.",
+        "UNBLOCKED",
+    )  # fmt: skip
+    NO_ANSWER = (
+        "Redis does not answer",
+        "Start it, or correct REDIS_URL.",
+        redis_py.ConnectionError, redis_py.TimeoutError, OSError,
+    )  # fmt: skip
 
-    def __init__(self, *signs: str | type[Exception]) -> None:
-        self.reason: str = _TEXTS[self.name]["reason"]  #: What is wrong, as a sentence without its full stop.
-        self.fix: str = _TEXTS[self.name]["fix"]  #: What to do about it.
+    def __init__(self, reason: str, fix: str, *signs: str | type[Exception]) -> None:
+        self.reason = reason  #: What is wrong, as a sentence without its full stop.
+        self.fix = fix  #: What to do about it.
         self.signs = signs
 
 
