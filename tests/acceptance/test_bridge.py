@@ -17,7 +17,7 @@ from support.bridge import (
 )
 from support.infrakitchen import resource
 from support.installation import STREAM, Installation, until
-from support.rabbitmq import RabbitServer, delete_queue, needs_rabbitmq, publish, queue_figures
+from support.rabbitmq import RabbitServer, delete_queue, needs_rabbitmq, publish, queue_figures, run_rabbitmq
 
 pytestmark = [needs_rabbitmq, pytest.mark.slow]
 
@@ -25,12 +25,8 @@ pytestmark = [needs_rabbitmq, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
     """One RabbitMQ for all tests of this file: it takes seconds to start."""
-    server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
-    try:
-        server.start()
+    with run_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as server:
         yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Hostile templates in a running installation: nobody else waits for them, and each is switched off and reported."""
+"""Hostile templates in a running installation: no other request waits, and each is switched off and reported."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from test_api import Api
 
 from worker.local_machine import free_port
 
-TOKEN = "a-token-of-the-tests-that-nobody-guesses"
+TOKEN = "a-token-of-the-tests-that-is-not-guessed"
 ANSWER_S = 0.5
 AT_ONCE = 4
 

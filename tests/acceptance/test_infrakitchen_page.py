@@ -14,7 +14,7 @@ import yaml
 from support.bridge import bridge_reads
 from support.infrakitchen import RESOURCE_ID, change, resource, task
 from support.installation import Installation, Program, program, until
-from support.rabbitmq import PROGRAMS, RabbitServer, needs_rabbitmq, publish
+from support.rabbitmq import PROGRAMS, RabbitServer, needs_rabbitmq, publish, run_rabbitmq
 
 from config.settings import Settings
 from worker.bootstrap.procfile_supervisor import procfile
@@ -43,12 +43,8 @@ ENCRYPTION_KEY = "{key}\""""
 
 @pytest.fixture
 def rabbitmq(tmp_path: Path) -> Iterator[RabbitServer]:
-    server = RabbitServer(tmp_path / "rabbitmq")
-    try:
-        server.start()
+    with run_rabbitmq(tmp_path / "rabbitmq") as server:
         yield server
-    finally:
-        server.close()
 
 
 @dataclass

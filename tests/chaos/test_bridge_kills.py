@@ -6,17 +6,13 @@ from pathlib import Path
 import pytest
 from support.bridge import assert_each_taken_once, keep_stream, make_load, run_with_kills
 from support.installation import Installation
-from support.rabbitmq import RabbitServer, needs_rabbitmq
+from support.rabbitmq import RabbitServer, needs_rabbitmq, run_rabbitmq
 
 
 @pytest.fixture
 def rabbitmq(tmp_path: Path) -> Iterator[RabbitServer]:
-    server = RabbitServer(tmp_path / "rabbitmq")
-    try:
-        server.start()
+    with run_rabbitmq(tmp_path / "rabbitmq") as server:
         yield server
-    finally:
-        server.close()
 
 
 @needs_rabbitmq

@@ -6,8 +6,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import aio_pika
@@ -109,6 +109,17 @@ class RabbitServer:
             connection.sendall(b"AMQP\x00\x00\x09\x01")
             return bool(connection.recv(1))
         return False
+
+
+@contextmanager
+def run_rabbitmq(directory: Path) -> Iterator[RabbitServer]:
+    """Start a server, and close it at the end."""
+    server = RabbitServer(directory)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
 
 
 async def delete_queue(url: str) -> None:
