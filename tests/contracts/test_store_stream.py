@@ -190,6 +190,18 @@ async def test_the_lag_counts_unacknowledged_entries(world: World):
     assert await stream.lag() == 0
 
 
+async def test_the_lag_does_not_count_entries_that_were_removed_unread(world: World):
+    stream = world.stream()
+    await stream.create_group()
+    ids = await publish_entries(world, 5)
+    await stream.read(limit=1, wait_ms=1)
+    await acknowledge(world, ids[0])
+    await world.redis.xtrim(STREAM, maxlen=2, approximate=False)
+    assert await stream.lag() == 2
+    await world.redis.xtrim(STREAM, maxlen=0, approximate=False)
+    assert await stream.lag() == 0
+
+
 async def test_the_lag_is_counted_where_the_server_does_not_know_it(world: World):
     """Redis before 7, and any Redis after a deletion in the middle, does not know the lag."""
     stream = world.stream()

@@ -97,12 +97,16 @@ class EventStream:
                 raise StoreUnavailable(RedisFailure.EXHAUSTED)
 
     async def lag(self) -> int:
-        """Return the number of entries that our group has not acknowledged."""
+        """Return the number of entries that our group has not acknowledged.
+
+        Redis's own lag still counts entries that XTRIM removed unread; no more than the stream's length can be unread.
+        """
+        length = int(await self._server.command("XLEN", self.stream))
         for group in await self._groups():
             if group["name"] == self.group:
-                unread = int(group["lag"]) if group.get("lag") else await self._count_after(group["last-delivered-id"])
-                return unread + int(group["pending"])
-        return int(await self._server.command("XLEN", self.stream))
+                lag = int(group["lag"]) if group.get("lag") else await self._count_after(group["last-delivered-id"])
+                return min(lag, length) + int(group["pending"])
+        return length
 
     async def first_unread_ms(self) -> int:
         """Return when the stream accepted the oldest entry that our group has not read; 0 when it has read all."""
