@@ -26,7 +26,7 @@ pytestmark = [needs_rabbitmq, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "infrakitchen.md").read_text()
 BLOCKS = re.findall(r"^```bash\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-CHANNELS = sorted(set(re.findall(r"--to '#([\w-]+)'", PAGE)))
+CHANNELS = sorted({*re.findall(r"--(?:to|otherwise) '#([\w-]+)'", PAGE), "team-shop"})
 INSTALL, UP, ADD = "pip install", "ik-slack up\n", "ik-slack integrations add acme\n"
 FROM_PAGE = ("REDIS_URL", "BROKER_URL", "AMQP_URL", "ENCRYPTION_KEY", "INFRAKITCHEN_URL", "DATA_DIR")
 #: As InfraKitchen's own file is written: spaces around `=`, quotes, comments, and settings of its own.
@@ -96,11 +96,8 @@ def make_reader(installation: Installation, server: RabbitServer) -> Reader:
     )
     (tools / "rabbitmqctl").write_text(f'#!/bin/sh\n{exports}exec {PROGRAMS}/rabbitmqctl "$@"\n')
     (tools / "rabbitmqctl").chmod(0o755)
-    from_page = dict.fromkeys(
-        ("REDIS_URL", "BROKER_URL", "AMQP_URL", "ENCRYPTION_KEY", "INFRAKITCHEN_URL", "DATA_DIR"), ""
-    )
     environment = {
-        **installation.environment, **from_page,
+        **installation.environment, **dict.fromkeys(FROM_PAGE, ""),
         "PATH": f"{tools}:{Path(program('ik-slack')).parent}:{os.defpath}",
         "WEB_PORT": str(free_port()), "FLOWER_PORT": str(free_port()),
     }  # fmt: skip
@@ -167,6 +164,11 @@ async def _life_of_a_resource(fast: Installation, rabbitmq: RabbitServer) -> Non
     (card,) = fast.messages("infrastructure")
     assert f"https://infrakitchen.example.com/resources/{RESOURCE_ID}" in json.dumps(card)
     assert fast.messages("destroys") == []
+    assert fast.messages("no-team"), "the resource has no label team"
+    labelled = resource("provision", "approval_pending", "create", id="shop", name="shop-db", labels=["team:shop"])
+    await publish(rabbitmq.url, [labelled])
+    await shows("team-shop", "shop-db")
+    assert "shop-db" not in json.dumps(fast.messages("no-team"))
     await publish(rabbitmq.url, [resource("destroy", "approval_pending", "destroy")])
     await shows("destroys", "waits for approval")
 
