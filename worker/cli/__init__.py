@@ -1,19 +1,12 @@
-"""The command `ik-slack`: its sub-commands, each imported when it runs, and the exit codes of their errors."""
+"""The command `ik-slack`: its sub-commands, each imported when it runs, and their exit codes."""
 
-import io
 import logging
 import os
 import pkgutil
 import sys
-import traceback
 from collections.abc import Sequence
 
 import click
-
-from config.logging_config import redact
-from config.settings import SettingsError
-from worker.domain.errors import SlackError, UsageError, UserError
-from worker.store.redis_errors import StoreUnavailable
 
 COMMANDS = {
     "demo": "demo:command", "up": "up:up", "ingest": "up:ingest", "web": "up:web", "bridge": "up:bridge",
@@ -70,20 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run_cli(command: click.Command, arguments: Sequence[str] | None) -> int:
-    """Run a command and return its exit code: 0 done, 1 failed, 2 wrong use, 130 stopped by Ctrl-C.
-
-    The reason of a failure is one line on stderr, without any token; only an internal error has a traceback.
-    """
+    """Run a command and return its exit code: 0 done, 1 failed, 2 wrong use, 130 stopped by Ctrl-C."""
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         command.main(args=arguments, prog_name="ik-slack", standalone_mode=False)
     except click.exceptions.Exit as end:
         return end.exit_code
-    except click.ClickException as error:
-        message = io.StringIO()
-        error.show(message)
-        click.echo(redact(message.getvalue()), err=True, nl=False)  # it repeats what the user typed
-        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
         return 130
@@ -91,15 +76,7 @@ def run_cli(command: click.Command, arguments: Sequence[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has closed it
         return 0
     except Exception as error:  # noqa: BLE001
-        match error:
-            case UserError() | SettingsError():
-                text = f"Error: {error}\n"
-            case SlackError():
-                text = f"Error: Slack rejected the call: {error.reason}\n"
-            case StoreUnavailable():
-                text = f"Error: {error.failure.reason} ({error}). {error.failure.fix}\n"
-            case _:
-                text = traceback.format_exc()  # an internal error: for a bug report
-        click.echo(redact(text), err=True, nl=False)
-        return 2 if isinstance(error, UsageError) else 1
+        text, code = pkgutil.resolve_name("worker.cli.errors:describe_error")(error)
+        click.echo(text, err=True, nl=False)
+        return int(code)
     return 0
