@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from worker.sandbox.slack.workspace import Channel, Json, Token, Workspace
 
-#: How early a call may be. On a busy machine a punctual client's calls arrive that unevenly; its average still counts.
-TOLERANCE_S = 0.25
+#: How early a call may be. The calls of a punctual client arrive that unevenly where the machine pauses. A client that
+#: is too fast is soon refused, because the average counts.
+TOLERANCE_S = 0.4
 
 
 class CallRecord(NamedTuple):
