@@ -19,6 +19,7 @@ from aio_pika.exceptions import AMQPException
 
 sys.path.append(str(environment.HERE.parent / "tests"))
 from support.bridge import make_load
+from support.installation import until
 from support.rabbitmq import MISSING, RabbitServer, publish, queue_figures, run_rabbitmq
 
 TIMEOUT_S = 300
@@ -38,21 +39,19 @@ async def measure(messages: int, rabbitmq: RabbitServer) -> None:
             await _wait_for_queue(rabbitmq, messages=0, consumers=1)
             took_s = time.monotonic() - started_s
             processor_ms = environment.processor_s(bridge.pid) * 1000 / messages
-            peak_mb = environment.resident_mb(bridge.pid, peak=True)
+            peak_mb = environment.peak_mb(bridge.pid)
         await _wait_for_queue(rabbitmq, messages=0, consumers=0)
     print(f"{messages} messages: {took_s:.1f} s, {processor_ms:.2f} ms of processor each, peak memory {peak_mb:.0f} MB")
 
 
 async def _wait_for_queue(rabbitmq: RabbitServer, *, messages: int, consumers: int) -> None:
-    deadline_s = time.monotonic() + TIMEOUT_S
-    while True:
+    async def is_reached() -> bool:
         with suppress(OSError, AMQPException):  # there is no queue yet
             figures = await queue_figures(rabbitmq.url)
-            if (figures.message_count, figures.consumer_count) == (messages, consumers):
-                return
-        if time.monotonic() > deadline_s:
-            raise TimeoutError(f"the queue did not come to {messages} messages and {consumers} consumers")
-        await asyncio.sleep(0.2)
+            return (figures.message_count, figures.consumer_count) == (messages, consumers)
+        return False
+
+    await until(is_reached, f"{messages} messages and {consumers} consumers", most_s=TIMEOUT_S)
 
 
 def main() -> None:

@@ -145,7 +145,7 @@ def processor_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
-def resident_mb(pid: int, *, peak: bool = False) -> float:
-    """Return the resident memory of a process, now or at its peak."""
+def peak_mb(pid: int) -> float:
+    """Return the most resident memory that a process has had."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM" if peak else "VmRSS")) / 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024

@@ -9,7 +9,6 @@ Slack's rate limits, and the peak memory of each process.
 import argparse
 import asyncio
 import tempfile
-import threading
 import time
 
 import environment
@@ -44,15 +43,6 @@ async def measure(events: int, over_s: float) -> None:
 
 async def run_storm(app: AppContext, events: int, over_s: float, pids: dict[str, int]) -> None:
     """Publish the alerts evenly over a time and wait until each is delivered."""
-    peak_mb = dict.fromkeys(pids, 0.0)
-    finished = threading.Event()
-
-    def measure_memory() -> None:
-        while not finished.wait(0.2):
-            for name, pid in pids.items():
-                peak_mb[name] = max(peak_mb[name], environment.resident_mb(pid))
-
-    threading.Thread(target=measure_memory, daemon=True).start()
     await environment.wait_for_processes(app)
     started = time.monotonic()
     for start in range(0, events, BATCH):
@@ -66,10 +56,9 @@ async def run_storm(app: AppContext, events: int, over_s: float, pids: dict[str,
         if time.monotonic() > published + 300:
             raise TimeoutError(balance)
         await asyncio.sleep(0.1)
-    finished.set()
     delay_s = time.monotonic() - published
     print(f"{events} alerts in {published - started:.1f} s; the last was delivered {delay_s:.1f} s later")
-    memory = ", ".join(f"{name} {megabytes:.0f}" for name, megabytes in peak_mb.items())
+    memory = ", ".join(f"{name} {environment.peak_mb(pid):.0f}" for name, pid in pids.items())
     print(f"unaccounted {balance.unaccounted}; peak memory, MB: {memory}")
 
 
