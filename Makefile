@@ -13,7 +13,7 @@ WHOLE := tests/chaos tests/acceptance tests/browser
 SIDE_BY_SIDE = $(BIN)/pytest -q --dist worksteal -n
 
 .DEFAULT_GOAL := help
-.PHONY: help docs demo test test-browser test-quick quick lint audit check bench chaos fuzz soak simulate pictures lock
+.PHONY: help docs demo test thorough test-browser test-quick quick lint audit check bench chaos fuzz soak simulate pictures lock
 
 help: ## Show this list
 	@echo "The first target creates $(VENV) with $(PYTHON) (3.11 or newer; another one: make PYTHON=python3.13 …)."
@@ -22,10 +22,13 @@ help: ## Show this list
 demo: $(READY) ## Run everything on this machine with a sandbox Slack, without an account (CI=true: publish once and exit)
 	@$(BIN)/ik-slack demo $(if $(filter true,$(CI)),--once)
 
-test: $(READY) ## Run all tests but the long chaos runs
+test: $(READY) ## Run all tests in their short form
 	@$(SIDE_BY_SIDE) $(JOBS) $(COVERING) --cov --cov-report=
 	@$(SIDE_BY_SIDE) $(JOBS_UNIT) $(addprefix --ignore=,$(COVERING) $(WHOLE))
 	@$(SIDE_BY_SIDE) $(JOBS_WHOLE) $(filter-out tests/chaos,$(WHOLE))
+
+thorough: $(READY) ## Run all tests in their long form: all examples and seeds, every whole installation; an hour
+	@THOROUGH=1 $(MAKE) --no-print-directory test
 
 test-browser: $(READY) ## Run the tests of the console in a browser; needs Chromium
 	@$(BIN)/pytest -q tests/browser

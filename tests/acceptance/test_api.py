@@ -85,6 +85,7 @@ async def storied(installation: Installation, api: Api) -> None:
     await until(all_there, "two are parked, one is unreadable, one is for nobody, one is a repeat")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_every_list_of_the_api_equals_the_json_of_its_command(fast: Installation) -> None:
     api = await started(fast)

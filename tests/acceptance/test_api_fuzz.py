@@ -33,6 +33,7 @@ that tries tokens: after ten wrong ones the answer is 429. `test_web_access.py` 
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_every_request_gets_a_documented_response(fast: Installation) -> None:
     fast.workspace.add_channel("ops")

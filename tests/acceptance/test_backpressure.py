@@ -80,6 +80,7 @@ async def test_a_nearly_full_lane_is_reported_and_its_newest_deliveries_are_one_
         assert (balance.dead, balance.unaccounted) == (lost, 0)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_a_nearly_expired_delivery_is_reported(tmp_path):
     settings = {"DELIVERY_MAX_AGE_S": "30", "OPERATIONS_CHANNEL": "#platform"}
@@ -102,6 +103,7 @@ async def test_a_nearly_expired_delivery_is_reported(tmp_path):
         assert expired["time"] > line["time"]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_after_an_outage_the_first_message_is_the_new_critical_alert(tmp_path):
     async with run_installation(tmp_path) as installation:

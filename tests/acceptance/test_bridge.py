@@ -89,6 +89,7 @@ async def _has_more(installation: Installation, than: int) -> bool:
     return bool(await installation.redis.xlen(STREAM) > than)
 
 
+@pytest.mark.thorough
 async def test_a_rabbitmq_that_is_away_is_one_line_and_is_read_when_it_answers(
     fast: Installation, rabbitmq: RabbitServer
 ):
@@ -115,6 +116,7 @@ async def test_a_rabbitmq_that_is_away_is_one_line_and_is_read_when_it_answers(
         assert len([line for line in program.log.splitlines() if '"ERROR"' in line or "Traceback" in line]) == 1
 
 
+@pytest.mark.thorough
 async def test_the_rights_that_the_documents_name_suffice_and_a_missing_one_is_named(
     fast: Installation, rabbitmq: RabbitServer
 ):

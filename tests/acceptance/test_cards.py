@@ -136,6 +136,7 @@ async def test_a_resolved_alert_edits_its_card(fast: Installation):
     assert "resolved" in reply["text"]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_ten_thousand_alerts_are_a_few_messages_and_the_most_urgent_have_cards(installation: Installation):
     installation.workspace.add_channel("ops")

@@ -75,6 +75,7 @@ async def test_a_saved_token_that_slack_rejects_has_a_reason_until_it_works_agai
     assert await get_failed_checks(fast, "token_revoked") == {}
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_each_missing_scope_is_named_with_the_reinstall_as_its_fix(fast: Installation):
     names = {scope: f"no {scope}" for scope in REQUIRED_SCOPES}
@@ -127,6 +128,7 @@ NO_ANSWER = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_without_an_answer_of_slack_the_error_says_so_and_no_token_changes(fast: Installation):
     assert (await add_integration(fast, fast.workspace.token)).code == 0

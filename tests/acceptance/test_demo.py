@@ -57,6 +57,7 @@ def test_every_event_of_the_demo_is_accounted_for(tmp_path: Path) -> None:
     assert left_running(tmp_path) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_storm_is_posted_in_few_messages(tmp_path: Path) -> None:
     running = demo(tmp_path, "--once", "--events", "3000")
@@ -67,6 +68,7 @@ def test_a_storm_is_posted_in_few_messages(tmp_path: Path) -> None:
     assert found["delivered"] < 100
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_life_of_a_resource_is_shown_with_and_without_the_bridge(tmp_path: Path) -> None:
     running = demo(tmp_path, "--infrakitchen", "--once", **WRONG)

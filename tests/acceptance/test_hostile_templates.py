@@ -17,6 +17,7 @@ ANSWER_S = 0.5
 AT_ONCE = 4
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_the_web_process_answers_at_once_while_it_is_asked_for_previews_of_hostile_templates(
     fast: Installation,

@@ -110,6 +110,7 @@ def make_reader(installation: Installation, server: RabbitServer) -> Reader:
     return Reader(installation, values, environment, folder)
 
 
+@pytest.mark.thorough
 async def test_the_page_leads_from_a_running_infrakitchen_to_the_first_message(
     fast: Installation, rabbitmq: RabbitServer
 ):

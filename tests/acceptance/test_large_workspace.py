@@ -33,6 +33,7 @@ def many(installation: Installation) -> None:
     add_channels(installation.workspace, public=60, private=10, joined=JOINED)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_one_of_two_workers_reads_every_page_once_per_age_of_the_directory(
     fast: Installation,
@@ -71,6 +72,7 @@ async def test_one_of_two_workers_reads_every_page_once_per_age_of_the_directory
     assert fast.sandbox.violations.total() == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_known_channels_get_messages_during_a_refresh_and_the_others_wait_visibly(fast: Installation):
     many(fast)

@@ -16,6 +16,7 @@ def again(number: int, second: int, **more: object) -> dict[str, object]:
     return {**numbered_alert(number), "id": id_, "time": f"2026-01-01T00:00:{second:02}Z", **more}
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.parametrize("style", ["card", "plain"])
 async def test_an_alert_that_keeps_firing_is_posted_once_and_its_resolution_too(fast: Installation, style: str):

@@ -71,6 +71,7 @@ async def test_a_card_is_posted_and_edited_with_its_template_and_its_values_ment
     assert fast.sandbox.violations.total() == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_a_failed_template_loses_no_delivery_and_is_reported_everywhere(
     fast: Installation,

@@ -95,6 +95,7 @@ async def test_a_missing_scope_parks_with_its_name_and_a_reinstall_resumes(fast:
     assert fast.marks("#ops") == marks(1, 2)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_a_missing_scope_of_look_ups_parks_only_the_lanes_that_need_it(fast: Installation):
     lacking = {

@@ -28,6 +28,7 @@ async def choose(browser: Browser, **values: str) -> None:
     await browser.press("Filter")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_the_deliveries_are_filtered_by_state_severity_time_channel_and_event(
     installation: Installation, browser: Browser
@@ -68,6 +69,7 @@ async def test_the_deliveries_are_filtered_by_state_severity_time_channel_and_ev
     assert not await browser.page.evaluate(cut), "ids are whole"
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.parametrize("installation", [{"PROBE_INTERVAL_S": "600"}], indirect=True)
 async def test_try_now_sends_what_waits_in_a_parked_lane_before_its_next_check(

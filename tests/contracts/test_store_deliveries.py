@@ -20,19 +20,17 @@ async def test_a_pending_delivery_is_read_with_its_fields(world: World):
     assert found.finished_at_ms == 0
 
 
-async def test_deliveries_are_listed_newest_first_page_by_page(world: World):
+async def test_deliveries_are_listed_newest_first_page_by_page(large_world: World):
     ids = [f"d{n}" for n in range(4_001)]
-    await world.lanes.append(LANE, [NewDelivery(id_, "e.src", "s1", 7) for id_ in ids])
-    assert [one.id for one in await world.newest()] == ids[::-1]
-    await world.redis.delete("t:delivery:d7")
-    assert len(await world.newest()) == 4_000
-    await world.redis.flushdb()
+    await large_world.lanes.append(LANE, [NewDelivery(id_, "e.src", "s1", 7) for id_ in ids])
+    assert [one.id for one in await large_world.newest()] == ids[::-1]
+    await large_world.redis.delete("t:delivery:d7")
+    assert len(await large_world.newest()) == 4_000
 
 
-async def test_exactly_one_page_of_deliveries_is_listed(world: World):
-    await world.lanes.append(LANE, [NewDelivery(f"d{n}", "e.src", "s1", 7) for n in range(2_000)])
-    assert len(await world.newest()) == 2_000
-    await world.redis.flushdb()
+async def test_exactly_one_page_of_deliveries_is_listed(large_world: World):
+    await large_world.lanes.append(LANE, [NewDelivery(f"d{n}", "e.src", "s1", 7) for n in range(2_000)])
+    assert len(await large_world.newest()) == 2_000
 
 
 async def test_finished_deliveries_are_listed(world: World):

@@ -130,8 +130,8 @@ async def test_a_channel_listed_twice_has_its_later_state(world: World):
     assert await world.directory.find_by_name("ops", "shared") == Conversation("C1", "shared", is_archived=True)
 
 
-async def test_a_scan_of_twenty_thousand_channels_is_saved(world: World):
+async def test_a_scan_of_twenty_thousand_channels_is_saved(large_world: World):
     many = [Conversation(f"C{n:08}", f"channel-{n}", is_member=n % 2 == 0) for n in range(20_000)]
-    await world.read(*(many[start : start + 999] for start in range(0, 20_000, 999)))
-    assert await world.directory.find_by_name("ops", "channel-19999") == many[-1]
-    assert len(await world.directory.list_channels("ops")) == 20_000
+    await large_world.read(*(many[start : start + 999] for start in range(0, 20_000, 999)))
+    assert await large_world.directory.find_by_name("ops", "channel-19999") == many[-1]
+    assert len(await large_world.directory.list_channels("ops")) == 20_000

@@ -57,18 +57,17 @@ async def test_a_taken_delivery_has_its_fields(world: World):
     assert (held.integration_id, held.destination) == ("ops", "#alerts")
 
 
-async def test_one_append_accepts_many_thousand_deliveries(world: World):
+async def test_one_append_accepts_many_thousand_deliveries(large_world: World):
     ids = [f"d{n:05}" for n in range(9_000)]
     entries = [NewDelivery(id_, f"{id_}.src", "s1", 7) for id_ in ids]
-    assert (await world.lanes.append(LANE, entries)).created == 9_000
-    held = await world.hold()
-    assert await world.take(held) == ids
-    await world.lanes.split(held, "invalid_blocks")
-    assert await world.take(held, 1) == ids[:1]
-    await world.lanes.settle(held, RECEIPT, ids[0], release=True)
-    assert await world.lanes.discard_of_subscription(LANE, "s1") == 8_999
-    assert (await world.balance()).discarded == 8_999
-    await world.redis.flushdb()
+    assert (await large_world.lanes.append(LANE, entries)).created == 9_000
+    held = await large_world.hold()
+    assert await large_world.take(held) == ids
+    await large_world.lanes.split(held, "invalid_blocks")
+    assert await large_world.take(held, 1) == ids[:1]
+    await large_world.lanes.settle(held, RECEIPT, ids[0], release=True)
+    assert await large_world.lanes.discard_of_subscription(LANE, "s1") == 8_999
+    assert (await large_world.balance()).discarded == 8_999
 
 
 async def test_a_lane_has_at_most_one_wake_up_call_under_way(world: World):
@@ -428,21 +427,20 @@ async def test_a_resumed_lane_of_a_parked_integration_stays_parked(world: World)
     assert await world.deliver() == ["a"]
 
 
-async def test_parking_resuming_and_acquiring_do_not_read_every_pending_delivery(world: World):
-    await world.lanes.append(LANE, [NewDelivery(f"d{n}", f"d{n}.src", "s1", 7) for n in range(3_000)])
-    held = await world.hold()
-    await world.take(held, 1)
-    pending = await world.listed(LANE, "pending")
-    await world.redis.delete(f"t:lane:{LANE}:pending")
-    await world.redis.rpush(f"t:lane:{LANE}:pending", *pending)
+async def test_parking_resuming_and_acquiring_do_not_read_every_pending_delivery(large_world: World):
+    await large_world.lanes.append(LANE, [NewDelivery(f"d{n}", f"d{n}.src", "s1", 7) for n in range(3_000)])
+    held = await large_world.hold()
+    await large_world.take(held, 1)
+    pending = await large_world.listed(LANE, "pending")
+    await large_world.redis.delete(f"t:lane:{LANE}:pending")
+    await large_world.redis.rpush(f"t:lane:{LANE}:pending", *pending)
     for id_ in pending[:-1]:
-        await world.redis.delete(f"t:delivery:{id_}")  # reading them would create them again
-    await world.lanes.park(held, "x", "y", Hint.of("z"), probe_s=60, called=False)
-    await world.lanes.resume(LANE, permanently=True)
-    await world.hold()
-    assert not await world.redis.exists(*(f"t:delivery:{id_}" for id_ in pending[:-1]))
-    assert await world.listed(LANE, "pending") == ["d0", *pending]
-    await world.redis.flushdb()
+        await large_world.redis.delete(f"t:delivery:{id_}")  # reading them would create them again
+    await large_world.lanes.park(held, "x", "y", Hint.of("z"), probe_s=60, called=False)
+    await large_world.lanes.resume(LANE, permanently=True)
+    await large_world.hold()
+    assert not await large_world.redis.exists(*(f"t:delivery:{id_}" for id_ in pending[:-1]))
+    assert await large_world.listed(LANE, "pending") == ["d0", *pending]
 
 
 async def test_many_taken_deliveries_return_before_the_pending_ones(world: World):

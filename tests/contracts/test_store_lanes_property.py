@@ -16,6 +16,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from support.examples import examples
 from support.store import OPEN_SCOPES, RECEIPT, World
 
 from worker.domain.card import Card
@@ -498,7 +499,7 @@ def test_any_steps_keep_the_order_the_balance_and_single_settlement():
     run_state_machine_as_test(
         SmallWorld,
         settings=settings(
-            max_examples=120,
+            max_examples=examples(120),
             stateful_step_count=40,
             derandomize=True,
             deadline=None,

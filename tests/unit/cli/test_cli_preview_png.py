@@ -69,12 +69,14 @@ def install_fake_browser(folder: Path, monkeypatch: pytest.MonkeyPatch, does: st
 
 
 @needs_browser
+@pytest.mark.thorough
 def test_a_picture_is_as_large_as_its_page(tmp_path: Path) -> None:
     take_screenshot(page(123), tmp_path / "a.png", scale=1)
     assert size(tmp_path / "a.png") == (WIDTH, 123)
 
 
 @needs_browser
+@pytest.mark.thorough
 @pytest.mark.parametrize("height", [90, 300, 2_000, 20_000])
 def test_a_picture_shows_its_page_to_the_last_row(tmp_path: Path, height: int) -> None:
     """A window as high as the page shows less of it: in such a picture, the last rows are white."""

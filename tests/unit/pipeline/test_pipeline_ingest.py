@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.events import alert
 from support.examples import examples
@@ -108,6 +108,7 @@ async def test_the_same_event_again_is_a_repeat(house: Pipeline) -> None:
     st.integers(1, 3),
     st.integers(1, 12),
 )
+@example(["a", "broken", "a", "unknown"], 2, 3)
 async def test_processing_a_batch_twice_changes_nothing(names: list[str], times: int, size: int) -> None:
     async with build() as house:
         await house.subscribe(filters=Filters(min_severity=Severity.CRITICAL))
