@@ -45,6 +45,25 @@ async def test_a_change_is_seen_by_every_process_and_read_only_once(world: World
     assert await other.list_all() == (replace(PLAIN, paused=True),)
 
 
+async def test_a_change_reads_no_other_subscription_again(world: World):
+    await world.subscriptions.save_and_remove(save=[PLAIN, FULL])
+    full, _ = await world.subscriptions.list_all()
+    await world.subscriptions.save_and_remove(save=[replace(PLAIN, paused=True)])
+    again, changed = await world.subscriptions.list_all()
+    assert again is full
+    assert changed.paused
+
+
+async def test_thousands_are_saved_and_removed_in_one_step(world: World):
+    many = [replace(PLAIN, id=f"s{number:04}", created_at_ms=number) for number in range(1_001)]
+    await world.subscriptions.save_and_remove(save=many)
+    assert await world.subscriptions.list_all() == tuple(many)
+    await world.subscriptions.save_and_remove(save=[FULL], remove=[one.id for one in many])
+    assert await world.subscriptions.list_all() == (FULL,)
+    assert len(await world.subscriptions.list_ids_ever_used()) == 1_002
+    assert await world.redis.get("t:version:subscriptions") == b"2"
+
+
 async def test_subscriptions_are_cached_under_a_known_version(world: World):
     await world.subscriptions.save_and_remove(save=[PLAIN])
     assert await world.subscriptions.list_all(1) == (PLAIN,)

@@ -10,7 +10,7 @@ from worker import sources
 from worker.domain.card import can_have_card
 from worker.domain.delivery import delivery_id, event_ref
 from worker.domain.event import Event
-from worker.pipeline.ingest import SubscriptionIndex
+from worker.domain.subscription_index import SubscriptionIndex
 from worker.store.ledger import Balance, parse_snapshot
 from worker.store.redis_client import fields, script_source, text
 

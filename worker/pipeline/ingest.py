@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Self
 
 from worker import sources
 from worker.domain.card import FollowedCard, can_have_card
@@ -13,6 +12,7 @@ from worker.domain.delivery import delivery_id, lane_name
 from worker.domain.errors import UserError
 from worker.domain.event import Event, Kind
 from worker.domain.subscription import Subscription
+from worker.domain.subscription_index import SubscriptionIndex
 from worker.pipeline.gateway import Sleep
 from worker.store.cards import FollowedCards
 from worker.store.events import AcceptedEvent, Events, KnownEntity, SaveResult
@@ -35,39 +35,6 @@ CONSUMER_IDLE_MS = 3_600_000
 MIN_RETRY_S, MAX_RETRY_S = 0.5, 10.0
 
 Wake = Callable[[Sequence[str]], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriptionIndex:
-    """The active subscriptions by the kind of event they want; a paused subscription is not active."""
-
-    by_kind: Mapping[Kind, tuple[Subscription, ...]]
-    following: Mapping[Kind, Mapping[str, Subscription]]  #: By id: those whose filters may not match a later state.
-
-    @classmethod
-    def build(cls, subscriptions: Iterable[Subscription]) -> Self:
-        """Index the subscriptions, in their order."""
-        active = [subscription for subscription in subscriptions if not subscription.paused]
-        by_kind = {
-            kind: tuple(sub for sub in active if not sub.filters.kinds or kind in sub.filters.kinds) for kind in Kind
-        }
-        following = {kind: {sub.id: sub for sub in subs if sub.may_follow} for kind, subs in by_kind.items()}
-        return cls(by_kind, following)
-
-    def match(self, event: Event, now_ms: int) -> tuple[Subscription, ...]:
-        """Return the subscriptions that the event makes a delivery for."""
-        return tuple(sub for sub in self.by_kind[event.kind] if not sub.mismatch_reason(event, now_ms))
-
-    def suppression_reason(self, event: Event, now_ms: int) -> str:
-        """Return why an event that matches no subscription makes no delivery, as a clause."""
-        if not any(self.by_kind.values()):
-            return "there is no active subscription"
-        matching = [sub for sub in self.by_kind[event.kind] if not sub.filters.mismatch_reason(event)]
-        if not matching:
-            return "no subscription matches"
-        if all(sub.mute_reason(event, now_ms) for sub in matching):
-            return f"every matching subscription is {matching[0].mute_reason(event, now_ms)}"
-        return ", ".join(dict.fromkeys(sub.skip_reason(event, now_ms) for sub in matching))
 
 
 def new_delivery(event: Event, subscription_id: str, quiet_until_ms: int = 0) -> NewDelivery:

@@ -3,14 +3,18 @@
 import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields as dataclass_fields
+from itertools import chain
 from typing import Any
 
 from worker.domain.delivery import lane_parts
 from worker.domain.errors import NotFound, TemplateError
 from worker.domain.event import Kind, Severity
 from worker.domain.subscription import SEVERITY_OPTIONS, Filters, LaneSet, Subscription, operations_subscription_id
-from worker.store.redis_client import RedisClient, RedisStore, fields, texts
+from worker.store.redis_client import RedisClient, RedisStore, Value, fields, texts
+
+BATCH = 500  # subscriptions of one command
+_FIELDS, _FILTERS = dataclass_fields(Subscription), dataclass_fields(Filters)
 
 
 class Subscriptions(RedisStore):
@@ -20,6 +24,7 @@ class Subscriptions(RedisStore):
         super().__init__(server)
         self._version: int | None = None
         self._cached: tuple[Subscription, ...] = ()
+        self._parsed: dict[str, Subscription] = {}  # by what is stored, so that a change parses only what it changed
         self.by_id: dict[str, Subscription] = {}  #: All subscriptions by id, as of the last `list_all`.
         self.switched_off: dict[str, TemplateError] = {}  #: Why a template is not run, by subscription id, as of then.
         #: The lanes whose next message depends on the last one: those with cards or without repeats.
@@ -36,8 +41,11 @@ class Subscriptions(RedisStore):
             if version != self._version:
                 names = ("subscriptions", "template_faults")
                 stored, faults = await self._server.pipeline([("HGETALL", self._keys.named(name)) for name in names])
-                loaded = (from_stored(json.loads(value)) for value in fields(stored).values())
-                self._cached = tuple(sorted(loaded, key=lambda loaded: (loaded.created_at_ms, loaded.id)))
+                known = self._parsed
+                self._parsed = {
+                    text: known.get(text) or from_stored(json.loads(text)) for text in fields(stored).values()
+                }
+                self._cached = tuple(sorted(self._parsed.values(), key=lambda sub: (sub.created_at_ms, sub.id)))
                 self.by_id = {sub.id: sub for sub in self._cached}
                 errors = _parse_errors(faults)
                 self.switched_off = {id_: errors[id_] for id_ in errors if errors[id_].exceeds_limit}
@@ -73,13 +81,18 @@ class Subscriptions(RedisStore):
         name, template_errors = self._keys.named("subscriptions"), self._keys.named("template_faults")
         saved, removed = list(save), list(remove)
         now_ms = await self._server.now_ms()
-        await self._server.transaction(
-            *(("HSET", name, subscription.id, json.dumps(to_stored(subscription))) for subscription in saved),
-            *(("HDEL", name, id_) for id_ in removed),
-            *(("ZADD", self._keys.named("subscriptions:removed"), now_ms, id_) for id_ in removed),
-            *(("HDEL", template_errors, id_) for id_ in (*(subscription.id for subscription in saved), *removed)),
-            ("INCR", self._keys.version("subscriptions")),
-        )
+        commands: list[tuple[Value, ...]] = []
+        for start in range(0, len(saved), BATCH):
+            batch = saved[start : start + BATCH]
+            pairs = ((subscription.id, json.dumps(to_stored(subscription))) for subscription in batch)
+            commands.append(("HSET", name, *chain.from_iterable(pairs)))
+            commands.append(("HDEL", template_errors, *(subscription.id for subscription in batch)))
+        for start in range(0, len(removed), BATCH):
+            ids = removed[start : start + BATCH]
+            scored = [word for id_ in ids for word in (now_ms, id_)]
+            commands += ("HDEL", name, *ids), ("HDEL", template_errors, *ids)
+            commands.append(("ZADD", self._keys.named("subscriptions:removed"), *scored))
+        await self._server.transaction(*commands, ("INCR", self._keys.version("subscriptions")))
 
     async def switch_template_off(self, subscription: Subscription) -> None:
         """Let no process run a template again whose error exceeds a limit, and warn the operations channel."""
@@ -132,11 +145,11 @@ def _parse_errors(stored: Any) -> dict[str, TemplateError]:
 
 def to_stored(subscription: Subscription) -> dict[str, Any]:
     """Return a subscription as JSON can hold it."""
-    values = asdict(subscription)
+    values = {field.name: getattr(subscription, field.name) for field in _FIELDS}
+    filters = {field.name: getattr(subscription.filters, field.name) for field in _FILTERS}
     lowest = subscription.filters.min_severity
-    values["filters"]["min_severity"] = None if lowest is None else lowest.name.lower()
-    values |= {name: values[name].name.lower() for name in SEVERITY_OPTIONS}
-    return values
+    filters["min_severity"] = None if lowest is None else lowest.name.lower()
+    return values | {name: values[name].name.lower() for name in SEVERITY_OPTIONS} | {"filters": filters}
 
 
 def from_stored(stored: Mapping[str, Any]) -> Subscription:

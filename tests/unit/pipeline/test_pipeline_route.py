@@ -1,6 +1,7 @@
 """Events are routed to the subscriptions whose filters match, and a suppressed event has a reason."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from worker.domain.event import Entity, Event, Kind, Severity
 from worker.domain.subscription import Filters, Subscription
-from worker.pipeline.ingest import SubscriptionIndex
+from worker.domain.subscription_index import SubscriptionIndex
 
 EVENT = Event(
     id="1",
@@ -89,12 +90,83 @@ def test_matching_subscriptions_keep_their_order() -> None:
     assert routed(subscription("a"), subscription("b", paused=True), subscription("c")) == ["a", "c"]
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_the_index_finds_the_same_subscriptions_as_a_scan(kind: Kind) -> None:
-    some = [subscription(f"{wanted}", kinds=(wanted,)) for wanted in Kind]
-    event = replace(EVENT, kind=kind)
-    slowly = [one.id for one in some if not one.mismatch_reason(event, NOW_MS)]
-    assert [one.id for one in SubscriptionIndex.build(some).match(event, NOW_MS)] == slowly == [kind]
+WORDS = ("a", "ab", "b")
+values = st.lists(st.sampled_from(WORDS), max_size=2).map(tuple)
+globs = st.lists(st.sampled_from(("a", "AB", "a*", "[ab]", "*b", "?b", "a[b]")), max_size=2).map(tuple)
+labels = st.lists(st.sampled_from(("a=a", "a=b", "b=a", "a", "a=b=c", "=a")), max_size=3).map(tuple)
+filter_sets = st.builds(
+    Filters,
+    kinds=st.lists(st.sampled_from(Kind), max_size=2).map(tuple),
+    entity_types=values,
+    entity_ids=values,
+    names=globs,
+    projects=values,
+    statuses=values,
+    min_severity=st.none() | st.sampled_from(Severity),
+    labels=labels,
+    actions=values,
+    with_children=st.booleans(),
+)
+subscriptions = st.builds(
+    Subscription,
+    st.just("s"),
+    st.just("acme"),
+    st.sampled_from(("#ops", "#team-{label:a}")),
+    filter_sets,
+    paused=st.booleans(),
+    muted_until_ms=st.sampled_from((0, 10)),
+)
+events = st.builds(
+    replace,
+    st.just(EVENT),
+    kind=st.sampled_from(Kind),
+    entity=st.builds(Entity, *(st.sampled_from(("", *WORDS, "B")) for _ in range(3))),
+    parents=values,
+    project=st.sampled_from(("", *WORDS)),
+    status=st.sampled_from(WORDS),
+    action=st.sampled_from(("A", *WORDS)),
+    severity=st.sampled_from(Severity),
+    labels=st.dictionaries(st.sampled_from(("", "a", "b", "a=b")), st.sampled_from(("", "a", "b", "c", "b=c"))),
+)
+
+
+@given(st.lists(subscriptions, max_size=12), events)
+def test_the_index_finds_the_same_subscriptions_as_a_scan_in_the_same_order(
+    some: list[Subscription], event: Event
+) -> None:
+    numbered = [replace(one, id=f"s{number}") for number, one in enumerate(some)]
+    index = SubscriptionIndex.build(numbered)
+    assert index.match(event, NOW_MS) == tuple(one for one in numbered if not one.mismatch_reason(event, NOW_MS))
+
+
+class Compared(Filters):
+    """Filters that count how often they are compared with an event."""
+
+    __slots__ = ()
+    count = 0
+
+    def mismatch_reason(self, event: Event) -> str:
+        Compared.count += 1
+        return super().mismatch_reason(event)
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        lambda n: {"projects": (f"p{n}",)},
+        lambda n: {"projects": ("shop",), "labels": ("env=prod", f"team=t{n}")},
+        lambda n: {"kinds": (Kind.WORKFLOW,), "entity_ids": (str(n + 10),), "with_children": True},
+        lambda n: {"names": (f"deploy-{n}*", f"build-{n}")},
+        lambda n: {"statuses": (f"s{n}",), "actions": ("destroy",)},
+    ],
+)
+def test_an_event_is_compared_only_with_subscriptions_that_share_its_value(filters: Any) -> None:
+    some = [Subscription(f"s{n}", "acme", "#ops", Compared(**filters(n))) for n in range(1000)]
+    index = SubscriptionIndex.build(some)
+    Compared.count = 0
+    assert len(index.match(EVENT, NOW_MS)) <= 1
+    assert index.suppression_reason(EVENT, NOW_MS) in ("", "no subscription matches")
+    assert Compared.count <= 2
 
 
 def test_a_suppressed_event_has_a_reason() -> None:
