@@ -10,6 +10,7 @@ from worker.store.pagination import DeliveryFilter, Page
 from worker.store.redis_client import RedisClient, RedisStore, Value, fields, rows, text, texts, unpack_name
 
 FINISHED = (State.DELIVERED, State.MERGED, State.DISCARDED)
+TRIMMED_LANES = 50
 _CLOSED_WITHIN_MS = 1_000  # an attempt is closed in the step that finishes its deliveries
 
 
