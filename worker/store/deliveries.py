@@ -112,9 +112,10 @@ class Deliveries(RedisStore):
         old += [(keys.named(f"deliveries:{state}"), finished_ms) for state in FINISHED]
         await self._server.pipeline([("XTRIM", key, "MINID", "~", before_ms) for key, before_ms in old])
         lanes = keys.named("lanes")
-        self._trimmed_up_to, names = await self._server.command("SSCAN", lanes, self._trimmed_up_to, "COUNT", TRIMMED_LANES)
-        words = [word for lane in texts(list(names)) for word in (lane, int(is_kept(lane)))]
-        await self._server.run_script("lanes_trim", (lanes,), (keys.lane(""), created_ms, finished_ms, *words))
+        words = ("SSCAN", lanes, self._trimmed_up_to, "COUNT", TRIMMED_LANES)
+        self._trimmed_up_to, names = await self._server.command(*words)
+        looked_at = [word for lane in texts(list(names)) for word in (lane, int(is_kept(lane)))]
+        await self._server.run_script("lanes_trim", (lanes,), (keys.lane(""), created_ms, finished_ms, *looked_at))
         await self._server.command("ZREMRANGEBYSCORE", keys.named("subscriptions:removed"), "-inf", created_ms)
 
     async def _load_pending_page(
