@@ -87,9 +87,7 @@ def command_s(*arguments: str) -> float:
     return time.perf_counter() - began
 
 
-async def measure_work(
-    app: AppContext, installation: Installation, slack: environment.SlackStub, size: int
-) -> Figures:
+async def measure_work(app: AppContext, installation: Installation, slack: environment.SlackStub, size: int) -> Figures:
     """Measure the idle installation, when every lane has had a delivery, and one with an event a lane at a time."""
     posts = 0
 
