@@ -73,7 +73,7 @@ async def test_lanes_of_channels_without_access_park_with_the_fix_and_resume_aut
     for place, name in enumerate(closed):
         assert fast.marks(name) == marks(*range(100 * place, 100 * place + 20))
     assert (balance.dead, balance.repeated) == (0, 0)
-    assert await fast.app.schedule.list_waiting_lanes() == {}
+    assert await fast.app.backlogs.list_lanes() == []
 
 
 async def _created(installation: Installation, count: int) -> bool:

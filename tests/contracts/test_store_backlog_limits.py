@@ -7,16 +7,15 @@ from support.store import LANE, World
 
 from worker.domain.backlog_warning import BacklogWarning, LimitKind
 from worker.domain.hints import Hint
-from worker.store.lanes import NEAR_LANES, Lanes
 from worker.store.redis_client import RedisClient, Value
-from worker.store.schedule import PendingWarning, WarningKind
+from worker.store.schedule import NEAR_LANES, Backlogs, PendingWarning, WarningKind
 
 HOUR_S = 3_600
 
 
 async def limits_near(world: World, *, only_new: bool = True) -> list[tuple[LimitKind, int, int]]:
-    lanes = Lanes(world.server, retention_s=9, longest=10)
-    found = await lanes.find_near_limit(running_s=HOUR_S, parked_s=10 * HOUR_S, only_new=only_new)
+    backlogs = Backlogs(world.server, longest=10)
+    found = await backlogs.find_near_limit(running_s=HOUR_S, parked_s=10 * HOUR_S, only_new=only_new)
     assert all(one.lane == LANE for one in found)
     return [(one.kind, round(one.reached, -5) if one.reached > 100 else one.reached, one.limit) for one in found]
 
@@ -88,6 +87,36 @@ async def test_the_age_of_a_held_delivery_begins_when_quiet_hours_end(world: Wor
     assert await limits_near(world) == []
 
 
+async def test_in_a_parked_lane_a_held_delivery_grows_old_from_the_end_of_quiet_hours_on(world: World):
+    await world.append("a", until_ms=await world.server.now_ms() + 10**6)
+    await world.append("b")
+    await world.lanes.park(await world.hold(), "x", "y", Hint.of("z"), probe_s=9, called=False)
+    ended_ms = await world.server.now_ms() - 2 * HOUR_S * 1000
+    await set_age(world, "a", 3 * HOUR_S)
+    await world.redis.zadd(world.keys.lane(LANE, "quiet"), {"000000000001:a": ended_ms})
+    assert await world.backlogs.find_too_old(running_s=9, parked_s=HOUR_S) == {LANE: True}
+    assert await world.lanes.expire(LANE, ended_ms + HOUR_S * 1000, "old", running=False) == 1
+    assert await world.backlogs.find_too_old(running_s=9, parked_s=HOUR_S) == {}
+
+
+async def test_a_lane_that_empties_at_once_is_reported_again_when_it_fills_again(world: World):
+    for first in (0, 8):
+        await world.append(*(f"a{n}" for n in range(first, first + 8)))
+        assert await limits_near(world) == [(LimitKind.LENGTH, 8, 10)]
+        await world.deliver(most=8)
+        assert LANE not in await world.redis.zrange("t:due", 0, -1)
+        assert await limits_near(world) == []
+        assert await world.backlogs.list_lanes() == []
+
+
+async def test_idle_lanes_are_not_looked_at(world: World):
+    await world.append("a")
+    await world.deliver()
+    server = ArgumentCounter(world.redis, world.keys)
+    assert await Backlogs(server, longest=1).find_near_limit(running_s=0, parked_s=0, only_new=True) == []
+    assert server.most == 0
+
+
 def test_a_backlog_warning_has_a_text_and_a_consequence():
     full = BacklogWarning(LANE, LimitKind.LENGTH, 8_012, 10_000)
     old = BacklogWarning(LANE, LimitKind.AGE, 69_200_000, 86_400_000)
@@ -111,9 +140,9 @@ async def test_no_script_reads_all_lanes(world: World):
     """With ten thousand lanes such a script would block Redis for all processes."""
     await world.append(*(f"a{n}" for n in range(9)))
     others = [f"ops/#{n}" for n in range(5 * NEAR_LANES)]
-    await world.redis.sadd("t:lanes", *others)
+    await world.redis.zadd("t:parked", dict.fromkeys(others, 1))
     server = ArgumentCounter(world.redis, world.keys)
-    found = await Lanes(server, retention_s=9, longest=10).find_near_limit(running_s=9, parked_s=9, only_new=True)
+    found = await Backlogs(server, longest=10).find_near_limit(running_s=9, parked_s=9, only_new=True)
     assert [(one.lane, one.kind, one.reached) for one in found] == [(LANE, LimitKind.LENGTH, 9)]
     assert NEAR_LANES < server.most < 2 * NEAR_LANES
-    await world.redis.srem("t:lanes", *others)
+    await world.redis.zrem("t:parked", *others)

@@ -160,15 +160,18 @@ async def test_a_probe_that_a_clock_jump_delayed_is_due(world: World):
     assert await world.schedule.claim_due_probes(again_in_s=60, limit=10) == [ProbeTarget(ProbeKind.INTEGRATION, "dev")]
 
 
-async def test_waiting_lanes_are_listed_with_whether_they_are_parked(world: World):
+async def test_lanes_with_pending_deliveries_are_listed_and_the_old_ones_with_whether_they_are_parked(world: World):
     for n, lane in enumerate(("ops/#running", "ops/#parked", "dev/#held")):
         await world.append(f"d{n}", lane=lane)
     await world.lanes.park(await world.hold("ops/#parked"), "x", "y", Hint.of("z"), probe_s=9, called=False)
     await world.redis.hset("t:integrations", "dev", "{}")
     await world.integrations.park("dev", "x", "y", Hint.of("z"), probe_s=9)
     await world.lanes.acquire("dev/#held", "h1")
-    waiting = await world.schedule.list_waiting_lanes()
-    assert waiting == {"dev/#held": True, "ops/#parked": True, "ops/#running": False}
+    assert sorted(await world.backlogs.list_lanes()) == ["dev/#held", "ops/#parked", "ops/#running"]
+    assert world.backlogs.size == 3
+    old = await world.backlogs.find_too_old(running_s=0, parked_s=0)
+    assert old == {"dev/#held": True, "ops/#parked": True, "ops/#running": False}
+    assert await world.backlogs.find_too_old(running_s=9, parked_s=9) == {}
 
 
 async def test_index_entries_older_than_their_deliveries_are_trimmed(world: World):

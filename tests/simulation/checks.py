@@ -22,8 +22,9 @@ STREAM, GROUP = "infrakitchen:events", "ik-slack"
 
 def balance_of(redis: Redis) -> Balance:
     """The ledger, asked for beside everybody."""
-    keys = ("ik:lanes", "ik:ledger", "ik:lane:", "ik:integration:", "ik:delivery:")
-    return parse_snapshot(redis.eval(script_source("ledger_snapshot"), 2, *keys)).balance
+    keys = ("ik:due", "ik:parked", "ik:integrations", "ik:probes", "ik:ledger")
+    prefixes = ("ik:held:", "ik:lane:", "ik:integration:", "ik:delivery:")
+    return parse_snapshot(redis.eval(script_source("ledger_snapshot"), len(keys), *keys, *prefixes)).balance
 
 
 def unrest(redis: Redis) -> str:

@@ -19,7 +19,7 @@ from worker.store.ledger import Balance, take_ledger_snapshot
 from worker.store.pagination import DeliveryFilter, take_rows
 from worker.store.rate_limiter import Rate, RateLimiter
 from worker.store.redis_client import Client, RedisClient, fields, text, texts
-from worker.store.schedule import Schedule, Warnings
+from worker.store.schedule import Backlogs, Schedule, Warnings
 from worker.store.stream import EventStream
 from worker.store.subscriptions import Subscriptions
 from worker.store.token_cipher import TokenCipher, generate_key
@@ -50,6 +50,7 @@ class World:
         self.pace = RateLimiter(self.server, channel=Rate(1.0), workspace=Rate(5.0, 20))
         self.processes = Processes(self.server)
         self.schedule = Schedule(self.server)
+        self.backlogs = Backlogs(self.server)
         self.warnings = Warnings(self.server)
 
     def stream(self, consumer: str = "one", group: str = GROUP) -> EventStream:

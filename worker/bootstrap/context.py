@@ -41,7 +41,7 @@ from worker.store.lanes import Lanes, ParkedLanes
 from worker.store.metrics import Metrics
 from worker.store.rate_limiter import Rate, RateLimiter
 from worker.store.redis_client import BATCH_TIMEOUT_S, Client, RedisClient
-from worker.store.schedule import Schedule, Warnings
+from worker.store.schedule import Backlogs, Schedule, Warnings
 from worker.store.stream import EventStream
 from worker.store.subscriptions import Subscriptions, TemplateErrors
 from worker.store.token_cipher import TokenCipher
@@ -114,6 +114,7 @@ class AppContext:
         longest_wait_s = max(settings.delivery_max_age_s, settings.parked_max_age_s)
         self.events = Events(redis, life_s=longest_wait_s + settings.retention_s, retention_s=settings.retention_s)
         self.lanes = Lanes(redis, retention_s=settings.retention_s, longest=settings.lane_max_length)
+        self.backlogs = Backlogs(redis, longest=settings.lane_max_length)
         self.parked_lanes = ParkedLanes(redis)
         self.deliveries = Deliveries(redis)
         self.dead_letters = DeadLetters(redis, self.deliveries, self.events, self.lanes)
@@ -188,10 +189,10 @@ class AppContext:
             infrakitchen_url=settings.infrakitchen_url or "",
         )  # fmt: skip
         return Sweeper(
-            redis=self.redis, processes=self.processes, schedule=self.schedule, lanes=self.lanes,
-            deliveries=self.deliveries, dead_letters=self.dead_letters, subscriptions=self.subscriptions,
-            integrations=self.integrations,
-            directory=self.directory, installation=self.installation, metrics=self.metrics,
+            redis=self.redis, processes=self.processes, schedule=self.schedule, backlogs=self.backlogs,
+            lanes=self.lanes, deliveries=self.deliveries, dead_letters=self.dead_letters,
+            subscriptions=self.subscriptions, integrations=self.integrations, directory=self.directory,
+            installation=self.installation, metrics=self.metrics,
             prober=self.prober, card_closer=card_closer, alerts=alerts, flower_sync=flower_sync, wake=self.wake,
             refresh_directory=self.dispatcher.refresh_directory, worker_id=self.worker_id,
             delivery_s=settings.delivery_max_age_s, parked_s=settings.parked_max_age_s,

@@ -205,7 +205,7 @@ async def check_processes(app: AppContext) -> Sequence[Finding]:
 async def check_backlog(app: AppContext) -> Sequence[Finding]:
     """Report the lanes whose oldest deliveries will soon be dead letters, by number or by age."""
     settings = app.settings
-    near = await app.lanes.find_near_limit(
+    near = await app.backlogs.find_near_limit(
         running_s=settings.delivery_max_age_s, parked_s=settings.parked_max_age_s, only_new=False
     )
     list_pending = Code("ik-slack deliveries list --state pending")

@@ -10,6 +10,7 @@ from worker.store.pagination import DeliveryFilter, Page
 from worker.store.redis_client import RedisClient, RedisStore, Value, fields, rows, text, texts, unpack_name
 
 FINISHED = (State.DELIVERED, State.MERGED, State.DISCARDED)
+TRIMMED_LANES = 50
 _CLOSED_WITHIN_MS = 1_000  # an attempt is closed in the step that finishes its deliveries
 
 
@@ -103,17 +104,18 @@ class Deliveries(RedisStore):
     ) -> None:
         """Remove index entries and attempts that are older than every delivery they are about.
 
-        The lanes are looked at in turn, some hundred a call, so that many lanes cost no more than a few. One with
-        nothing left is forgotten with its address, unless `is_kept`.
+        The lanes are looked at in turn, about `TRIMMED_LANES` a call, so that many lanes cost no more than a few. One
+        with nothing left is forgotten with its address, unless `is_kept`.
         """
         keys, created_ms, finished_ms = self._keys, max(deliveries_before_ms, 0), max(finished_before_ms, 0)
         old = [(keys.named("deliveries"), created_ms)]
         old += [(keys.named(f"deliveries:{state}"), finished_ms) for state in FINISHED]
         await self._server.pipeline([("XTRIM", key, "MINID", "~", before_ms) for key, before_ms in old])
         lanes = keys.named("lanes")
-        self._trimmed_up_to, names = await self._server.command("SSCAN", lanes, self._trimmed_up_to, "COUNT", 200)
-        words = [word for lane in texts(list(names)) for word in (lane, int(is_kept(lane)))]
-        await self._server.run_script("lanes_trim", (lanes,), (keys.lane(""), created_ms, finished_ms, *words))
+        words = ("SSCAN", lanes, self._trimmed_up_to, "COUNT", TRIMMED_LANES)
+        self._trimmed_up_to, names = await self._server.command(*words)
+        looked_at = [word for lane in texts(list(names)) for word in (lane, int(is_kept(lane)))]
+        await self._server.run_script("lanes_trim", (lanes,), (keys.lane(""), created_ms, finished_ms, *looked_at))
         await self._server.command("ZREMRANGEBYSCORE", keys.named("subscriptions:removed"), "-inf", created_ms)
 
     async def _load_pending_page(
@@ -121,12 +123,12 @@ class Deliveries(RedisStore):
     ) -> tuple[list[str], str | None]:
         keys = self._keys
         born, seq, lane = pagination.decode_cursor(after, r"\d+", r"\d+", "(?s:.+)")
-        prefixes = (keys.lane(""), keys.integration(""), keys.delivery(""))
+        prefixes = (keys.lanes_of_parked_integration(""), keys.lane(""), keys.integration(""), keys.delivery(""))
         arguments: tuple[Value, ...] = (
             *prefixes, int(where.state is State.PARKED), limit, born, lane, seq, pagination.SCRIPT_RECORDS,
             where.since_ms, *_conditions(where),
         )  # fmt: skip
-        answer = await self._server.run_script("pending_page", (keys.named("lanes"),), arguments)
+        answer = await self._server.run_script("pending_page", keys.of_waiting_lanes, arguments)
         born, lane, seq, *ids = texts(answer)
         return ids, pagination.encode_cursor((born, seq, lane))
 

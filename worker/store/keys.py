@@ -41,6 +41,11 @@ class Keys:
         """Return the key of a lane's hash, or of one of its parts: pending, quiet, taken, lease, attempts."""
         return f"{self.prefix}:lane:{lane}:{part}" if part else f"{self.prefix}:lane:{lane}"
 
+    @property
+    def of_waiting_lanes(self) -> tuple[str, ...]:
+        """Return the keys from which a script finds all lanes with pending deliveries."""
+        return tuple(map(self.named, ("due", "parked", "integrations", "probes")))
+
     def card(self, lane: str, subject_key: str, part: str = CARD) -> str:
         """Return the key of a subject's card in a lane, of its record without a card, or of its run."""
         return self.lane(lane, f"{part}:{stable_hash(subject_key)}")

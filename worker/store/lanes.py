@@ -26,8 +26,6 @@ TAKE_LIMIT = 10_000
 BODIES_LIMIT = 50  # this many deliveries come with their events' bodies
 # Newest deliveries of a lane that expired while it was parked: they are replayed once it works again.
 EXPIRED_LIMIT = 1_000
-NEAR_SHARE = 0.8  # of a limit
-NEAR_LANES = 200  # of one script, so that other clients do not wait long
 HORIZON_MS = 3_700_000  # longest snooze of a lane: Slack's longest Retry-After
 POST_METHOD = "chat.postMessage"
 
@@ -353,22 +351,6 @@ class Lanes(RedisStore):
             parked=parked, reason=reason, hint=Hint.from_stored(hint, hint_parts), since_ms=int(since_ms or 0),
             snoozed=snoozed, address=Address(address, name) if address else None, near_limits=limits,
         )  # fmt: skip
-
-    async def find_near_limit(self, *, running_s: float, parked_s: float, only_new: bool) -> list[BacklogWarning]:
-        """Return the lanes near a limit of length or age; with `only_new` each once, and note a warning of it."""
-        keys = self._keys
-        arguments = (
-            keys.lane(""), keys.integration(""), keys.delivery(""), self._longest,
-            int(running_s * 1000), int(parked_s * 1000), NEAR_SHARE, int(only_new),
-        )  # fmt: skip
-        lanes = texts(list(await self._server.command("SMEMBERS", keys.named("lanes"))))
-        warnings: list[BacklogWarning] = []
-        for start in range(0, len(lanes), NEAR_LANES):
-            words: tuple[Value, ...] = (*arguments, *lanes[start : start + NEAR_LANES])
-            flat = await self._server.run_script("lanes_near_limit", (keys.named("warnings"),), words)
-            for lane, kind, reached, most in rows(texts(flat), 4):
-                warnings.append(BacklogWarning(lane, LimitKind(kind), int(reached), int(most)))
-        return warnings
 
     async def pin_address(self, lane: str, address: Address) -> None:
         """Remember the destination's address, so that renaming the channel changes nothing."""

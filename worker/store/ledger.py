@@ -57,8 +57,8 @@ class LedgerSnapshot:
 async def take_ledger_snapshot(server: RedisClient) -> LedgerSnapshot:
     """Return the balance, and every lane that has pending deliveries or is parked."""
     keys = server.keys
-    prefixes = (keys.lane(""), keys.integration(""), keys.delivery(""))
-    names = (keys.named("lanes"), keys.named("ledger"))
+    prefixes = (keys.lanes_of_parked_integration(""), keys.lane(""), keys.integration(""), keys.delivery(""))
+    names = (*keys.of_waiting_lanes, keys.named("ledger"))
     return parse_snapshot(await server.run_script("ledger_snapshot", names, prefixes))
 
 

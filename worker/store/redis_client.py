@@ -33,6 +33,8 @@ BATCH_COMMANDS = 256
 CONCURRENT_TRANSACTIONS = 8  # each takes a connection of its own
 BATCH_TIMEOUT_S = 20.0  # with its retries
 
+OF_WAITING_LANES = ("ledger_snapshot", "pending_page")  # scripts that read all lanes with pending deliveries
+
 Value = str | bytes | int | float
 
 
@@ -118,9 +120,10 @@ def _options(*, blocking: bool) -> dict[str, Any]:
 
 @cache
 def script_source(name: str) -> str:
-    """Return the text of a script, behind the clock and, for a step of a lane, the functions of `lane.lua`."""
+    """Return the text of a script, behind the clock and the functions that it shares with others."""
     folder = files("worker.store").joinpath("scripts")
-    parts = ("clock", "lane", name) if name.startswith("lane_") else ("clock", name)
+    shared = ("lane",) if name.startswith("lane_") else ("waiting_lanes",) if name in OF_WAITING_LANES else ()
+    parts = ("clock", *shared, name)
     return "".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
 
 

@@ -1,14 +1,18 @@
-"""The sweeper's schedule: due lanes and probes, and warnings to be sent, which only here are parsed from texts."""
+"""The sweeper's schedule: due lanes and probes, backlogs, and warnings to be sent, parsed from texts only here."""
 
 import logging
 from dataclasses import dataclass
 from enum import StrEnum
 
+from worker.domain.backlog_warning import BacklogWarning, LimitKind
 from worker.store.integrations import FIRST_PROBE_MS, LONGEST_PROBE_MS
-from worker.store.lanes import WAKE_MS
-from worker.store.redis_client import RedisStore, texts
+from worker.store.lanes import TAKE_LIMIT, WAKE_MS
+from worker.store.redis_client import RedisClient, RedisStore, Value, rows, texts
 
 log = logging.getLogger("worker.sweep")
+
+NEAR_SHARE = 0.8  # of a limit
+NEAR_LANES = 200  # of one script, so that other clients do not wait long
 
 
 class ProbeKind(StrEnum):
@@ -78,14 +82,54 @@ class Schedule(RedisStore):
         at_ms = await self._server.now_ms() + int(in_s * 1000)
         await self._server.command("ZADD", self._keys.named("probes"), "XX", "LT", at_ms, target.format())
 
-    async def list_waiting_lanes(self) -> dict[str, bool]:
-        """Return, by lane in which deliveries may grow too old, whether the lane is parked."""
+
+class Backlogs(RedisStore):
+    """The lanes with pending deliveries, and how near they are to a limit; idle lanes are not looked at."""
+
+    def __init__(self, server: RedisClient, *, longest: int = TAKE_LIMIT) -> None:
+        super().__init__(server)
+        self._longest = longest
+        self.size = 0  #: How many lanes there were at the last look.
+
+    async def list_lanes(self) -> list[str]:
+        """Return the lanes that are due or parked, and those noted as near a limit; some may be empty by now."""
         keys = self._keys
-        names = [("ZRANGE", keys.named("due"), 0, -1), ("ZRANGE", keys.named("parked"), 0, -1)]
-        running, parked, integrations = await self._server.pipeline([*names, ("HKEYS", keys.named("integrations"))])
-        commands = [("SMEMBERS", keys.lanes_of_parked_integration(id_)) for id_ in texts(integrations)]
-        of_integrations = [lane for lanes in await self._server.pipeline(commands) for lane in texts(list(lanes))]
-        return dict.fromkeys(texts(running), False) | dict.fromkeys([*texts(parked), *of_integrations], True)
+        commands: list[tuple[Value, ...]] = [("ZRANGE", keys.named(name), 0, -1) for name in ("due", "parked")]
+        commands += ("SMEMBERS", keys.named("near_limit")), ("HKEYS", keys.named("integrations"))
+        *found, integrations = await self._server.pipeline(commands)
+        held = [("SMEMBERS", keys.lanes_of_parked_integration(id_)) for id_ in texts(integrations)]
+        found += await self._server.pipeline(held)
+        lanes = list(dict.fromkeys(lane for reply in found for lane in texts(list(reply))))
+        self.size = len(lanes)
+        return lanes
+
+    async def find_near_limit(self, *, running_s: float, parked_s: float, only_new: bool) -> list[BacklogWarning]:
+        """Return the lanes near a limit of length or age; with `only_new` each once, and note a warning of it."""
+        found = await self._find(running_s, parked_s, NEAR_SHARE, only_new=only_new)
+        return [
+            BacklogWarning(lane, LimitKind(kind), int(reached), int(most)) for lane, kind, reached, most, _ in found
+        ]
+
+    async def find_too_old(self, *, running_s: float, parked_s: float) -> dict[str, bool]:
+        """Return, by lane whose oldest delivery is older than its limit, whether the lane is parked."""
+        found = await self._find(running_s, parked_s, 1.0, only_new=False)
+        return {lane: is_parked == "1" for lane, kind, _, _, is_parked in found if kind == LimitKind.AGE}
+
+    async def _find(
+        self, running_s: float, parked_s: float, share: float, *, only_new: bool
+    ) -> list[tuple[str, str, str, str, str]]:
+        """Return lane, limit, value, limit's value and whether the lane is parked, from that share of a limit on."""
+        keys = self._keys
+        arguments = (
+            keys.lane(""), keys.integration(""), keys.delivery(""), self._longest,
+            int(running_s * 1000), int(parked_s * 1000), share, int(only_new),
+        )  # fmt: skip
+        lanes, names = await self.list_lanes(), (keys.named("warnings"), keys.named("near_limit"))
+        found: list[tuple[str, str, str, str, str]] = []
+        for start in range(0, len(lanes), NEAR_LANES):
+            words: tuple[Value, ...] = (*arguments, *lanes[start : start + NEAR_LANES])
+            found += rows(texts(await self._server.run_script("lanes_near_limit", names, words)), 5)
+        return found
 
 
 class Warnings(RedisStore):

@@ -27,6 +27,9 @@ class Subscriptions(RedisStore):
         self._parsed: dict[str, Subscription] = {}  # by what is stored, so that a change parses only what it changed
         self.by_id: dict[str, Subscription] = {}  #: All subscriptions by id, as of the last `list_all`.
         self.switched_off: dict[str, TemplateError] = {}  #: Why a template is not run, by subscription id, as of then.
+        self.lanes_named: frozenset[str] = (
+            frozenset()
+        )  #: The lanes that subscriptions name, without those made from events.
         #: The lanes whose next message depends on the last one: those with cards or without repeats.
         self.lanes_compared = LaneSet()
         #: The lanes in which a live workflow card replaces updates of its resources.
@@ -49,6 +52,7 @@ class Subscriptions(RedisStore):
                 self.by_id = {sub.id: sub for sub in self._cached}
                 errors = _parse_errors(faults)
                 self.switched_off = {id_: errors[id_] for id_ in errors if errors[id_].exceeds_limit}
+                self.lanes_named = LaneSet.of(self._cached).names
                 self.lanes_compared = LaneSet.of(
                     sub for sub in self._cached if sub.only_changes or sub.style != "plain"
                 )

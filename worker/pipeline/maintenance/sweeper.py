@@ -10,7 +10,6 @@ from functools import partial
 from worker.domain.delivery import lane_parts
 from worker.domain.errors import UserError
 from worker.domain.integration import Health
-from worker.domain.subscription import LaneSet
 from worker.pipeline.gateway import Sleep
 from worker.pipeline.maintenance.card_closer import CardCloser
 from worker.pipeline.maintenance.operations_alerts import OperationsAlerts
@@ -25,7 +24,7 @@ from worker.store.ledger import take_ledger_snapshot
 from worker.store.metrics import Metrics
 from worker.store.redis_client import RedisClient
 from worker.store.redis_errors import StoreUnavailable, log_redis_error
-from worker.store.schedule import ProbeTarget, Schedule
+from worker.store.schedule import Backlogs, ProbeTarget, Schedule
 from worker.store.subscriptions import Subscriptions
 from worker.telemetry import COUNTERS, log_event
 
@@ -35,7 +34,9 @@ TICK_S = 0.5
 LOCK_MS = 5_000
 LANES_PER_BATCH, PROBES_PER_BATCH = 512, 50
 REDIS_RETRY_S, NEWER_DATA_RETRY_S = 1.0, 10.0
-HEARTBEAT_EVERY_S, METRICS_EVERY_S, BACKLOG_EVERY_S, RETENTION_EVERY_S, LEDGER_EVERY_S = 3.0, 1.0, 5.0, 10.0, 30.0
+HEARTBEAT_EVERY_S, METRICS_EVERY_S, RETENTION_EVERY_S = 3.0, 1.0, 10.0
+BACKLOG_EVERY_S, EXPIRY_EVERY_S, LEDGER_EVERY_S = 5.0, 10.0, 30.0  # with few lanes with pending deliveries
+LANES_PER_S = 200  # that each of these steps looks at, however many there are
 REFRESH_LOCK_MS = 30_000  # a directory's refresh is requested once in this time, however busy the workers are
 
 
@@ -46,6 +47,7 @@ class Sweeper:
     redis: RedisClient
     processes: Processes
     schedule: Schedule
+    backlogs: Backlogs
     lanes: Lanes
     deliveries: Deliveries
     dead_letters: DeadLetters
@@ -116,11 +118,12 @@ class Sweeper:
         await self.flower_sync.run()
         if lanes_of_alerts := await self.alerts.send_pending():
             await self.wake(lanes_of_alerts)
-        if self._is_due("backlog", BACKLOG_EVERY_S):
+        if self._is_due("backlog", self._per_lane(BACKLOG_EVERY_S)):
             await self.report_backlogs()
             await self.replay_expired()
-        if self._is_due("retention", RETENTION_EVERY_S):
+        if self._is_due("expiry", self._per_lane(EXPIRY_EVERY_S)):
             await self.expire_deliveries()
+        if self._is_due("retention", RETENTION_EVERY_S):
             await self._refresh_old_directories()
             now_ms = await self.redis.now_ms()
             kept_since_ms = now_ms - int(self.retention_s * 1000)
@@ -130,7 +133,7 @@ class Sweeper:
                 finished_before_ms=kept_since_ms,
                 is_kept=await self._find_kept_lanes(),
             )
-        if self._is_due("ledger", LEDGER_EVERY_S):
+        if self._is_due("ledger", self._per_lane(LEDGER_EVERY_S)):
             balance = (await take_ledger_snapshot(self.redis)).balance
             if balance.unaccounted:
                 log_event(log, logging.CRITICAL, "ledger not balanced", unaccounted=balance.unaccounted)
@@ -144,8 +147,8 @@ class Sweeper:
 
     async def report_backlogs(self) -> None:
         """Log each lane that newly came near a limit, and store a warning for the operations channel."""
-        backlogs = await self.lanes.find_near_limit(running_s=self.delivery_s, parked_s=self.parked_s, only_new=True)
-        for backlog in backlogs:
+        backlogs = self.backlogs.find_near_limit(running_s=self.delivery_s, parked_s=self.parked_s, only_new=True)
+        for backlog in await backlogs:
             log_event(
                 log, logging.WARNING, "lane near limit", lane=backlog.lane, limit=backlog.kind, detail=backlog.text,
                 consequence=backlog.consequence,
@@ -163,7 +166,8 @@ class Sweeper:
     async def expire_deliveries(self) -> int:
         """Make dead letters of the deliveries that waited too long, and return their number."""
         now_ms, total = await self.redis.now_ms(), 0
-        for lane, is_parked in (await self.schedule.list_waiting_lanes()).items():
+        too_old = await self.backlogs.find_too_old(running_s=self.delivery_s, parked_s=self.parked_s)
+        for lane, is_parked in too_old.items():
             age_s = self.parked_s if is_parked else self.delivery_s
             reason = f"waited longer than {age_s:g} s" + (" for a person" if is_parked else "")
             before_ms = now_ms - int(age_s * 1000)
@@ -174,8 +178,8 @@ class Sweeper:
 
     async def _find_kept_lanes(self) -> Callable[[str], bool]:
         """Return which lanes keep their address: those that are named by a subscription, or as operations channel."""
-        subscriptions, channels = await self.subscriptions.list_all(), set(self.alerts.channels.values())
-        named = LaneSet.of(subscriptions).names
+        await self.subscriptions.list_all()
+        named, channels = self.subscriptions.lanes_named, set(self.alerts.channels.values())
         return lambda lane: lane in named or lane_parts(lane)[1] in channels
 
     async def _refresh_old_directories(self) -> None:
@@ -188,6 +192,10 @@ class Sweeper:
                 continue
             if await self.processes.lock(f"refresh:{integration.id}", secrets.token_hex(4), REFRESH_LOCK_MS):
                 await self.refresh_directory(integration.id)
+
+    def _per_lane(self, every_s: float) -> float:
+        """Return the time between two looks at all lanes with pending deliveries: the more there are, the longer."""
+        return max(every_s, self.backlogs.size / LANES_PER_S)
 
     def _is_due(self, step: str, every_s: float) -> bool:
         now = self.clock()

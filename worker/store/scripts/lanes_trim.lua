@@ -6,8 +6,8 @@ local function has_entries(key, since) return #redis.call('XREVRANGE', key, '+',
 
 local function is_used(key)
   if has_entries(key .. ':deliveries', ARGV[2]) or has_entries(key .. ':attempts', ARGV[3]) then return true end
-  if redis.call('HEXISTS', key, 'parked') == 1 then return true end
-  return redis.call('EXISTS', key .. ':pending', key .. ':quiet', key .. ':taken', key .. ':lease', key .. ':missed') > 0
+  return redis.call('HEXISTS', key, 'parked') == 1
+    or redis.call('EXISTS', key .. ':pending', key .. ':quiet', key .. ':taken', key .. ':lease', key .. ':missed') > 0
 end
 
 for i = 4, #ARGV, 2 do

@@ -1,22 +1,23 @@
 -- Find a page of pending deliveries, newest first: each list of a lane is in order, so the newest is at the end of one.
--- KEYS  1 lanes
--- ARGV  1, 2, 3 prefixes of lane, integration and delivery keys  4 '1' for parked lanes, '0' for others, '' for all
---       5 limit of rows  6, 7, 8 born, lane, seq of the last row of the page before ('' for none)
---       9 limit of records to read  10 those queued before this ms are left out  11 … conditions as in `index_page.lua`
+-- KEYS  1 … 4 as in `waiting_lanes.lua`
+-- ARGV  1 as in `waiting_lanes.lua`  2, 3, 4 prefixes of lane, integration and delivery keys
+--       5 '1' for parked lanes, '0' for others, '' for all  6 limit of rows
+--       7, 8, 9 born, lane, seq of the last row of the page before ('' for none)  10 limit of records to read
+--       11 those queued before this ms are left out  12 … conditions as in `index_page.lua`
 -- Returns {born, lane, seq of the last row, '' at the end; id …}.
-local records, wanted, left, since = ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[9]), tonumber(ARGV[10])
-local after = ARGV[6] ~= '' and {tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])}
+local records, wanted, left, since = ARGV[4], tonumber(ARGV[6]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local after = ARGV[7] ~= '' and {tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9])}
 local wanted_lanes, severities = {}, {}
-for i = 11, #ARGV, 2 do
+for i = 12, #ARGV, 2 do
   if ARGV[i] == 'lane' then wanted_lanes[#wanted_lanes + 1] = ARGV[i + 1] else severities[ARGV[i + 1]] = true end
 end
 local parked_integrations, sources = {}, {}
 
 local function is_parked(lane)
-  if redis.call('HEXISTS', ARGV[1] .. lane, 'parked') == 1 then return true end
+  if redis.call('HEXISTS', ARGV[2] .. lane, 'parked') == 1 then return true end
   local integration = string.match(lane, '^[^/]*')
   if parked_integrations[integration] == nil then
-    parked_integrations[integration] = redis.call('EXISTS', ARGV[2] .. integration .. ':parked') == 1
+    parked_integrations[integration] = redis.call('EXISTS', ARGV[3] .. integration .. ':parked') == 1
   end
   return parked_integrations[integration]
 end
@@ -46,13 +47,13 @@ local function add(lane, count, id_at)
   sources[#sources + 1] = source
 end
 
-for _, lane in ipairs(#wanted_lanes > 0 and wanted_lanes or redis.call('SMEMBERS', KEYS[1])) do
-  if ARGV[4] == '' or is_parked(lane) == (ARGV[4] == '1') then
+for _, lane in ipairs(#wanted_lanes > 0 and wanted_lanes or list_waiting_lanes()) do
+  if ARGV[5] == '' or is_parked(lane) == (ARGV[5] == '1') then
     for _, part in ipairs({':taken', ':pending'}) do
-      local key = ARGV[1] .. lane .. part
+      local key = ARGV[2] .. lane .. part
       add(lane, redis.call('LLEN', key), function(at) return redis.call('LINDEX', key, at) end)
     end
-    local held = redis.call('ZRANGE', ARGV[1] .. lane .. ':quiet', 0, -1)
+    local held = redis.call('ZRANGE', ARGV[2] .. lane .. ':quiet', 0, -1)
     table.sort(held) -- `<seq>:<id>`, in the order of their creation
     add(lane, #held, function(at) return string.match(held[at + 1], '^%d+:(.*)$') end)
   end
