@@ -134,6 +134,7 @@ async def test_after_an_outage_the_first_message_is_the_new_critical_alert(tmp_p
         assert digest == "9,000 updates: 🔵 evt-0; 🔵 evt-1; 🔵 evt-2 …"
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_deliveries_that_expired_in_an_archived_channel_are_posted_once_it_is_unarchived(tmp_path):
     async with run_installation(tmp_path, PARKED_MAX_AGE_S="2") as installation:

@@ -67,6 +67,7 @@ async def test_a_workflow_of_twelve_steps_is_one_message_and_its_failure_a_reply
     assert fast.sandbox.calls["chat.postMessage"] == 2
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_the_reply_of_a_failure_is_broadcast_where_a_subscription_has_the_option(fast: Installation):
     fast.workspace.add_channel("ops")
@@ -97,6 +98,7 @@ async def test_states_out_of_order_end_with_the_newest_and_a_deleted_card_is_pos
     assert [message["ts"] > card["ts"] for message in top(fast)] == [True]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_of_thirty_states_in_any_order_the_newest_is_shown(fast: Installation):
     fast.workspace.add_channel("ops")

@@ -116,6 +116,7 @@ async def test_lanes_of_changed_channels_park_with_the_fix_and_resume_once_fixed
     assert await get_failed_findings(fast) == {}
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_after_a_directory_refresh_no_post_goes_to_a_channel_that_would_reject_it(fast: Installation):
     names = ["kicked", "archived", "renamed", "invited", "unarchived"]
@@ -145,6 +146,7 @@ async def test_after_a_directory_refresh_no_post_goes_to_a_channel_that_would_re
     assert fast.marks("kicked-out") + fast.marks("archived") == marks(1, 2)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_channels_with_one_name_in_several_workspaces_have_independent_lanes(fast: Installation):
     globex = fast.sandbox.add_workspace("Globex")

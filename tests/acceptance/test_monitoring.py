@@ -134,6 +134,7 @@ async def test_a_firing_and_a_resolution_of_a_real_alertmanager_are_one_card(fas
     assert TOKEN not in web.log
 
 
+@pytest.mark.thorough
 async def test_a_truncated_group_is_reported_and_later_resolved(fast: Installation) -> None:
     fast.workspace.add_channel("ops")
     await fast.connect("#ops")

@@ -7,6 +7,7 @@ from support.installation import Installation, until
 from support.people import get_user
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_people_get_messages_by_email_and_by_id_once_they_can_receive_them(fast: Installation):
     workspace = fast.workspace

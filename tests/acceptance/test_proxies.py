@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientError, ClientSession, CookieJar
+from support.examples import cases
 from support.installation import Installation, until
 from support.web_routes import DOCUMENT, OPEN, PAGES, Routes, api_routes, is_closed
 
@@ -95,7 +96,7 @@ async def require_closed(base: str, routes: Routes) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PROXIES)
+@pytest.mark.parametrize("name", cases(*reversed(PROXIES), short=3))
 async def test_behind_a_proxy_nothing_opens_without_a_credential(name: str, fast: Installation) -> None:
     command, arguments, text, host = PROXIES[name]
     program = find_program(command)

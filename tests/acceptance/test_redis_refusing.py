@@ -109,6 +109,7 @@ async def test_redis_that_cannot_write_to_its_disk_loses_no_delivery(fast: Insta
     assert_plain(programs, FULL_DISK, "Free space on its disk")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_a_script_that_blocks_redis_is_reported_and_work_continues_after_it(fast: Installation):
     programs = await running(fast)
@@ -159,6 +160,7 @@ async def test_data_of_a_newer_version_is_not_touched(fast: Installation):
     assert set(await fast.redis.keys("ik:*")) <= {b"ik:origin"}
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_two_installations_on_one_redis_are_independent(fast: Installation):
     fast.workspace.add_channel("ops"), fast.workspace.add_channel("theirs")

@@ -2,6 +2,7 @@
 
 import pytest
 from support.events import numbered_alert
+from support.examples import cases
 from support.installation import Installation, run_installation, until
 from support.token_rotation import Fix, Timing, reinstate_token, rotate_token, run_revoked_under_load
 
@@ -11,7 +12,7 @@ SHORT = Timing(before_s=2, revoked_s=3, after_s=2)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fix", [rotate_token, reinstate_token], ids=["rotated", "the same string again"])
+@pytest.mark.parametrize("fix", cases(rotate_token, reinstate_token, short=1))
 async def test_a_token_revoked_under_load_delays_deliveries_and_loses_none(tmp_path, fix: Fix):
     async with run_installation(tmp_path, POST_RATE_PER_WORKSPACE="6000") as installation:
         print(await run_revoked_under_load(installation, SHORT, fix))
@@ -34,6 +35,7 @@ async def test_a_post_with_the_old_token_during_a_rotation_parks_nothing(fast: I
     assert worker.lines("integration parked") == []
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_only_a_working_token_of_the_same_workspace_is_accepted(fast: Installation):
     other = fast.sandbox.add_workspace("Globex")

@@ -119,6 +119,7 @@ def start_flower(installation: Installation) -> Program:
     return installation.start("flower", ("/bin/sh", "-c", f"exec {line}"), PATH=path)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_no_output_and_no_stored_data_contains_a_secret_after_any_failure(watched: Installation):
     one = watched

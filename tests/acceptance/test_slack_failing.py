@@ -4,6 +4,7 @@ import time
 
 import pytest
 from support.events import marks, numbered_alert
+from support.examples import cases
 from support.installation import Installation, until
 
 
@@ -46,7 +47,8 @@ def _met(installation: Installation, outcome: str) -> float:
 
 
 @pytest.mark.parametrize(
-    "fault", ["http_500", "http_502_html", "internal_error", "reset_after", "bad_json", "close_before"]
+    "fault",
+    cases("http_500", "reset_after", "http_502_html", "internal_error", "bad_json", "close_before", short=2),
 )
 @pytest.mark.slow
 async def test_a_post_of_unknown_outcome_is_repeated_counted_and_marked(fast: Installation, fault: str):

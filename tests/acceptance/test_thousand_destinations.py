@@ -17,6 +17,7 @@ def of_team(number: int, team: str) -> dict[str, Any]:
     return cloud_event("alert.firing", f"evt-{number}", details, source="/tests")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_a_thousand_destinations_of_one_subscription_are_lanes_of_their_own(tmp_path):
     async with run_installation(tmp_path, **PACE) as installation:
