@@ -1,7 +1,11 @@
 """Write docs/commands.md and docs/settings.md from the program: `make docs`."""
 
+import ast
+import inspect
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -60,10 +64,21 @@ def default_of(value: object) -> str:
     return f"`./{value}`" if isinstance(value, Path) else f"`{value}`"
 
 
+def describe_settings() -> dict[str, str]:
+    """Return the text below each setting. Read here and not by pydantic, which would read it at every start."""
+    definition: Any = ast.parse(inspect.getsource(Settings)).body[0]
+    return {
+        ast.unparse(field.target): " ".join(text.value.value.split())
+        for field, text in pairwise(definition.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+    }
+
+
 def setting_page() -> str:
     """Return the table of all settings."""
+    descriptions = describe_settings()
     rows = (
-        f"| `{name.upper()}` | {default_of(field.default)} | {' '.join((field.description or '').split())} |\n"
+        f"| `{name.upper()}` | {default_of(field.default)} | {descriptions[name]} |\n"
         for name, field in Settings.model_fields.items()
     )
     return SETTINGS + "".join(rows)
