@@ -91,7 +91,7 @@ class SlackStub:
             case "auth.test":
                 bot = {"user": "bot", "user_id": "U00000001", "bot_id": "B00000001"}
                 return {"ok": True, "team_id": "T00000001", "team": "Bench", "url": "http://bench/", **bot}
-            case "conversations.list":
+            case "conversations.list" | "users.conversations":
                 query = parse_qs(url.query)
                 start = int(query.get("cursor", ["0"])[0] or 0)
                 page = self.channels[start : start + 999] if "public_channel" in query["types"][0] else []

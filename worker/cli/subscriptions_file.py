@@ -131,16 +131,15 @@ async def _complete(app: AppContext, wanted: Sequence[SubscriptionSpec]) -> list
     now_ms, names, faults = await app.redis.now_ms(), dict[str, str](), dict[int, str]()
     specs = []
     for number, spec in enumerate(wanted, 1):
-        values = spec.model_dump(exclude_unset=True)
-        if spec.muted_until and parse_time_ms(spec.muted_until) <= now_ms:
-            del values["muted_until"]
         try:
             if spec.integration not in names:
                 names[spec.integration] = (await select_integration(app, spec.integration or None)).name
         except UserError as error:
             faults[number] = str(error).removesuffix(".")
             continue
-        specs.append(SubscriptionSpec(**values | {"integration": names[spec.integration]}))
+        if spec.muted_until and parse_time_ms(spec.muted_until) <= now_ms:
+            spec = SubscriptionSpec(**spec.model_dump(exclude_unset=True, exclude={"muted_until"}))  # noqa: PLW2901
+        specs.append(spec.model_copy(update={"integration": names[spec.integration]}))
     _require_faultless(faults, len(wanted))
     return specs
 
@@ -192,11 +191,12 @@ async def _save(app: AppContext, plan: Plan, *, prune: bool) -> int:
     """Save the changes in one transaction and return how many pending deliveries were discarded."""
     stored = {subscription.id: subscription for subscription in await app.subscriptions.list_all()}
     now_ms = await app.redis.now_ms()
+    names = {spec.integration for spec in (*(new for _, new in plan.changed), *plan.added)}
+    integration_ids = {name: (await app.integrations.find(name)).id for name in names}
     saved = []
     for number, spec in enumerate((*(new for _, new in plan.changed), *plan.added)):
         created_at_ms = stored[spec.id].created_at_ms if spec.id in stored else now_ms + number
-        integration = await app.integrations.find(spec.integration)
-        new = subscription_from_spec(spec, spec.id, integration.id, created_at_ms)
+        new = subscription_from_spec(spec, spec.id, integration_ids[spec.integration], created_at_ms)
         old = stored.get(spec.id, new)
         muted = replace(new, muted_from_ms=old.muted_from_ms, muted_until_ms=old.muted_until_ms)
         saved.append(muted.with_mute(parse_time_ms(spec.muted_until) if spec.muted_until else 0, now_ms))

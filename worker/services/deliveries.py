@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import starmap
 
 from worker import sources
 from worker.bootstrap.context import AppContext
@@ -13,7 +14,7 @@ from worker.domain.event import Event, EventState
 from worker.domain.hints import NO_HINT, Action, Hint, Step, dead_letter_hint
 from worker.domain.integration import Integration
 from worker.domain.quiet_hours import format_quiet_reason
-from worker.domain.subscription import LaneSet, Subscription
+from worker.domain.subscription import Subscription
 from worker.pipeline.delivery.event_loader import event_id_of, event_of
 from worker.services.formatting import pluralize
 from worker.services.lanes import lead_on, list_lanes_of
@@ -22,7 +23,7 @@ from worker.store.events import EventRecord
 from worker.store.pagination import DeliveryFilter, Page, take_rows
 from worker.store.stream import StreamEntry
 
-READ_AT_ONCE = 500
+READ_AT_ONCE, DISCARDED_AT_ONCE = 500, 100
 MAX_LANE_POSITION = 10_000
 
 
@@ -261,10 +262,12 @@ async def _find_mismatches(app: AppContext, event: Event, state: EventState, mat
 async def discard_pending(app: AppContext, removed: Sequence[Subscription]) -> int:
     """Discard the pending deliveries of removed subscriptions, but none that is being sent; return their number."""
     discarded, lanes = 0, set[str]()
-    for sub in removed:
-        own = await list_lanes_of(app, sub)
-        lanes.update(own)
-        discarded += sum(await asyncio.gather(*(app.lanes.discard_of_subscription(lane, sub.id) for lane in own)))
-    used = LaneSet.of(await app.subscriptions.list_all())
+    for start in range(0, len(removed), DISCARDED_AT_ONCE):
+        batch = removed[start : start + DISCARDED_AT_ONCE]
+        own = [(lane, sub.id) for sub in batch for lane in await list_lanes_of(app, sub)]
+        lanes.update(lane for lane, _ in own)
+        discarded += sum(await asyncio.gather(*starmap(app.lanes.discard_of_subscription, own)))
+    await app.subscriptions.list_all()
+    used = app.subscriptions.lanes_used
     await app.lanes.unpin_addresses(sorted(lane for lane in lanes if lane not in used))
     return discarded

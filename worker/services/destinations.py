@@ -38,6 +38,7 @@ TRY_AGAIN = Hint.of("Try again in a minute.")
 #: More destinations than this are looked up in the directory, so that the checks stay below Slack's rate limit.
 MAX_ASKED_ONE_BY_ONE = 20
 FEW_DESTINATIONS = 5  # more new ones are checked together, after one reading of the directory
+CHECKED_AT_ONCE = 100  # in a directory that was just read
 READ_S, CHECK_MANY_S = 3.0, 3.7
 FRESH_S = 10.0
 
@@ -100,8 +101,15 @@ async def find_address(
         return Unreachable(reason, TRY_AGAIN, is_certain=False, must_wait=True)
     except SlackError as error:
         refusal = _explain_refusal(error, integration, destination)
-        similar = await find_similar_channels(app, integration.id, destination) if error.code == NOT_FOUND else []
-        return replace(refusal, fix=did_you_mean(similar) + refusal.fix) if similar else refusal
+        return refusal if directory_only else await _with_similar_channels(app, integration, destination, refusal)
+
+
+async def _with_similar_channels(
+    app: AppContext, integration: Integration, destination: str, refusal: Unreachable
+) -> Unreachable:
+    """Return a refusal with the channels that a name which was not found may mean."""
+    similar = await find_similar_channels(app, integration.id, destination) if refusal.code == NOT_FOUND else []
+    return replace(refusal, fix=did_you_mean(similar) + refusal.fix) if similar else refusal
 
 
 async def _resolve_with_lane_state(
@@ -178,9 +186,12 @@ async def _find_warnings_of_many(
     answers: dict[str, Address | Unreachable] = {}
     unread: Unreachable | None = None
 
-    async def check(names: Iterable[str], *, is_person: bool = False) -> None:
-        for name in names:
-            answers[name] = await find_address(app, integration, name, bypass_cache=is_person, directory_only=True)
+    async def check(names: Sequence[str], *, is_person: bool = False) -> None:
+        find = partial(find_address, app, integration, bypass_cache=is_person, directory_only=True)
+        at_once = 1 if is_person else CHECKED_AT_ONCE
+        for start in range(0, len(names), at_once):
+            batch = names[start : start + at_once]
+            answers.update(zip(batch, await asyncio.gather(*map(find, batch)), strict=True))
 
     with suppress(TimeoutError):
         async with asyncio.timeout(CHECK_MANY_S):
@@ -197,6 +208,8 @@ async def _find_warnings_of_many(
         if answer is None or (unread and isinstance(answer, Unreachable) and answer.code == NOT_FOUND):
             unchecked += 1
         elif isinstance(answer, Unreachable):
+            if len(warnings) < MAX_ASKED_ONE_BY_ONE:
+                answer = await _with_similar_channels(app, integration, name, answer)
             warnings.append(_warn_about(name, answer))
     if unchecked:
         reason = unread or Unreachable("Slack limits how many people are looked up a minute", NO_HINT)

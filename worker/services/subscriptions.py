@@ -2,8 +2,9 @@
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from worker.bootstrap.context import AppContext
@@ -17,8 +18,10 @@ from worker.services.lanes import lead_on, list_lanes_of
 from worker.services.schemas import HintField
 from worker.services.subscription_schema import SubscriptionSpec, spec_from_subscription, subscription_from_spec
 from worker.store.ledger import take_ledger_snapshot
+from worker.store.pagination import Page, decode_cursor, encode_cursor
 
 MAX_COUNTED = 500
+SEARCHED_TEXTS = 20_000  # kept by a process
 
 
 class SubscriptionStatus(SubscriptionSpec):
@@ -61,18 +64,53 @@ def describe_discarded(number: int) -> str:
 
 async def list_subscriptions(app: AppContext) -> list[SubscriptionSpec]:
     """Return all subscriptions, oldest first."""
-    names = {integration.id: integration.name for integration in await app.integrations.list_all()}
-    now_ms = await app.redis.now_ms()
+    return await describe_subscriptions(app, await app.subscriptions.list_all())
+
+
+async def describe_subscriptions(app: AppContext, subscriptions: Iterable[Subscription]) -> list[SubscriptionSpec]:
+    """Return stored subscriptions with the names of their integrations."""
+    names, now_ms = await _integration_names(app), await app.redis.now_ms()
     return [
-        spec_from_subscription(sub, names.get(sub.integration_id, sub.integration_id), now_ms)
-        for sub in await app.subscriptions.list_all()
+        spec_from_subscription(sub, names.get(sub.integration_id, sub.integration_id), now_ms) for sub in subscriptions
     ]
+
+
+async def get_subscriptions_page(
+    app: AppContext, query: str = "", after: str | None = None, limit: int = 100
+) -> tuple[Page[Subscription], int]:
+    """Return a page of the subscriptions with `query` in a text of theirs, oldest first, and how many there are.
+
+    Raises UsageError when `after` is no cursor of the list.
+    """
+    created_ms, id_ = decode_cursor(after, r"\d+", "(?s:.+)")
+    stored, names = await app.subscriptions.list_all(), await _integration_names(app)
+    wanted = query.lower()
+    matching = [
+        sub
+        for sub in stored
+        if not wanted or wanted in _searched_text(sub, names.get(sub.integration_id, sub.integration_id))
+    ]
+    first = int(created_ms or 0), id_
+    rows = [sub for sub in matching if after is None or (sub.created_at_ms, sub.id) > first][: limit + 1]
+    last = rows[limit - 1] if len(rows) > limit else None
+    return Page(tuple(rows[:limit]), encode_cursor((last.created_at_ms, last.id)) if last else None), len(matching)
+
+
+async def _integration_names(app: AppContext) -> dict[str, str]:
+    return {integration.id: integration.name for integration in await app.integrations.list_all()}
+
+
+@lru_cache(maxsize=SEARCHED_TEXTS)
+def _searched_text(subscription: Subscription, integration: str) -> str:
+    """Return the text that a search looks in."""
+    spec = spec_from_subscription(subscription, integration, 0)
+    return f"{spec.id}\n{spec.destination}\n{integration}\n{spec.filters}\n{spec.options}".lower()
 
 
 async def get_subscription(app: AppContext, subscription_id: str) -> SubscriptionSpec:
     """Return one subscription. Raises NotFound."""
-    id_ = (await app.subscriptions.find(subscription_id)).id
-    return next(spec for spec in await list_subscriptions(app) if spec.id == id_)
+    [spec] = await describe_subscriptions(app, [await app.subscriptions.find(subscription_id)])
+    return spec
 
 
 async def get_subscription_status(app: AppContext, subscription_id: str) -> SubscriptionStatus:
@@ -103,7 +141,8 @@ async def add_subscription(app: AppContext, spec: SubscriptionSpec, integration_
     """Add a subscription, or return the stored one that is identical."""
     integration = await select_integration(app, integration_name)
     spec = spec.model_copy(update={"integration": integration.name})
-    stored = await list_subscriptions(app)
+    same_place = (sub for sub in await app.subscriptions.list_all() if sub.destination == spec.destination)
+    stored = await describe_subscriptions(app, same_place)
     twin = next((other for other in stored if not other.differences(spec.with_mute_of(other))), None)
     warnings = []
     if twin is None:

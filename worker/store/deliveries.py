@@ -10,7 +10,7 @@ from worker.store.pagination import DeliveryFilter, Page
 from worker.store.redis_client import RedisClient, RedisStore, Value, fields, rows, text, texts, unpack_name
 
 FINISHED = (State.DELIVERED, State.MERGED, State.DISCARDED)
-TRIMMED_LANES = 50
+TRIMMED_LANES, ASKED_AT_ONCE = 50, 100
 _CLOSED_WITHIN_MS = 1_000  # an attempt is closed in the step that finishes its deliveries
 
 
@@ -36,8 +36,12 @@ class Deliveries(RedisStore):
 
     async def filter_existing(self, ids: Sequence[str]) -> list[str]:
         """Return those of these ids whose deliveries are kept."""
-        replies = await self._server.pipeline([("EXISTS", self._keys.delivery(id_)) for id_ in ids])
-        return [id_ for id_, exists in zip(ids, replies, strict=True) if exists]
+        keys = self._keys
+        batches = [ids[start : start + ASKED_AT_ONCE] for start in range(0, len(ids), ASKED_AT_ONCE)]
+        counts = await self._server.pipeline([("EXISTS", *map(keys.delivery, batch)) for batch in batches])
+        some = [id_ for batch, count in zip(batches, counts, strict=True) if count for id_ in batch]
+        replies = await self._server.pipeline([("EXISTS", keys.delivery(id_)) for id_ in some])
+        return [id_ for id_, exists in zip(some, replies, strict=True) if exists]
 
     async def page(self, where: DeliveryFilter, after: str | None = None, limit: int = 50) -> Page[Delivery]:
         """Return a page of deliveries, newest first. Raises `UsageError` when `after` is no cursor of this list.

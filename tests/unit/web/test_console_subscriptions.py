@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import AsyncIterator
+from html import unescape
 
 import pytest
 from support.events import failed_workflow
@@ -213,11 +214,21 @@ async def test_the_list_shows_filters_and_state_of_each_subscription(ops: Consol
     assert "<!channel>" not in page.html
 
 
-async def test_a_long_list_of_subscriptions_is_cut_and_searchable(ops: Console, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(subscriptions, "MAX_ROWS", 5)
+async def test_a_long_list_of_subscriptions_has_pages_and_a_search_over_all(
+    ops: Console, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(subscriptions, "ROWS", 5)
     for number in range(9):
         await ops.subscribe(project=f"p{number}")
-    assert "and 4 more" in (await ops.open("/subscriptions")).text
+    page = await ops.open("/subscriptions")
+    assert "5 of 9." in page.text
+    assert [number for number in range(9) if f"project p{number}" in page.text] == [0, 1, 2, 3, 4]
+    following = re.search(r'rel="next" href="([^"]*)"', page.html)
+    assert following
+    page = await ops.open(unescape(following[1]))
+    assert [number for number in range(9) if f"project p{number}" in page.text] == [5, 6, 7, 8]
+    assert "Next →" not in page.text
+    assert (await ops.open("/subscriptions?after=nowhere")).status == 400
     page = await ops.open("/subscriptions?q=P7")
     assert ("project p7" in page.text, "project p1" in page.text) == (True, False)
     assert "No subscription with “unknown”" in (await ops.open("/subscriptions?q=unknown")).text

@@ -27,7 +27,7 @@ from worker.web.auth import audited_router
 from worker.web.console.request import ConsoleRequestDep
 from worker.web.console.templating import page_cursor, paging
 
-ROWS = 50
+ROWS, MAX_SUGGESTED = 50, 300
 MAX_OTHERS = 20
 MAX_ID = 4_000
 MAX_RAW = 6_000  #: Characters of an event that are shown unless all are asked for.
@@ -67,7 +67,7 @@ async def list_deliveries(request: ConsoleRequestDep) -> Response:
         unknown=unknown,
         states=list(State),
         severities=LEVELS,
-        lanes=sorted({subscription.lane for subscription in await app.subscriptions.list_all()}),
+        lanes=sorted({subscription.lane for subscription in await app.subscriptions.list_all()})[:MAX_SUGGESTED],
         paging=paging(request.http, filters, page.next),
         now_ms=now_ms,
     )

@@ -16,12 +16,13 @@ from fastapi import Response
 from worker.bootstrap.context import AppContext
 from worker.domain.errors import RetryLater, SlackError, UserError
 from worker.domain.integration import Health, Integration
+from worker.domain.subscription import Subscription
 from worker.pipeline.integration_setup import CheckResult, add_integration, test_token
 from worker.services import integrations as service
 from worker.services.destinations import check_posting
 from worker.services.formatting import pluralize
-from worker.services.subscription_schema import KINDS, LEVELS, SubscriptionSpec, parse_spec
-from worker.services.subscriptions import add_subscription, describe_discarded, list_subscriptions
+from worker.services.subscription_schema import KINDS, LEVELS, parse_spec
+from worker.services.subscriptions import add_subscription, describe_discarded, describe_subscriptions
 from worker.slack.app_manifest import GRANTS, manifest
 from worker.store.token_cipher import WrongKey
 from worker.web.auth import audited_router
@@ -29,7 +30,7 @@ from worker.web.console.request import ConsoleRequest, ConsoleRequestDep
 
 SETUP = "/integrations/slack/setup"
 MAX_NAME, MAX_TEXT = 80, 300
-MAX_CHANNELS, MAX_CHOICES = 12, 24
+MAX_CHANNELS, MAX_CHOICES, MAX_SUBSCRIPTIONS = 12, 24, 100
 REFRESH_S, DIRECTORY_S = 2.0, 1.5
 NO_TOKEN = "Paste the token first."  # noqa: S105  # a sentence
 NO_DESTINATION = "Choose a channel, or enter another destination."
@@ -164,7 +165,7 @@ async def _render_channels(request: ConsoleRequest, integration: Integration, qu
         query=query,
         error=error,
         channels=await app.directory.search(integration.id, query, limit=MAX_CHOICES),
-        subscribed={item.destination for item in await _subscriptions_of(app, integration)},
+        subscribed={subscription.destination for subscription in await _subscriptions_of(app, integration)},
         directory=await app.directory.get_status(integration.id),
         kinds=KINDS,
         severities=LEVELS,
@@ -265,7 +266,12 @@ async def confirm_removal(request: ConsoleRequestDep, id_: str) -> Response:
     """Ask to confirm a removal."""
     integration = await request.app.integrations.find(id_)
     subscriptions = await _subscriptions_of(request.app, integration)
-    return request.render("integration_remove.html", integration=integration, subscriptions=subscriptions)
+    return request.render(
+        "integration_remove.html",
+        integration=integration,
+        subscriptions=await describe_subscriptions(request.app, subscriptions[:MAX_SUBSCRIPTIONS]),
+        total=len(subscriptions),
+    )
 
 
 @router.post("/{id_}/remove")
@@ -278,19 +284,21 @@ async def remove(request: ConsoleRequestDep, id_: str) -> Response:
     return request.redirect("/integrations", f"{integration.name} removed, and its token deleted.{lost}")
 
 
-async def _subscriptions_of(app: AppContext, integration: Integration) -> list[SubscriptionSpec]:
-    return [item for item in await list_subscriptions(app) if item.integration == integration.name]
+async def _subscriptions_of(app: AppContext, integration: Integration) -> list[Subscription]:
+    return [sub for sub in await app.subscriptions.list_all() if sub.integration_id == integration.id]
 
 
 async def _render(
     request: ConsoleRequest, id_: str, checks: Sequence[CheckResult] = (), rotation: TokenForm | None = None
 ) -> Response:
     app, integration = request.app, await service.get_integration(request.app, id_)
+    subscriptions = await _subscriptions_of(app, integration)
     return request.render(
         "integration.html",
         422 if rotation else 200,
         integration=integration,
-        subscriptions=await _subscriptions_of(app, integration),
+        subscriptions=await describe_subscriptions(app, subscriptions[:MAX_SUBSCRIPTIONS]),
+        subscriptions_left=max(len(subscriptions) - MAX_SUBSCRIPTIONS, 0),
         directory=await app.directory.get_status(integration.id),
         channels=await app.directory.search(integration.id, "", limit=MAX_CHANNELS),
         checks=checks,

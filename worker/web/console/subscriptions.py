@@ -3,8 +3,7 @@
 The form's preview is an answer of the same form, so that it works without JavaScript; it saves nothing.
 """
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from fastapi import Response
@@ -13,6 +12,7 @@ from worker.bootstrap.context import AppContext
 from worker.domain.errors import TEMPLATE_MAX_BYTES, NotFound, UserError
 from worker.domain.integration import Integration
 from worker.domain.mrkdwn import duration
+from worker.domain.subscription import LaneSet, Subscription
 from worker.services import subscriptions as service
 from worker.services.destinations import send_test_message
 from worker.services.formatting import parse_span_ms
@@ -21,9 +21,10 @@ from worker.services.subscription_schema import KINDS, LEVELS, STYLES, InvalidSp
 from worker.web.auth import audited_router
 from worker.web.console.deliveries import render_slack_message
 from worker.web.console.request import ConsoleRequest, ConsoleRequestDep, Form
+from worker.web.console.templating import page_cursor, paging
 
 LIST = "/subscriptions"
-MAX_ROWS, MAX_PARKED = 200, 1_000
+ROWS, MAX_PARKED = 100, 1_000
 MUTE_SPANS = ("30m", "1h", "2h", "8h", "1d", "3d", "7d")
 MAX_LINES_LENGTH = 20_000
 MAX_SUGGESTED, SMALL_DIRECTORY_PAGES = 300, 5
@@ -32,7 +33,6 @@ TEXT_FIELDS = (
     "destination", "otherwise", "integration", "mention", "mention_from", "style", "quiet_hours", "time_zone",
     "quiet_below",
 )  # fmt: skip
-SEARCHED_FIELDS = ("id", "destination", "integration", "filters", "options")
 MESSAGE_TICKS = ("broadcast", "only_changes", "inhibit_resources")
 TICK_FIELDS = ("with_children", *MESSAGE_TICKS)
 #: Fields in parts of the form that are folded while these are empty.
@@ -86,22 +86,24 @@ class FormState:
 async def list_all(request: ConsoleRequestDep) -> Response:
     """Show the subscriptions that match the search."""
     app, query = request.app, request.query("q")
-    stored, subscriptions = await asyncio.gather(app.subscriptions.list_all(), service.list_subscriptions(app))
+    page, matching = await service.get_subscriptions_page(app, query, page_cursor(request.http), ROWS)
+    specs = await service.describe_subscriptions(app, page.rows)
     parked = {lane.lane for lane in (await app.parked_lanes.page(None, MAX_PARKED)).rows}
-    by_id = {subscription.id: subscription for subscription in stored}
-    matching = [
-        subscription
-        for subscription in subscriptions
-        if any(query.lower() in str(getattr(subscription, name)).lower() for name in SEARCHED_FIELDS)
-    ]
     return request.render(
         "subscriptions.html",
-        rows=[(spec, any(map(by_id[spec.id].uses_lane, parked))) for spec in matching[:MAX_ROWS] if spec.id in by_id],
-        left=max(len(matching) - MAX_ROWS, 0),
-        total=len(subscriptions),
+        rows=[(spec, _is_parked(subscription, parked)) for spec, subscription in zip(specs, page.rows, strict=True)],
+        matching=matching,
+        total=len(await app.subscriptions.list_all()),
         query=query,
+        paging=paging(request.http, {"q": query}, page.next),
         has_integrations=bool(await app.integrations.list_all()),
     )
+
+
+def _is_parked(subscription: Subscription, parked: Collection[str]) -> bool:
+    """Return whether a lane of a subscription is one of the parked ones."""
+    lanes = LaneSet.of([subscription])
+    return not lanes.names.isdisjoint(parked) or (bool(lanes.patterned) and any(map(subscription.uses_lane, parked)))
 
 
 @router.get("/add")
