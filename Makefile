@@ -2,6 +2,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The packages of a deployment with their hashes: the versions of constraints.txt, without the development tools.
+HASHED = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--extra bridge --extra embedded --extra flower -c constraints.txt -o requirements-hashed.txt pyproject.toml
 JOBS ?= 2
 JOBS_WHOLE ?= 2
 # Unit tests of commands wait for a part of their time, for processes and for servers that do not answer.
@@ -13,7 +16,7 @@ WHOLE := tests/chaos tests/acceptance tests/browser
 SIDE_BY_SIDE = $(BIN)/pytest -q --dist worksteal -n
 
 .DEFAULT_GOAL := help
-.PHONY: help docs demo test thorough test-browser test-quick quick lint audit check bench chaos fuzz soak simulate pictures lock
+.PHONY: help docs demo test thorough test-browser test-quick quick lint audit check bench chaos fuzz soak simulate pictures lock dist
 
 help: ## Show this list
 	@echo "The first target creates $(VENV) with $(PYTHON) (3.11 or newer; another one: make PYTHON=python3.13 …)."
@@ -76,7 +79,14 @@ lock: $(READY) ## Write the newest allowed versions of all packages to constrain
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
 	@$(BIN)/uv pip compile -q --upgrade --all-extras --universal --python-version 3.11 \
 		--no-header --no-annotate --output-file constraints.txt pyproject.toml
-	@echo "constraints.txt was written; run make check before you commit it."
+	@$(HASHED)
+	@echo "constraints.txt and requirements-hashed.txt were written; run make check before you commit it."
+
+dist: $(READY) ## Build and check the source distribution and the wheel in dist/
+	@rm -rf dist
+	@$(BIN)/python -m build -n --outdir dist .
+	@$(BIN)/twine check --strict dist/*
+	@$(BIN)/check-wheel-contents dist/*.whl
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
