@@ -16,7 +16,7 @@ WHOLE := tests/chaos tests/acceptance tests/browser
 SIDE_BY_SIDE = $(BIN)/pytest -q --dist worksteal -n
 
 .DEFAULT_GOAL := help
-.PHONY: help docs demo test thorough test-browser test-quick quick lint audit check bench chaos fuzz soak simulate pictures lock dist
+.PHONY: help docs demo test thorough test-browser test-quick quick lint audit check bench chaos fuzz soak simulate pictures lock dist site pythons
 
 help: ## Show this list
 	@echo "The first target creates $(VENV) with $(PYTHON) (3.11 or newer; another one: make PYTHON=python3.13 …)."
@@ -66,7 +66,7 @@ fuzz: $(READY) ## Send random requests to the API of a running installation for 
 soak: $(READY) ## Run a steady load for half an hour (MINUTES=…) and check that memory and Redis keys do not grow
 	@$(BIN)/python tests/soak $(if $(MINUTES),--minutes $(MINUTES))
 
-docs: $(READY) ## Write docs/commands.md and docs/settings.md from the program
+docs: $(READY) ## Write the commands, the settings and the schemas of the documents from the program
 	@$(BIN)/python docs/generate.py
 
 pictures: $(READY) ## Take the pictures of messages in the documents; needs Chromium
@@ -87,6 +87,12 @@ dist: $(READY) ## Build and check the source distribution and the wheel in dist/
 	@$(BIN)/python -m build -n --outdir dist .
 	@$(BIN)/twine check --strict dist/*
 	@$(BIN)/check-wheel-contents dist/*.whl
+
+site: $(READY) ## Build the documents as a site in site/; a warning fails it
+	@$(BIN)/zensical build --strict --clean -f mkdocs.yml
+
+pythons: $(READY) ## Run the unit and contract tests on every Python from 3.11 to 3.14 that is installed
+	@$(BIN)/python .ci/pythons.py
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
