@@ -1,8 +1,9 @@
-"""Write docs/commands.md and docs/settings.md from the program: `make docs`."""
+"""Write docs/commands.md, docs/settings.md and the files of docs/schemas/ from the program: `make docs`."""
 
 import ast
 import inspect
-from collections.abc import Iterator
+import runpy
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,10 @@ def setting_page() -> str:
     return SETTINGS + "".join(rows)
 
 
-PAGES = {"commands.md": command_page, "settings.md": setting_page}
+event_schemas = runpy.run_path(str(HERE / "event_schemas.py"), run_name="event_schemas")
+PAGES: dict[str, Callable[[], str]] = {
+    "commands.md": command_page, "settings.md": setting_page, **event_schemas["FILES"]
+}  # fmt: skip
 
 if __name__ == "__main__":
     for file, page in PAGES.items():

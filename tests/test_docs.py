@@ -25,9 +25,10 @@ from worker.templating.variables import NAMES
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PAGES = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
-DOCUMENTS = {"README.md": README, **PAGES}
+ROOT_PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
+DOCUMENTS = {**{name: (ROOT / name).read_text() for name in ROOT_PAGES}, **PAGES}
 RELIABILITY, SECURITY = PAGES["reliability.md"], PAGES["security.md"]
-FOLDERS = ("worker", "config", "tests", "benchmarks", "docs", ".ci")
+FOLDERS = ("worker", "config", "tests", "benchmarks", "docs", ".ci", ".github")
 FILES = r"(?:Makefile|Procfile|LICENSE|[\w.-]+\.(?:md|toml|txt|ya?ml))"
 # Files that a reader makes or InfraKitchen has, named in examples.
 EXAMPLE_FILES = frozenset(
@@ -49,7 +50,7 @@ def test_the_readme_has_at_most_200_lines() -> None:
 
 @pytest.mark.parametrize("page", generate["PAGES"])
 def test_a_generated_page_is_up_to_date(page: str) -> None:
-    assert PAGES[page] == generate["PAGES"][page](), "run `make docs`"
+    assert (ROOT / "docs" / page).read_text() == generate["PAGES"][page](), "run `make docs`"
 
 
 def test_every_setting_has_a_description() -> None:
@@ -85,12 +86,19 @@ def anchors(page: str) -> set[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_link_has_a_target(document: str) -> None:
-    folder = ROOT if document == "README.md" else ROOT / "docs"
+    folder = ROOT if document in ROOT_PAGES else ROOT / "docs"
     for path, anchor in re.findall(r"\]\((?!https?:|mailto:)([^)#\s]*)#?([^)\s]*)\)", DOCUMENTS[document]):
         target = folder / path if path else folder / document
         assert target.exists(), path
         if anchor:
             assert anchor in anchors(target.read_text()), f"{path}#{anchor}"
+
+
+def test_every_link_to_another_site_is_listed() -> None:
+    """No test opens them: open a new link before you add it to tests/external-links.txt, and all before a release."""
+    links = re.findall(r"\]\((https?://[^)\s]+)\)|<(https?://[^>\s]+)>", "\n".join(DOCUMENTS.values()))
+    other = {link for pair in links for link in pair if link and "://127.0.0.1" not in link}
+    assert sorted(other) == (ROOT / "tests" / "external-links.txt").read_text().split()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -14,7 +14,7 @@ from worker.domain.event import Event, EventState
 from worker.domain.hints import NO_HINT, Action, Hint, Step, dead_letter_hint
 from worker.domain.integration import Integration
 from worker.domain.quiet_hours import format_quiet_reason
-from worker.domain.subscription import LaneSet, Subscription
+from worker.domain.subscription import Subscription
 from worker.pipeline.delivery.event_loader import event_id_of, event_of
 from worker.services.formatting import pluralize
 from worker.services.lanes import lead_on, list_lanes_of
@@ -267,6 +267,7 @@ async def discard_pending(app: AppContext, removed: Sequence[Subscription]) -> i
         own = [(lane, sub.id) for sub in batch for lane in await list_lanes_of(app, sub)]
         lanes.update(lane for lane, _ in own)
         discarded += sum(await asyncio.gather(*starmap(app.lanes.discard_of_subscription, own)))
-    used = LaneSet.of(await app.subscriptions.list_all())
+    await app.subscriptions.list_all()
+    used = app.subscriptions.lanes_used
     await app.lanes.unpin_addresses(sorted(lane for lane in lanes if lane not in used))
     return discarded

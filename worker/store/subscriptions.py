@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from itertools import chain
 from typing import Any
@@ -27,13 +27,7 @@ class Subscriptions(RedisStore):
         self._parsed: dict[str, Subscription] = {}  # by what is stored, so that a change parses only what it changed
         self.by_id: dict[str, Subscription] = {}  #: All subscriptions by id, as of the last `list_all`.
         self.switched_off: dict[str, TemplateError] = {}  #: Why a template is not run, by subscription id, as of then.
-        self.lanes_named: frozenset[str] = (
-            frozenset()
-        )  #: The lanes that subscriptions name, without those made from events.
-        #: The lanes whose next message depends on the last one: those with cards or without repeats.
-        self.lanes_compared = LaneSet()
-        #: The lanes in which a live workflow card replaces updates of its resources.
-        self.lanes_of_inhibition = LaneSet()
+        self._lanes: dict[str, LaneSet] = {}  # made when asked for: most processes need none
         self._loading = asyncio.Lock()
 
     async def list_all(self, version: int | None = None) -> tuple[Subscription, ...]:
@@ -52,13 +46,29 @@ class Subscriptions(RedisStore):
                 self.by_id = {sub.id: sub for sub in self._cached}
                 errors = _parse_errors(faults)
                 self.switched_off = {id_: errors[id_] for id_ in errors if errors[id_].exceeds_limit}
-                self.lanes_named = LaneSet.of(self._cached).names
-                self.lanes_compared = LaneSet.of(
-                    sub for sub in self._cached if sub.only_changes or sub.style != "plain"
-                )
-                self.lanes_of_inhibition = LaneSet.of(sub for sub in self._cached if sub.inhibit_resources)
+                self._lanes = {}
                 self._version = version
             return self._cached
+
+    @property
+    def lanes_used(self) -> LaneSet:
+        """The lanes in which deliveries of subscriptions may be, as of the last `list_all`, like the other two."""
+        return self._lanes_of("used", lambda _: True)
+
+    @property
+    def lanes_compared(self) -> LaneSet:
+        """The lanes whose next message depends on the last one: those with cards or without repeats."""
+        return self._lanes_of("compared", lambda sub: sub.only_changes or sub.style != "plain")
+
+    @property
+    def lanes_of_inhibition(self) -> LaneSet:
+        """The lanes in which a live workflow card replaces updates of its resources."""
+        return self._lanes_of("inhibition", lambda sub: sub.inhibit_resources)
+
+    def _lanes_of(self, name: str, is_wanted: Callable[[Subscription], bool]) -> LaneSet:
+        if name not in self._lanes:
+            self._lanes[name] = LaneSet.of(filter(is_wanted, self._cached))
+        return self._lanes[name]
 
     async def find(self, subscription_id: str) -> Subscription:
         """Return a subscription by its id. Raises `NotFound`."""
@@ -162,7 +172,7 @@ def from_stored(stored: Mapping[str, Any]) -> Subscription:
     filters = {name: tuple(value) for name, value in values.pop("filters").items() if isinstance(value, list)}
     lowest = stored["filters"]["min_severity"]
     filters["kinds"] = tuple(Kind(kind) for kind in filters["kinds"])
-    values |= {name: Severity.ranked(values[name]) for name in SEVERITY_OPTIONS if name in values}
-    min_severity = None if lowest is None else Severity.ranked(lowest)
+    values |= {name: Severity[values[name].upper()] for name in SEVERITY_OPTIONS if name in values}
+    min_severity = None if lowest is None else Severity[lowest.upper()]
     with_children = stored["filters"].get("with_children", False)
     return Subscription(**values, filters=Filters(**filters, min_severity=min_severity, with_children=with_children))

@@ -13,6 +13,8 @@ from support.pipeline import open_pipeline
 
 from worker.store.bridge import HOLD_MS
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Operation:

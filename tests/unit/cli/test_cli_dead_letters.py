@@ -9,6 +9,8 @@ from support.events import UNREADABLE_EVENT, failed_workflow
 from worker.cli import dead_letters
 from worker.store.dead_letters import TASK_PREFIX
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def ops(shell: Shell) -> Shell:

@@ -4,6 +4,8 @@ import pytest
 from support.cli import Shell, deliver, drain_lanes, ingest, reject_next_messages
 from support.events import failed_workflow
 
+pytestmark = pytest.mark.slow
+
 ROW = {
     "id", "event_id", "subscription_id", "lane", "state", "channel", "ts", "attempts", "error", "detail",
     "created_at", "finished_at", "merged_into", "repeated", "replays", "deaths", "history", "severity",

@@ -25,6 +25,8 @@ from worker.services import diagnostics as checks
 from worker.services import diagnostics as slack_checks
 from worker.store.token_cipher import generate_key
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def healthy(shell: Shell) -> Shell:

@@ -18,6 +18,8 @@ from worker.services.diagnostics import check_secrets
 from worker.store.stream import LAST_POSSIBLE_ID
 from worker.store.token_cipher import generate_key
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def healthy(shell: Shell) -> Shell:

@@ -12,6 +12,8 @@ from worker.domain.delivery import event_ref
 from worker.sources import parse
 from worker.store.keys import Keys
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def ops(shell: Shell) -> str:

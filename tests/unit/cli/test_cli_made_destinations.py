@@ -6,6 +6,8 @@ import pytest
 from support.cli import Shell, deliver, ingest, publish
 from support.events import alert, cloud_event
 
+pytestmark = pytest.mark.slow
+
 TEAM = "#team-{label:team}"
 
 

@@ -6,6 +6,8 @@ import pytest
 from support.cli import Shell, deliver, publish, record_heartbeats
 from support.events import failed_workflow
 
+pytestmark = pytest.mark.slow
+
 
 def unchanged_by_its_export(shell: Shell) -> bool:
     """Return whether applying an export changes nothing."""

@@ -21,6 +21,8 @@ from tornado.web import URLSpec
 
 from config.flower_options import FREE_ATTEMPTS, FlowerAccess, protect_flower
 
+pytestmark = pytest.mark.slow
+
 LOGIN = "ada:pässwörd"
 
 

@@ -10,6 +10,8 @@ from support.pipeline import Pipeline, deliver_paced
 from worker.domain.errors import Transient
 from worker.pipeline.delivery.session import DeliveryDeps
 
+pytestmark = pytest.mark.slow
+
 POST, EDIT = "chat.postMessage", "chat.update"
 LANE = "acme/#ops"
 

@@ -15,6 +15,8 @@ from worker.pipeline.integration_setup import rotate_token
 from worker.store.redis_errors import StoreUnavailable
 from worker.store.schedule import PendingWarning, WarningKind
 
+pytestmark = pytest.mark.slow
+
 OPERATIONS = "acme/#operations"
 
 

@@ -8,6 +8,8 @@ from support.pipeline import Pipeline
 
 from worker.store.schedule import WarningKind
 
+pytestmark = pytest.mark.slow
+
 OWN = "own: {{ title }}\n{{ status }}"
 BROKEN = "{{ steps[0].name }}"  # some events have no steps
 

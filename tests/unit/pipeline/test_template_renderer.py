@@ -23,6 +23,8 @@ from worker.templating.engine import OUTPUT_MAX
 from worker.templating.renderer_process import TemplateRenderer
 from worker.templating.variables import variables_of
 
+pytestmark = pytest.mark.slow
+
 EVENT = Event("1", "/ik", "x", Kind.ALERT, "1700000000000-0", Entity("", ""), Severity.ERROR, "disk full")
 
 

@@ -14,6 +14,8 @@ from worker.domain.hints import Hint
 from worker.store.ledger import take_ledger_snapshot
 from worker.web.console import dead_letters as deciding
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def ops() -> AsyncIterator[Console]:

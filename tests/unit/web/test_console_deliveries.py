@@ -13,6 +13,8 @@ from worker.store.lanes import Lease
 from worker.store.redis_client import RedisClient
 from worker.web.console.deliveries import ROWS
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "<script>alert(1)</script> <!channel> 💥 & \"'"
 
 

@@ -13,6 +13,8 @@ from worker.sandbox.slack.server import SlackSandbox
 from worker.sandbox.slack.workspace import Workspace
 from worker.store.token_cipher import generate_key
 
+pytestmark = pytest.mark.slow
+
 SETUP = "/integrations/slack/setup"
 SOME = ("chat:write", "channels:read", "groups:read")
 

@@ -16,6 +16,8 @@ from worker.services.subscription_schema import SubscriptionSpec
 from worker.services.subscriptions import list_subscriptions
 from worker.web.console import subscriptions
 
+pytestmark = pytest.mark.slow
+
 ADD = "/subscriptions/add"
 USUAL = {"style": "card", "mention_from": "critical", "quiet_below": "critical"}
 HOSTILE = "<script>alert(1)</script>"

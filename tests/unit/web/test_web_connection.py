@@ -11,6 +11,8 @@ from worker.web import request_limits as connection
 from worker.web.console import middleware as door
 from worker.web.console.templating import assets
 
+pytestmark = pytest.mark.slow
+
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
 

@@ -15,6 +15,8 @@ from yarl import URL
 from worker.store.api_tokens import ApiTokens
 from worker.web import request_limits
 
+pytestmark = pytest.mark.slow
+
 CREDENTIALS = [
     {"api_token": "t" * 40},
     {"admin_password": "p" * 12},

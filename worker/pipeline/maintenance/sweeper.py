@@ -179,7 +179,7 @@ class Sweeper:
     async def _find_kept_lanes(self) -> Callable[[str], bool]:
         """Return which lanes keep their address: those that are named by a subscription, or as operations channel."""
         await self.subscriptions.list_all()
-        named, channels = self.subscriptions.lanes_named, set(self.alerts.channels.values())
+        named, channels = self.subscriptions.lanes_used.names, set(self.alerts.channels.values())
         return lambda lane: lane in named or lane_parts(lane)[1] in channels
 
     async def _refresh_old_directories(self) -> None:
