@@ -136,9 +136,10 @@ def slack_stub(*, latency_ms: float, channels: int = 0) -> Iterator[SlackStub]:
         yield stub
 
 
-def wait_until_answers(url: str) -> None:
-    """Wait until a server answers, ten seconds at most."""
-    for _ in range(200):
+def wait_until_answers(url: str, *, timeout_s: float = 10) -> None:
+    """Wait until a server answers."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
         with suppress(OSError), urllib.request.urlopen(url, timeout=5):
             return
         time.sleep(0.05)

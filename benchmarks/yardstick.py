@@ -225,7 +225,10 @@ async def measure_idle() -> Figures:
             command = (environment.program("ik-slack"), "up", "--only", "web,flower")
             others = stack.enter_context(environment.process(*command, **ports))
             server = int((await app.redis.command("INFO", "server"))["process_id"])
-            await asyncio.sleep(IDLE_S / 2)  # they start
+            for port, path in zip(ports.values(), ("healthz", "healthcheck"), strict=True):
+                url = f"http://127.0.0.1:{port}/{path}"
+                await asyncio.to_thread(environment.wait_until_answers, url, timeout_s=90)
+            await asyncio.sleep(IDLE_S / 2)  # they finish their start
             every = [*pids, others.pid, server]
             with used_by(environment.os.environ["REDIS_URL"], *every) as usage:
                 await asyncio.sleep(IDLE_S)
