@@ -13,7 +13,7 @@ WHOLE := tests/chaos tests/acceptance tests/browser
 SIDE_BY_SIDE = $(BIN)/pytest -q --dist worksteal -n
 
 .DEFAULT_GOAL := help
-.PHONY: help docs demo test thorough test-browser test-quick quick lint audit check bench chaos fuzz soak simulate pictures lock
+.PHONY: help docs demo test thorough test-browser test-quick quick lint audit check bench chaos sentinel fuzz soak simulate pictures lock
 
 help: ## Show this list
 	@echo "The first target creates $(VENV) with $(PYTHON) (3.11 or newer; another one: make PYTHON=python3.13 …)."
@@ -55,7 +55,10 @@ bench: $(READY) ## Run the benchmarks
 	@$(BIN)/python -m benchmarks
 
 chaos: $(READY) ## Inject random faults for ten minutes (MINUTES=…, SEED=…), then one kind at a time: twenty minutes
-	@$(BIN)/pytest -q tests/chaos
+	@$(BIN)/pytest -q tests/chaos --ignore=tests/chaos/test_sentinel.py
+
+sentinel: $(READY) ## Kill the master of a Redis with sentinels every 20 s under load, for ten minutes (MINUTES=…)
+	@MINUTES=$${MINUTES:-10} $(BIN)/pytest -q tests/chaos/test_sentinel.py
 
 fuzz: $(READY) ## Send random requests to the API of a running installation for ten minutes (FUZZ_S=…)
 	@FUZZ_S=$${FUZZ_S:-600} $(BIN)/pytest -q -rP tests/acceptance/test_api_fuzz.py

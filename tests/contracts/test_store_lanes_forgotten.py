@@ -71,6 +71,6 @@ async def test_many_lanes_are_looked_at_in_turn(real):
     await real.sadd("t:lanes", *(f"ops/#c{number}" for number in range(900)))
     await trim(world)
     assert 0 < len(await world.lanes.list_names()) < 900
-    for _ in range(30):
+    for _ in range(60):
         await trim(world)
     assert await world.lanes.list_names() == []

@@ -25,6 +25,7 @@ from redis.exceptions import RedisError
 from config.settings import Settings
 from support.events import marks_in, ref_of_mark
 from worker.bootstrap.context import AppContext, open_context
+from worker.bootstrap.redis_urls import connect_redis
 from worker.domain.delivery import Delivery
 from worker.sandbox.embedded_redis import EmbeddedRedis
 from worker.sandbox.slack.server import SlackSandbox
@@ -311,7 +312,7 @@ async def run_installation(directory: Path, **settings: str) -> AsyncIterator[In
         await installation.slack_up()
         own = {name.lower(): installation.environment[name] for name in SETTING_NAMES & installation.environment.keys()}
         async with (
-            Redis.from_url(installation.environment["REDIS_URL"]) as installation._client,
+            connect_redis(installation.environment["REDIS_URL"]) as installation._client,
             open_context(Settings.load(**own)) as installation._app,
         ):
             yield installation

@@ -43,11 +43,12 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, emp
         return GAP.join(padded).rstrip()
 
     header = join(columns)
-    click.echo(click.style(header, bold=True) if is_terminal else f"{header}\n{join(['─' * it for it in widths])}")
+    if not is_terminal:
+        click.echo("\n".join((header, join(["─" * it for it in widths]), *map(join, cells))))
+        return
+    click.echo(click.style(header, bold=True))
     for row in cells:
         click.echo(join(row))
-        if not is_terminal:
-            continue
         below = zip(columns[fitting:], row[fitting:], strict=True)
         text = " · ".join(f"{name.lower()}: {value}" for name, value in below if value)
         lines = textwrap.wrap(text, terminal_width - len(INDENT), break_long_words=False, break_on_hyphens=False)

@@ -348,13 +348,17 @@ async def _keep_redis_running(embedded: EmbeddedRedis | None, stopping: asyncio.
 
 
 async def wait_for_redis(settings: Settings, report: Callable[[str], None], is_stopping: Callable[[], bool]) -> None:
-    """Wait until Redis answers, so that the processes do not each report that it does not."""
+    """Wait until Redis answers, so that the processes do not each report that it does not, and migrate older data.
+
+    Raises UserError when Redis cannot be used, or a newer version wrote its data.
+    """
     address = redis_addresses(settings)[0].partition("?")[0].rpartition("@")[2].rpartition("://")[2]
     is_reported = False
     async with open_redis(settings) as redis:
         while not is_stopping():
             try:
                 await redis.command("PING")
+                await InstallationMarker(redis).require_compatible()
             except StoreUnavailable:
                 if not is_reported:
                     report(f"Redis at {address} does not answer: waiting for it. Start it, or correct REDIS_URL.")

@@ -181,14 +181,15 @@ def _warn_about(destination: str, address: Unreachable) -> str:
 async def _find_warnings_of_many(
     app: AppContext, integration: Integration, destinations: Sequence[str], progress: Progress
 ) -> list[str]:
-    people = [name for name in destinations if destination_form(name) in (Destination.USER_ID, Destination.EMAIL)]
-    channels = [name for name in destinations if name not in set(people)]
+    is_person = {name: destination_form(name) in (Destination.USER_ID, Destination.EMAIL) for name in destinations}
+    people = [name for name in destinations if is_person[name]]
+    channels = [name for name in destinations if not is_person[name]]
     answers: dict[str, Address | Unreachable] = {}
     unread: Unreachable | None = None
 
-    async def check(names: Sequence[str], *, is_person: bool = False) -> None:
-        find = partial(find_address, app, integration, bypass_cache=is_person, directory_only=True)
-        at_once = 1 if is_person else CHECKED_AT_ONCE
+    async def check(names: Sequence[str], *, ask_slack: bool = False) -> None:
+        find = partial(find_address, app, integration, bypass_cache=ask_slack, directory_only=True)
+        at_once = 1 if ask_slack else CHECKED_AT_ONCE
         for start in range(0, len(names), at_once):
             batch = names[start : start + at_once]
             answers.update(zip(batch, await asyncio.gather(*map(find, batch)), strict=True))
@@ -199,9 +200,11 @@ async def _find_warnings_of_many(
                 left = [name for name in channels if not isinstance(answers.get(name), Address)]
                 if left and (unread is None or unread.must_wait):
                     unread = await _read_directory(app, integration, progress, only_joined=only_joined)
-                    await check(left)
+                    answers |= await _find_joined(app, integration, left)
+                    if not only_joined or (unread and not unread.must_wait):
+                        await check([name for name in left if name not in answers])
             if unread is None or unread.must_wait:
-                await check(people, is_person=True)
+                await check(people, ask_slack=True)
     warnings, unchecked = list[str](), 0
     for name in destinations:
         answer = answers.get(name)
@@ -212,10 +215,36 @@ async def _find_warnings_of_many(
                 answer = await _with_similar_channels(app, integration, name, answer)
             warnings.append(_warn_about(name, answer))
     if unchecked:
-        reason = unread or Unreachable("Slack limits how many people are looked up a minute", NO_HINT)
+        people_only = all(name in answers for name in channels)
+        reason = unread or (
+            Unreachable("Slack limits how many people are looked up a minute", NO_HINT)
+            if people_only
+            else Unreachable("The check of all of them takes longer", NO_HINT)
+        )
         checks = pluralize(unchecked, "destination was", "destinations were")
         warnings.append(f"{checks} not checked; deliveries wait until they can be posted. {reason}".rstrip())
     return warnings
+
+
+async def _find_joined(app: AppContext, integration: Integration, destinations: Iterable[str]) -> dict[str, Address]:
+    """Return the addresses of channels that the directory says the bot is in, and keep each for its lane.
+
+    A lane that has another channel's address is left out.
+    """
+    channels = await app.directory.list_channels(integration.id)
+    addresses = {
+        written: Address(channel.id, f"#{channel.name}")
+        for channel in channels
+        if channel.is_member and not channel.is_archived
+        for written in (f"#{channel.name}", channel.id)
+    }
+    by_lane = {lane_name(integration.id, name): name for name in destinations if name in addresses}
+    known = await app.lanes.find_addresses(list(by_lane))
+    new = {lane: addresses[name] for lane, name in by_lane.items() if lane not in known}
+    await asyncio.gather(*(app.lanes.pin_address(lane, address) for lane, address in new.items()))
+    return {
+        name: addresses[name] for lane, name in by_lane.items() if known.get(lane, addresses[name]) == addresses[name]
+    }
 
 
 async def _read_directory(

@@ -147,6 +147,8 @@ async def check_redis(app: AppContext) -> Sequence[Finding]:
         info = {key: value for name in sections for key, value in (await app.redis.info(name)).items()}
     except StoreUnavailable as error:
         return [Finding("Redis", Level.NOTE, f"answers, but INFO does not show its version and settings ({error})")]
+    if info.get("cluster_enabled") == "1":
+        return [_version(info)]
     return [_version(info), _persistence(info), *_memory(info), *await _check_writing(app), *await _installation(app)]
 
 

@@ -10,7 +10,7 @@ from worker.store.pagination import DeliveryFilter, Page
 from worker.store.redis_client import RedisClient, RedisStore, Value, fields, rows, text, texts, unpack_name
 
 FINISHED = (State.DELIVERED, State.MERGED, State.DISCARDED)
-TRIMMED_LANES, ASKED_AT_ONCE = 50, 100
+TRIMMED_LANES, ASKED_AT_ONCE = 25, 100
 _CLOSED_WITHIN_MS = 1_000  # an attempt is closed in the step that finishes its deliveries
 
 
