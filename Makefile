@@ -2,6 +2,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The packages of a deployment with their hashes: the versions of constraints.txt, without the development tools.
+HASHED = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--extra bridge --extra embedded --extra flower -c constraints.txt -o requirements-hashed.txt pyproject.toml
 JOBS ?= 2
 JOBS_WHOLE ?= 2
 # Unit tests of commands wait for a part of their time, for processes and for servers that do not answer.
@@ -13,7 +16,8 @@ WHOLE := tests/chaos tests/acceptance tests/browser
 SIDE_BY_SIDE = $(BIN)/pytest -q --dist worksteal -n
 
 .DEFAULT_GOAL := help
-.PHONY: help docs demo test thorough test-browser test-quick quick lint audit check bench chaos sentinel fuzz soak simulate pictures lock
+.PHONY: help docs demo test thorough test-browser test-quick quick lint audit check bench chaos sentinel fuzz soak simulate \
+	pictures lock dist site pythons
 
 help: ## Show this list
 	@echo "The first target creates $(VENV) with $(PYTHON) (3.11 or newer; another one: make PYTHON=python3.13 …)."
@@ -66,7 +70,7 @@ fuzz: $(READY) ## Send random requests to the API of a running installation for 
 soak: $(READY) ## Run a steady load for half an hour (MINUTES=…) and check that memory and Redis keys do not grow
 	@$(BIN)/python tests/soak $(if $(MINUTES),--minutes $(MINUTES))
 
-docs: $(READY) ## Write docs/commands.md and docs/settings.md from the program
+docs: $(READY) ## Write the commands, the settings and the schemas of the documents from the program
 	@$(BIN)/python docs/generate.py
 
 pictures: $(READY) ## Take the pictures of messages in the documents; needs Chromium
@@ -79,7 +83,20 @@ lock: $(READY) ## Write the newest allowed versions of all packages to constrain
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
 	@$(BIN)/uv pip compile -q --upgrade --all-extras --universal --python-version 3.11 \
 		--no-header --no-annotate --output-file constraints.txt pyproject.toml
-	@echo "constraints.txt was written; run make check before you commit it."
+	@$(HASHED)
+	@echo "constraints.txt and requirements-hashed.txt were written; run make check before you commit it."
+
+dist: $(READY) ## Build and check the source distribution and the wheel in dist/
+	@rm -rf dist
+	@$(BIN)/python -m build -n --outdir dist .
+	@$(BIN)/twine check --strict dist/*
+	@$(BIN)/check-wheel-contents dist/*.whl
+
+site: $(READY) ## Build the documents as a site in site/; a warning fails it
+	@$(BIN)/zensical build --strict --clean -f mkdocs.yml
+
+pythons: $(READY) ## Run the unit and contract tests on every Python from 3.11 to 3.14 that is installed
+	@$(BIN)/python .ci/pythons.py
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \

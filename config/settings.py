@@ -112,11 +112,11 @@ class SettingsError(ValueError):
 
 
 class Settings(BaseSettings):
-    """The settings. A field's name in capitals is its environment variable."""
+    """The settings. A field's name in capitals is its environment variable; the text below it is for the documents."""
 
     model_config = SettingsConfigDict(
         frozen=True, env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore",
-        hide_input_in_errors=True, use_attribute_docstrings=True,
+        hide_input_in_errors=True,
     )  # fmt: skip
 
     redis_url: Annotated[Secret, _checked(_redis_address)] = None

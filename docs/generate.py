@@ -1,7 +1,12 @@
-"""Write docs/commands.md and docs/settings.md from the program: `make docs`."""
+"""Write docs/commands.md, docs/settings.md and the files of docs/schemas/ from the program: `make docs`."""
 
-from collections.abc import Iterator
+import ast
+import inspect
+import runpy
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -60,16 +65,30 @@ def default_of(value: object) -> str:
     return f"`./{value}`" if isinstance(value, Path) else f"`{value}`"
 
 
+def describe_settings() -> dict[str, str]:
+    """Return the text below each setting. Read here and not by pydantic, which would read it at every start."""
+    definition: Any = ast.parse(inspect.getsource(Settings)).body[0]
+    return {
+        ast.unparse(field.target): " ".join(text.value.value.split())
+        for field, text in pairwise(definition.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+    }
+
+
 def setting_page() -> str:
     """Return the table of all settings."""
+    descriptions = describe_settings()
     rows = (
-        f"| `{name.upper()}` | {default_of(field.default)} | {' '.join((field.description or '').split())} |\n"
+        f"| `{name.upper()}` | {default_of(field.default)} | {descriptions[name]} |\n"
         for name, field in Settings.model_fields.items()
     )
     return SETTINGS + "".join(rows)
 
 
-PAGES = {"commands.md": command_page, "settings.md": setting_page}
+event_schemas = runpy.run_path(str(HERE / "event_schemas.py"), run_name="event_schemas")
+PAGES: dict[str, Callable[[], str]] = {
+    "commands.md": command_page, "settings.md": setting_page, **event_schemas["FILES"]
+}  # fmt: skip
 
 if __name__ == "__main__":
     for file, page in PAGES.items():

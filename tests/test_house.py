@@ -13,7 +13,16 @@ ROOT = Path(__file__).parents[1]
 MODULES = sorted(path for package in ("worker", "config") for path in (ROOT / package).rglob("*.py"))
 PROSE = sorted(
     path
-    for pattern in ("README.md", "Makefile", "docs/*.md", "docs/*.yml", "worker/**/*.lua", "worker/templates/**/*.*")
+    for pattern in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "Makefile",
+        "docs/*.md",
+        "docs/*.yml",
+        "worker/**/*.lua",
+        "worker/templates/**/*.*",
+    )
     for path in ROOT.glob(pattern)
 )
 EMPTY_WORDS = frozenset({"util", "utils", "helper", "helpers", "misc", "common"})

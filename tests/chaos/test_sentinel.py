@@ -79,13 +79,13 @@ async def test_failovers_under_load_lose_only_what_no_replica_had(
             await asyncio.sleep(max(0.0, began + number / PER_S - time.monotonic()))
             publishing.add(asyncio.create_task(publish(installation, number)))
 
-    loading, away_s = asyncio.create_task(load()), []
+    loading, away_s, kill_at = asyncio.create_task(load()), [], began
     while not loading.done():
-        await asyncio.sleep(min(KILL_EVERY_S, seconds / 3))
+        kill_at = max(kill_at + min(KILL_EVERY_S, seconds / 3), time.monotonic())
+        await asyncio.sleep(kill_at - time.monotonic())
+        await redis.have_two_replicas()
         if not loading.done():
             away_s.append(await redis.kill_master())
-            if seconds > KILL_EVERY_S:
-                await redis.have_two_replicas()
             with capsys.disabled():
                 print(f"  {redis.failovers} failovers, {len(publishing)} events", flush=True)
     await asyncio.gather(loading, *publishing)

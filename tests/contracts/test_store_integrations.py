@@ -15,6 +15,7 @@ from worker.domain.hints import Hint
 from worker.domain.integration import Conversation, Health, Integration, Secret
 from worker.store.integrations import Integrations, LastCalls
 from worker.store.lanes import Denial, LeaseDenied
+from worker.store.ledger import take_ledger_snapshot
 from worker.store.redis_client import Value
 from worker.store.schedule import ProbeKind, ProbeTarget
 from worker.store.token_cipher import TokenCipher, WrongKey, generate_key
@@ -373,3 +374,13 @@ async def test_calls_that_succeed_and_fail_are_remembered_by_integration(world: 
     await world.lanes.release(held)
     await world.integrations.remove("ops")
     assert await world.integrations.get_calls(["ops"]) == [other]
+
+
+async def test_while_an_integration_is_removed_its_deliveries_are_in_the_ledger(world: World):
+    """Its lanes are due only one step after it is gone."""
+    await world.append("a", lane="dev/#held")
+    await world.integrations.park("dev", "x", "y", Hint.of("z"), probe_s=9)
+    await world.lanes.acquire("dev/#held", "h1")
+    assert await world.redis.zcard("t:due") == 0
+    await world.redis.hdel("t:integrations", "dev")
+    assert [count.lane for count in (await take_ledger_snapshot(world.server)).lanes] == ["dev/#held"]

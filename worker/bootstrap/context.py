@@ -1,10 +1,6 @@
 """The application context: builds every object of a process from the settings. Tests pass fakes as arguments."""
 
 import asyncio
-import os
-import resource
-import secrets
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -14,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from worker.bootstrap.dispatch import Dispatcher
-from worker.bootstrap.redis_urls import connect_redis, redis_addresses
+from worker.bootstrap.stores import Stores, make_worker_id, open_redis_clients
 from worker.domain.delivery import canonical_destination
 from worker.pipeline.delivery.outcome_handler import OutcomeHandler
 from worker.pipeline.delivery.resolver import Resolver
@@ -30,35 +26,14 @@ from worker.rendering.message_builder import MessageBuilder
 from worker.slack.blocks import rejection_reason
 from worker.slack.gateway import SlackGateway
 from worker.store.cards import FollowedCards, ReplacedCards
-from worker.store.dead_letters import DeadLetters, FlowerQueue, FlowerSync
-from worker.store.deliveries import Deliveries
-from worker.store.directory import Directory
-from worker.store.events import Events
-from worker.store.installation import InstallationMarker, Processes
-from worker.store.integrations import Integrations
-from worker.store.keys import Keys
-from worker.store.lanes import Lanes, ParkedLanes
-from worker.store.metrics import Metrics
-from worker.store.rate_limiter import Rate, RateLimiter
-from worker.store.redis_client import BATCH_TIMEOUT_S, Client, RedisClient
-from worker.store.schedule import Backlogs, Schedule, Warnings
-from worker.store.stream import EventStream
-from worker.store.subscriptions import Subscriptions, TemplateErrors
-from worker.store.token_cipher import TokenCipher
+from worker.store.dead_letters import FlowerSync
+from worker.store.redis_client import BATCH_TIMEOUT_S, Client
 from worker.templating.renderer_process import shared_renderer
 
 if TYPE_CHECKING:
     from celery import Celery
 
-WORKSPACE_BURST_SHARE = 0.05
-RATE_MARGIN = 1.02  # posts that leave a second apart may arrive a little closer
 SLACK_CONNECTIONS_PER_LANE = 2
-
-
-def disable_core_dumps() -> None:
-    """Disable core dumps, which would contain decrypted tokens, for this process and its children."""
-    _, hard_limit = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard_limit))
 
 
 class ShutdownSignal(asyncio.Event):
@@ -75,59 +50,20 @@ class ShutdownSignal(asyncio.Event):
 
 
 @dataclass(kw_only=True, eq=False)
-class AppContext:
+class AppContext(Stores):
     """Every object that one event loop works with; `open_context` builds it and closes its connections."""
 
-    settings: Settings
-    redis: RedisClient  #: Redis, where everything but Celery's messages is stored.
-    blocking_redis: RedisClient  #: For blocking commands, which have no time-out.
-    broker: RedisClient  #: The Redis of Celery's messages; the same server unless BROKER_URL is set.
     gateway: Gateway
     wake: Wake  #: Sends a Celery wake-up call for each of the named lanes.
     shutdown: ShutdownSignal
     clock: Callable[[], float]  #: Monotonic seconds.
-    worker_id: str  #: Identity of this process in locks, heartbeats and the stream's consumer group.
     dispatcher: Dispatcher  #: Sends the other messages through Celery.
 
     def __post_init__(self) -> None:
-        self._build_stores()
+        super().__post_init__()
         self._build_pipeline()
         self.delivery = self._build_delivery()  #: What draining a lane needs.
         self.sweeper = self._build_sweeper()  #: Periodic maintenance; one worker at a time does it.
-
-    def _build_stores(self) -> None:
-        settings, redis = self.settings, self.redis
-        self.token_cipher = TokenCipher(settings.key_ring)
-        self.processes = Processes(redis, self.token_cipher.fingerprint)  #: Heartbeats and locks.
-        self.schedule = Schedule(redis)  #: The lanes and probes that are due.
-        self.warnings = Warnings(redis)  #: The warnings still to be sent to the operations channel.
-        self.metrics = Metrics(redis)
-        #: The marker that shows whether Redis lost this installation's data.
-        self.installation = InstallationMarker(redis)
-        self.template_errors = TemplateErrors(redis, settings.retention_s)
-        #: The stream that InfraKitchen publishes to.
-        self.stream = EventStream(
-            redis, self.blocking_redis.redis,
-            stream=settings.events_stream, group=settings.events_group, consumer=self.worker_id,
-        )  # fmt: skip
-        # An event lives as long as any of its deliveries may wait, and then as long as it can be shown and replayed.
-        longest_wait_s = max(settings.delivery_max_age_s, settings.parked_max_age_s)
-        self.events = Events(redis, life_s=longest_wait_s + settings.retention_s, retention_s=settings.retention_s)
-        self.lanes = Lanes(redis, retention_s=settings.retention_s, longest=settings.lane_max_length)
-        self.backlogs = Backlogs(redis, longest=settings.lane_max_length)
-        self.parked_lanes = ParkedLanes(redis)
-        self.deliveries = Deliveries(redis)
-        self.dead_letters = DeadLetters(redis, self.deliveries, self.events, self.lanes)
-        #: The queue of dead letters that Flower shows.
-        self.flower_queue = FlowerQueue(self.broker, f"{settings.key_prefix}:celery:dead_letters")
-        self.integrations = Integrations(redis, self.token_cipher)
-        self.subscriptions = Subscriptions(redis)
-        self.directory = Directory(redis)
-        self.rate_limiter = RateLimiter(
-            redis,
-            channel=Rate(settings.post_rate_per_channel / RATE_MARGIN, settings.post_burst_per_channel),
-            workspace=Rate.per_minute(settings.post_rate_per_workspace, WORKSPACE_BURST_SHARE),
-        )
 
     def _build_pipeline(self) -> None:
         gateway, shutdown, clock = self.gateway, self.shutdown, self.clock
@@ -213,27 +149,18 @@ async def open_context(
     Without `redis` and `gateway` it connects to what the settings name. Without `wake` the calls go through
     `celery`; without either no call is sent, and the sweeper of a worker notices the lanes that are due.
     """
-    disable_core_dumps()
     async with AsyncExitStack() as stack:
-
-        def open_client(url: str, *, waits: bool = False) -> RedisClient:
-            client = redis if redis is not None else connect_redis(url, waits=waits)
-            opened = RedisClient(client, Keys(settings.key_prefix), timeout_s=redis_timeout_s)
-            stack.push_async_callback(opened.aclose)
-            return opened
-
         dispatcher = Dispatcher(celery)
-        redis_url, broker_url = redis_addresses(settings)
+        clients = open_redis_clients(settings, redis=redis, timeout_s=redis_timeout_s)
+        main, blocking, broker = await stack.enter_async_context(clients)
         if gateway is None:
             connections = settings.worker_concurrency * SLACK_CONNECTIONS_PER_LANE
             gateway = SlackGateway(settings.slack_api_url, connections=connections)
             stack.push_async_callback(gateway.aclose)
         app = AppContext(
-            settings=settings, redis=open_client(redis_url), blocking_redis=open_client(redis_url, waits=True),
-            broker=open_client(broker_url), gateway=gateway, wake=wake or dispatcher.wake,
-            shutdown=shutdown or ShutdownSignal(), clock=clock,
-            worker_id=worker_id or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
-            dispatcher=dispatcher,
+            settings=settings, redis=main, blocking_redis=blocking, broker=broker, gateway=gateway,
+            wake=wake or dispatcher.wake, shutdown=shutdown or ShutdownSignal(), clock=clock,
+            worker_id=worker_id or make_worker_id(), dispatcher=dispatcher,
         )  # fmt: skip
         stack.push_async_callback(app.directory_refresher.stop)
         yield app

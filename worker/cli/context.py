@@ -2,7 +2,6 @@
 
 import asyncio
 import getpass
-import logging.config
 import os
 import socket
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
@@ -13,9 +12,10 @@ from typing import IO, Any, TypeVar
 import click
 from pydantic import BaseModel
 
-from config.logging_config import log_config, redact
-from config.settings import Settings
+from config.logging_config import redact
 from worker.bootstrap.context import AppContext, open_context
+from worker.bootstrap.dispatch import create_celery_app
+from worker.cli.stores import REDIS_TIMEOUT_S, check_redis, load_settings
 from worker.domain.errors import SlackError, UserError
 from worker.store.audit import DONE, FAILED, REFUSED, AuditTrail
 from worker.store.redis_errors import StoreUnavailable
@@ -35,7 +35,6 @@ CHANGES = frozenset(
 )  # fmt: skip
 HIDDEN = ("as_json", "secret", "token", "token_stdin")
 NAME_MAX = 80
-REDIS_TIMEOUT_S = 3.0  # a command ends soon when Redis is frozen
 file_argument = click.argument("file", type=click.File("rb"), metavar="FILE|-")
 template_option = click.option(
     "--template", "template_file", type=click.File("rb"), metavar="FILE",
@@ -45,16 +44,12 @@ template_option = click.option(
 
 def run(work: Callable[[AppContext], Coroutine[Any, Any, ResultT]], *, can_wake: bool = False) -> ResultT:
     """Run a coroutine with the application context; `can_wake` lets it send wake-up calls for lanes."""
-    from worker.bootstrap.dispatch import create_celery_app
-
-    settings = Settings.load()
-    logging.config.dictConfig(log_config(settings.model_copy(update={"log_level": "ERROR"})))
+    settings = load_settings()
 
     async def main() -> ResultT:
         celery = create_celery_app(settings) if can_wake else None
         async with open_context(settings, celery=celery, redis_timeout_s=REDIS_TIMEOUT_S) as app:
-            await app.redis.command("PING")
-            await app.installation.require_compatible()
+            await check_redis(app)
             return await _run_audited(app, work)
 
     return asyncio.run(main())

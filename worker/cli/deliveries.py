@@ -1,24 +1,19 @@
 """`ik-slack deliveries`, `explain` and `parked`: what happened to each event, and the lanes that need a person."""
 
-from functools import partial
-
 import click
 
 from worker.cli.context import AppContext, run
-from worker.cli.output import as_json, print_json, print_prose, print_table
-from worker.domain.delivery import Attempt, Change, Delivery, HistoryStep, Outcome, State, lane_parts
+from worker.cli.output import as_json, print_json, print_table
+from worker.domain.delivery import Attempt, Change, Delivery, HistoryStep, Outcome, State
 from worker.domain.event import Severity
 from worker.domain.hints import Action
-from worker.domain.integration import Health, Integration
 from worker.services import deliveries as service
 from worker.services.deliveries import DeliveryTrace, EventTrace
 from worker.services.formatting import format_time, parse_since_ms, pluralize, printable
-from worker.services.lanes import get_parked_page, match_lanes, resume_lane, unknown_lane
-from worker.services.schemas import DeliverySchema, DeliveryTraceSchema, EventTraceSchema, ParkedLaneSchema
+from worker.services.lanes import match_lanes, unknown_lane
+from worker.services.schemas import DeliverySchema, DeliveryTraceSchema, EventTraceSchema
 from worker.services.subscription_schema import LEVELS
-from worker.store.lanes import ParkedLane
-from worker.store.ledger import LaneCount, take_ledger_snapshot
-from worker.store.pagination import DeliveryFilter, take_rows
+from worker.store.pagination import DeliveryFilter
 
 SIGNS = {State.DELIVERED: "✓", State.MERGED: "✓", State.PENDING: "…", State.PARKED: "!", State.DEAD: "✗"}
 DEFAULT_LIMIT = 50
@@ -216,76 +211,3 @@ def _describe_state(trace: DeliveryTrace) -> str:
             return f"discarded{by}{f' ({step.reason})' if step.reason else ''}"
         case _:
             return f"{delivery.state}: {printable(trace.waits)}"
-
-
-@click.group()
-def parked() -> None:
-    """See which lanes need a person, and resume them.
-
-    \b
-    ik-slack parked resume 'ops/#alerts'
-    """
-
-
-@parked.command("list")
-@as_json
-def list_lanes(as_json: bool) -> None:
-    """List every parked lane and integration, with its fix.
-
-    After the fix a lane resumes automatically within PROBE_INTERVAL_S.
-    """
-
-    async def work(app: AppContext) -> tuple[list[ParkedLane], list[Integration], list[LaneCount]]:
-        counts = (await take_ledger_snapshot(app.redis)).lanes
-        return await take_rows(partial(get_parked_page, app)), await app.integrations.list_all(), counts
-
-    lanes, integrations, counts = run(work)
-    if as_json:
-        print_json([ParkedLaneSchema.of(lane) for lane in lanes])
-        return
-    paragraphs = []
-    for integration in integrations:
-        if integration.state is not Health.ACTIVE:
-            sign = "–" if integration.state is Health.DISABLED else "!"
-            since = format_time(integration.since_ms)
-            paragraphs.append(
-                f"{sign} integration {integration.name}: {integration.state} since {since}\n"
-                f"    {integration.reason}\n    {integration.hint}"
-            )
-            paragraphs[-1] += "".join(
-                f"\n    waiting lane: {lane.lane}, {_pending(lane)}"
-                for lane in lanes
-                if lane.whole_integration and lane_parts(lane.lane)[0] == integration.id
-            )
-    paragraphs += [
-        f"! {lane.lane}: {_pending(lane)} since {format_time(lane.since_ms)}\n"
-        f"    {lane.detail or 'Action required'} ({lane.reason})\n    {lane.hint}"
-        for lane in lanes
-        if not lane.whole_integration
-    ]
-    for line in ("\n\n".join(paragraphs) or "No lane is parked.").split("\n"):
-        indent = " " * (len(line) - len(line.lstrip()))
-        print_prose(line.lstrip(), first=indent, indent=indent or "  ")
-    for count in counts:
-        if count.failure and not (count.parked or count.integration_parked):
-            pending = pluralize(count.pending - count.held, "delivery", "deliveries")
-            command = f"ik-slack parked resume '{count.lane}'"
-            click.echo(f"\n… {count.lane}: {pending}, retried automatically\n    {count.failure}")
-            click.echo(f"    To try now, run `{command}`.")
-
-
-def _pending(lane: ParkedLane) -> str:
-    return pluralize(lane.pending, "delivery", "deliveries")
-
-
-@parked.command()
-@click.argument("lane")
-def resume(lane: str) -> None:
-    """Resume LANE now, before its next probe, or try now what waits out an outage.
-
-    LANE is a lane as `ik-slack parked list` prints it, or its destination alone where no other lane has the
-    same destination.
-    """
-    resumed = run(lambda app: resume_lane(app, lane), can_wake=True)
-    note = " If posting fails, it waits again: `ik-slack parked list`." if resumed.is_trying else ""
-    click.echo(f"{resumed}{note}")

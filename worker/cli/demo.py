@@ -17,7 +17,7 @@ from typing import TypeVar
 import click
 
 from config.settings import Settings
-from worker.cli.diagnostics import print_balance
+from worker.cli.ledger import print_balance
 from worker.cli.output import show_progress
 from worker.cli.up import console_link, on_stop_signals, single_instance_lock, startup_key_of
 from worker.demo.environment import POLL_S, DemoEnvironment, clear_folder, start_environment, wait_until_ready

@@ -15,6 +15,7 @@ from worker.domain.errors import UserError
 from worker.domain.integration import Health, Integration, Secret
 from worker.pipeline.integration_setup import CheckResult, add_integration, missing_scopes_fix
 from worker.services import integrations as service
+from worker.services import status
 from worker.services.formatting import format_time, pluralize
 from worker.services.schemas import CheckedIntegrationSchema, IntegrationSchema
 from worker.services.subscription_schema import describe_no_destination
@@ -164,7 +165,7 @@ def list_(as_json: bool) -> None:
     """List all integrations with their workspaces and states."""
 
     async def work(app: AppContext) -> tuple[list[Integration], list[str]]:
-        return await service.list_integrations(app), [sub.integration_id for sub in await app.subscriptions.list_all()]
+        return await status.list_integrations(app), [sub.integration_id for sub in await app.subscriptions.list_all()]
 
     integrations, subscribed = run(work)
     if as_json:

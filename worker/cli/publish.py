@@ -9,8 +9,9 @@ import click
 from config.settings import Settings
 from worker import publish
 from worker.bootstrap.redis_urls import open_redis
-from worker.cli.context import REDIS_TIMEOUT_S, file_argument, read_text
+from worker.cli.context import file_argument, read_text
 from worker.cli.output import as_json, print_json, warn
+from worker.cli.stores import REDIS_TIMEOUT_S
 from worker.domain.errors import UserError
 from worker.services.formatting import pluralize
 from worker.services.publishing import EventFile, convert_bodies, encode_with_rounds, load_label_mapping

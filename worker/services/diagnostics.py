@@ -24,8 +24,8 @@ from worker.local_machine import is_loopback
 from worker.pipeline.integration_setup import CHECK_NETWORK, fix_for, test_token
 from worker.services.destinations import check_destinations
 from worker.services.formatting import format_time, pluralize
-from worker.services.integrations import ADD_INTEGRATION
 from worker.services.schemas import HintField
+from worker.services.status import ADD_INTEGRATION, LOST_FIX, START
 from worker.store.bridge import BridgeStore
 from worker.store.installation import FIX, LOST
 from worker.store.ledger import take_ledger_snapshot
@@ -45,12 +45,6 @@ TWO_INSTALLATIONS = Hint.of(
     "Two installations need a KEY_PREFIX and an EVENTS_GROUP each. In one installation, give all processes the same "
     "ENCRYPTION_KEY, and restart them."
 )
-START = Hint.of("To start it, ", Step(Action.START_PROCESSES), ".")
-LOST_FIX = Hint.of(
-    "A publisher or an administrator trimmed the stream. Publish these events again, and remove ", Code("MAXLEN"),
-    " and ",
-    Code("XTRIM"), " from what publishes: infrakitchen-slack trims the stream behind what it has read.",
-)  # fmt: skip
 
 
 class Level(StrEnum):

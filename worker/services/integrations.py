@@ -1,7 +1,5 @@
 """Integrations: find, check, rotate the token, disable, enable, remove."""
 
-from dataclasses import replace
-
 from worker.bootstrap.context import AppContext
 from worker.domain.delivery import Destination, destination_form
 from worker.domain.errors import UsageError, UserError
@@ -12,9 +10,8 @@ from worker.pipeline.integration_setup import CheckResult, apply_identity, rotat
 from worker.services.deliveries import discard_pending
 from worker.services.destinations import Unreachable, check_destinations, check_posting
 from worker.services.lanes import list_lanes_of
+from worker.services.status import ADD_INTEGRATION, list_integrations
 from worker.store.schedule import ProbeKind, ProbeTarget
-
-ADD_INTEGRATION = Hint.of("To add one, ", Step(Action.ADD_INTEGRATION, "NAME"), ".")
 
 
 async def select_integration(app: AppContext, name: str | None) -> Integration:
@@ -28,18 +25,6 @@ async def select_integration(app: AppContext, name: str | None) -> Integration:
         names = cut(", ".join(integration.name for integration in integrations), 200)
         raise UsageError(f"There are several integrations. Name one of {names}.")
     return integrations[0]
-
-
-async def list_integrations(app: AppContext) -> list[Integration]:
-    """Return all integrations by name. One whose token ENCRYPTION_KEY cannot decrypt has that as its reason."""
-    connections = await app.integrations.get_connections()
-    errors = {id_: connection.unreadable for id_, connection in connections.items()}
-    return [
-        replace(integration, reason=error.text.removesuffix("."), hint=error.fix)
-        if (error := errors.get(integration.id))
-        else integration
-        for integration in await app.integrations.list_all()
-    ]
 
 
 async def find_duplicates_warning(app: AppContext, integration: Integration) -> list[str]:

@@ -4,8 +4,9 @@ import asyncio
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
+from typing import TYPE_CHECKING
 
-from worker.bootstrap.context import AppContext
+from worker.bootstrap.stores import Stores
 from worker.domain.delivery import (
     Address,
     Destination,
@@ -24,6 +25,9 @@ from worker.store.lanes import ParkedLane
 from worker.store.ledger import take_ledger_snapshot
 from worker.store.pagination import Page
 
+if TYPE_CHECKING:  # commands that only read lanes do without the pipeline
+    from worker.bootstrap.context import AppContext
+
 MANY_NAMES = 2_000  # of more names only those of a similar length are compared
 MAX_SIMILAR = 30  # characters of one name, or of two together
 MAX_SUBSCRIPTIONS, MAX_NAMED = 3, 10
@@ -31,7 +35,7 @@ NOT_FOUND = "channel_not_found"
 INVITE = "not_in_channel"  # the one step that resolves it is in Slack
 
 
-async def match_lanes(app: AppContext, *, lane: str = "", channel: str = "") -> tuple[str, ...] | None:
+async def match_lanes(app: Stores, *, lane: str = "", channel: str = "") -> tuple[str, ...] | None:
     """Return the lanes that `lane` and `channel` mean, for a filter; None when neither is given.
 
     `lane` is a lane or a destination, `channel` a destination, or the id or the name of a conversation in Slack. A
@@ -64,7 +68,7 @@ async def match_lanes(app: AppContext, *, lane: str = "", channel: str = "") -> 
     return tuple(names)
 
 
-async def list_lane_names(app: AppContext) -> list[str]:
+async def list_lane_names(app: Stores) -> list[str]:
     """Return the names of all lanes that had a delivery or belong to a subscription."""
     names, subscriptions = await asyncio.gather(app.lanes.list_names(), app.subscriptions.list_all())
     return sorted({*names, *(subscription.lane for subscription in subscriptions)})
@@ -82,7 +86,7 @@ def find_similar(name: str, names: Sequence[str]) -> list[str]:
     return similar if sum(map(len, similar)) <= MAX_SIMILAR else similar[:1]
 
 
-async def list_lanes_of(app: AppContext, subscription: Subscription) -> list[str]:
+async def list_lanes_of(app: Stores, subscription: Subscription) -> list[str]:
     """Return the lanes in which deliveries for a subscription may be."""
     fixed = [lane_name(subscription.integration_id, written) for written in subscription.fixed_destinations]
     if subscription.is_fixed:
@@ -98,7 +102,7 @@ class SimilarChannel:
     written: str  #: The destination to write: the name, or the id where the name is long.
 
 
-async def find_similar_channels(app: AppContext, integration_id: str, destination: str) -> list[SimilarChannel]:
+async def find_similar_channels(app: Stores, integration_id: str, destination: str) -> list[SimilarChannel]:
     """Return the channels whose names are similar to a destination that was not found, or whose id it is."""
     if destination_form(destination) is not Destination.CHANNEL_NAME:
         return []
@@ -117,7 +121,7 @@ def did_you_mean(similar: Sequence[SimilarChannel]) -> Hint:
     return Hint.of(f"Did you mean {' or '.join(channel.shown for channel in similar)}?")
 
 
-async def lead_on(app: AppContext, lane: str, code: str, hint: Hint, subscriptions: Iterable[Subscription]) -> Hint:
+async def lead_on(app: Stores, lane: str, code: str, hint: Hint, subscriptions: Iterable[Subscription]) -> Hint:
     """Return the hint of a parked lane, with the subscription to correct and the name that was perhaps meant."""
     integration_id, destination = lane_parts(lane)
     users = [subscription for subscription in subscriptions if subscription.uses_lane(lane)]
@@ -138,7 +142,7 @@ async def lead_on(app: AppContext, lane: str, code: str, hint: Hint, subscriptio
     return hint
 
 
-async def get_parked_page(app: AppContext, after: str | None = None, limit: int = 50) -> Page[ParkedLane]:
+async def get_parked_page(app: Stores, after: str | None = None, limit: int = 50) -> Page[ParkedLane]:
     """Return a page of parked lanes, longest parked first, each with a hint that leads on."""
     page, subscriptions = await app.parked_lanes.page(after, limit), await app.subscriptions.list_all()
     rows = [
@@ -171,7 +175,7 @@ class ResumedLane:
         return f"{self.lane} {verb} with {pluralize(self.pending, 'pending delivery', 'pending deliveries')}."
 
 
-async def resume_lane(app: AppContext, written: str) -> ResumedLane:
+async def resume_lane(app: "AppContext", written: str) -> ResumedLane:
     """Let a lane that is parked, or waits out a failure, try once now.
 
     `written` is a lane, or its destination alone if that is unique. Raises NotFound without such a lane, UserError for
@@ -195,7 +199,7 @@ async def resume_lane(app: AppContext, written: str) -> ResumedLane:
     return ResumedLane(lane, pending, was_parked=resumed.was_parked, was_snoozed=resumed.was_snoozed and pending > 0)
 
 
-async def unknown_lane(app: AppContext, written: str, list_by: Action) -> NotFound:
+async def unknown_lane(app: Stores, written: str, list_by: Action) -> NotFound:
     """Return the error for a lane or destination that there is not, with those of similar names."""
     lanes = await list_lane_names(app)
     if similar := find_similar(written, lanes) or find_similar(written, [lane_parts(lane)[1] for lane in lanes]):

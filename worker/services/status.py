@@ -2,23 +2,28 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from worker.bootstrap.context import AppContext
+from worker.bootstrap.stores import Stores
 from worker.domain.errors import TemplateError
-from worker.domain.hints import CORRECT_TEMPLATE, NO_HINT, Action, Hint, Step
+from worker.domain.hints import CORRECT_TEMPLATE, NO_HINT, Action, Code, Hint, Step
 from worker.domain.integration import Health, Integration
 from worker.domain.mrkdwn import duration
-from worker.services.diagnostics import LOST_FIX, START
 from worker.services.formatting import format_json_time, format_time, pluralize
-from worker.services.integrations import ADD_INTEGRATION, list_integrations
 from worker.services.schemas import Schema
 from worker.store.installation import FIX, LOST
 from worker.store.integrations import LastCalls
 from worker.store.ledger import Balance, LaneCount, LedgerSnapshot, take_ledger_snapshot
 
 LATE_S = 60.0  # a due delivery that waits longer needs attention
+ADD_INTEGRATION = Hint.of("To add one, ", Step(Action.ADD_INTEGRATION, "NAME"), ".")
+START = Hint.of("To start it, ", Step(Action.START_PROCESSES), ".")
+LOST_FIX = Hint.of(
+    "A publisher or an administrator trimmed the stream. Publish these events again, and remove ", Code("MAXLEN"),
+    " and ",
+    Code("XTRIM"), " from what publishes: infrakitchen-slack trims the stream behind what it has read.",
+)  # fmt: skip
 OUTAGE_FIX = Hint.of(
     "They are retried until Slack accepts them. Check https://slack-status.com and the workers' network, then ",
     Step(Action.RUN_DOCTOR), ".",
@@ -120,7 +125,19 @@ class StatusSchema(Schema):
         return cls.of(status, status.balance, reasons=reasons, integrations=integrations)
 
 
-async def get_status(app: AppContext) -> Status:
+async def list_integrations(app: Stores) -> list[Integration]:
+    """Return all integrations by name. One whose token ENCRYPTION_KEY cannot decrypt has that as its reason."""
+    connections = await app.integrations.get_connections()
+    errors = {id_: connection.unreadable for id_, connection in connections.items()}
+    return [
+        replace(integration, reason=error.text.removesuffix("."), hint=error.fix)
+        if (error := errors.get(integration.id))
+        else integration
+        for integration in await app.integrations.list_all()
+    ]
+
+
+async def get_status(app: Stores) -> Status:
     """Return the status. Raises StoreUnavailable when Redis does not answer: then nothing can be said."""
     integrations = await list_integrations(app)
     snapshot, calls, dead, critical = await asyncio.gather(

@@ -26,6 +26,7 @@ TAKE_LIMIT = 10_000
 BODIES_LIMIT = 50  # this many deliveries come with their events' bodies
 # Newest deliveries of a lane that expired while it was parked: they are replayed once it works again.
 EXPIRED_LIMIT = 1_000
+ADDRESSES_AT_ONCE = 500
 HORIZON_MS = 3_700_000  # longest snooze of a lane: Slack's longest Retry-After
 POST_METHOD = "chat.postMessage"
 
@@ -379,8 +380,12 @@ class Lanes(RedisStore):
 
     async def find_addresses(self, lanes: Sequence[str]) -> dict[str, Address]:
         """Return the addresses of these lanes, as far as they are known."""
-        stored = await self._server.pipeline([("HMGET", self._keys.lane(lane), "address", "name") for lane in lanes])
-        return {lane: Address(*texts(row)) for lane, row in zip(lanes, stored, strict=True) if row[0]}
+        prefix, found = self._keys.lane(""), dict[str, Address]()
+        for start in range(0, len(lanes), ADDRESSES_AT_ONCE):
+            batch = (prefix, *lanes[start : start + ADDRESSES_AT_ONCE])
+            flat = texts(await self._server.run_script("addresses", (), batch))
+            found |= {lane: Address(id_, name) for lane, id_, name in rows(flat, 3)}
+        return found
 
     async def discard_of_subscription(self, lane: str, subscription_id: str) -> int:
         """Discard the pending deliveries of a removed subscription and return their count."""

@@ -7,7 +7,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import version
 
 import uvicorn
 from fastapi import Depends
@@ -15,6 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import worker.slack.client  # noqa: F401  # loaded before the first post, not during it
+from worker import __version__
 from worker.bootstrap.context import AppContext, ShutdownSignal
 from worker.domain.errors import UserError
 from worker.services.publishing import load_label_mapping
@@ -42,7 +42,7 @@ def routes() -> ApiApp:
     """
     application = ApiApp(
         title="infrakitchen-slack",
-        version=version("infrakitchen-slack"),
+        version=__version__,
         openapi_url=None,  # a route of its own, with authentication
         docs_url=None,  # these pages load scripts from other sites
         redoc_url=None,

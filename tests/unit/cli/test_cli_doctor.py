@@ -20,7 +20,7 @@ from support.cli import (
 from support.events import failed_workflow
 from support.people import get_user
 
-from worker.cli import diagnostics as commands
+from worker.cli import doctor as commands
 from worker.services import diagnostics as checks
 from worker.services import diagnostics as slack_checks
 from worker.store.token_cipher import generate_key

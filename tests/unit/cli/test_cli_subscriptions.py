@@ -345,6 +345,18 @@ def test_one_reading_of_the_directory_checks_the_destinations_of_a_large_file(co
     assert connected.slack.calls.total() - calls <= 4
 
 
+def test_a_large_file_changes_no_address_of_a_channel_that_was_renamed(connected: Shell) -> None:
+    old = connected.acme.add_channel("team")
+    id_ = connected.subscribe("--to", "#team")
+    connected.acme.rename(old, "former-team")
+    for name in ("team", *(f"team-{number}" for number in range(6))):
+        connected.acme.add_channel(name)
+    file = "\n".join(f"- destination: '#team-{number}'" for number in range(6))
+    ended = connected("subscriptions", "apply", "-", stdin=f"{file}\n- {{destination: '#team', kind: alert}}")
+    assert ended.err == "Checking 7 destinations of acme\n"
+    assert connected("subscriptions", "show", id_, "--json").json["address"] == old.id
+
+
 @pytest.mark.slow
 def test_people_whom_slack_does_not_let_us_look_up_in_time_share_one_warning(connected: Shell) -> None:
     people = "\n".join(f"- destination: p{i}@example.com" for i in range(60))

@@ -180,10 +180,6 @@ def test_the_repr_of_settings_has_no_secret(monkeypatch: pytest.MonkeyPatch) -> 
     assert SECRET not in str(settings.model_dump())
 
 
-def test_every_setting_has_a_description() -> None:
-    assert all(field.description for field in Settings.model_fields.values())
-
-
 REDIS_SETTINGS, WEB_SETTINGS = ("REDIS_URL", "BROKER_URL"), ("SLACK_API_URL", "INFRAKITCHEN_URL", "CONSOLE_URL")
 PASSWORDS = [f"{SECRET}{sign}tail" for sign in "#/?[] "] + [f"{sign}{SECRET}" for sign in "#/?["]
 

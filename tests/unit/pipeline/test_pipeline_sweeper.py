@@ -16,7 +16,7 @@ from worker.pipeline.maintenance import sweeper
 from worker.pipeline.maintenance.sweeper import Sweeper
 from worker.rendering.digest import LATE_NOTE
 from worker.store.redis_errors import StoreUnavailable
-from worker.store.schedule import ProbeKind, ProbeTarget
+from worker.store.schedule import Backlogs, ProbeKind, ProbeTarget
 
 DAY_S = 86_400
 
@@ -410,3 +410,22 @@ async def test_a_refresh_is_requested_once_within_its_lock(house: Pipeline) -> N
     assert await requested_refreshes(house) == []
     house.pass_time(120)
     assert await requested_refreshes(house) == ["acme"]
+
+
+class ManyLanes(Backlogs):
+    """Four thousand lanes with pending deliveries."""
+
+    looks = 0
+
+    async def list_lanes(self) -> list[str]:
+        self.looks, self.size = self.looks + 1, 4_000
+        return []
+
+
+async def test_the_more_lanes_have_pending_deliveries_the_less_often_all_are_looked_at(house: Pipeline) -> None:
+    many = ManyLanes(house.app.redis)
+    house.app.sweeper.backlogs = many
+    for _ in range(10):
+        await house.app.sweeper.sweep()
+        house.pass_time(5)
+    assert many.looks <= 8

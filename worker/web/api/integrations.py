@@ -10,7 +10,7 @@ from worker.domain.delivery import canonical_destination
 from worker.domain.integration import Secret
 from worker.pipeline.integration_setup import add_integration as save_integration
 from worker.services import integrations as service
-from worker.services import schemas
+from worker.services import schemas, status
 from worker.services.subscription_schema import describe_no_destination
 from worker.web.api.subscriptions import Discarded
 from worker.web.auth import audited_router, set_audit_details
@@ -36,7 +36,7 @@ Token = Annotated[SecretStr, Field(min_length=1, max_length=500)]
 @router.get("")
 async def list_integrations(app: AppDep) -> Rows[schemas.IntegrationSchema]:
     """List all integrations by name with their health, never a token."""
-    return Rows(rows=list(map(schemas.IntegrationSchema.of, await service.list_integrations(app))))
+    return Rows(rows=list(map(schemas.IntegrationSchema.of, await status.list_integrations(app))))
 
 
 @router.get("/{name}")

@@ -19,6 +19,7 @@ from worker.domain.integration import Health, Integration
 from worker.domain.subscription import Subscription
 from worker.pipeline.integration_setup import CheckResult, add_integration, test_token
 from worker.services import integrations as service
+from worker.services import status
 from worker.services.destinations import check_posting
 from worker.services.formatting import pluralize
 from worker.services.subscription_schema import KINDS, LEVELS, parse_spec
@@ -177,7 +178,7 @@ async def list_all(request: ConsoleRequestDep) -> Response:
     """Show all integrations."""
     app = request.app
     used = Counter(subscription.integration_id for subscription in await app.subscriptions.list_all())
-    rows = [(integration, used[integration.id]) for integration in await service.list_integrations(app)]
+    rows = [(integration, used[integration.id]) for integration in await status.list_integrations(app)]
     return request.render("integrations.html", rows=rows, now_ms=await app.redis.now_ms())
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import version
 from importlib.resources import files
 from urllib.parse import quote, urlencode
 
@@ -13,6 +12,7 @@ import jinja2
 from fastapi import Request
 from markupsafe import Markup, escape
 
+from worker import __version__
 from worker.domain.delivery import Attempt, HistoryStep, State
 from worker.domain.hints import Action, Code, Hint, Part, Step
 from worker.domain.mrkdwn import cut, duration
@@ -60,7 +60,7 @@ def templates() -> jinja2.Environment:
     environment.globals |= {
         "asset": lambda name: assets()[name].path,
         "timeline_steps": timeline_steps,
-        "version": version("infrakitchen-slack"),
+        "version": __version__,
     }
     return environment
 
