@@ -4,12 +4,14 @@ ARG BASE=docker.io/library/python:3.13-slim
 
 FROM ${BASE} AS build
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE Procfile ./
+COPY requirements-hashed.txt ./
+RUN python3 -m venv /opt/infrakitchen-slack \
+    && /opt/infrakitchen-slack/bin/pip install --no-cache-dir --disable-pip-version-check \
+        --require-hashes -r requirements-hashed.txt
+COPY pyproject.toml README.md LICENSE Procfile ./
 COPY worker worker
 COPY config config
-RUN python3 -m venv /opt/infrakitchen-slack \
-    && /opt/infrakitchen-slack/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt \
-        ".[bridge,flower]" \
+RUN /opt/infrakitchen-slack/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps . \
     && /opt/infrakitchen-slack/bin/python -m compileall -q /opt/infrakitchen-slack/lib
 
 FROM ${BASE}

@@ -16,7 +16,7 @@ WHOLE := tests/chaos tests/acceptance tests/browser
 SIDE_BY_SIDE = $(BIN)/pytest -q --dist worksteal -n
 
 .DEFAULT_GOAL := help
-.PHONY: help docs demo test thorough test-browser test-quick quick lint audit check bench chaos sentinel fuzz soak simulate \
+.PHONY: help docs demo test thorough test-browser test-quick quick lint audit check bench image chaos sentinel fuzz soak simulate \
 	pictures lock dist site pythons
 
 help: ## Show this list
@@ -54,6 +54,9 @@ audit: $(READY) ## Look for known vulnerabilities of the packages in constraints
 
 check: lint audit test ## Run what CI runs: lint, audit, test, and 100 % branch coverage of domain, pipeline and store
 	@$(BIN)/coverage report --fail-under=100
+
+image: ## Build the image on a Debian made here and check it: user, read-only root, SIGTERM; needs root and Buildah
+	@.ci/image
 
 bench: $(READY) ## Run the benchmarks
 	@$(BIN)/python -m benchmarks

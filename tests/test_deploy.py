@@ -196,4 +196,4 @@ def test_the_image_has_every_file_that_the_build_reads_and_no_other() -> None:
     names = {name for name in copied if (ROOT / name).exists() and name != "./"}
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert names == allowed
-    assert {"pyproject.toml", "constraints.txt", "Procfile", "worker", "config"} <= names
+    assert {"pyproject.toml", "requirements-hashed.txt", "Procfile", "worker", "config"} <= names

@@ -59,8 +59,9 @@ def test_the_distributions_pass_the_checks_of_the_index(dist: Path) -> None:
 
 @pytest.mark.slow
 def test_the_wheel_has_every_file_of_the_program_and_no_other(wheel: Path) -> None:
-    tracked = subprocess.run(["git", "ls-files", "worker", "config"], cwd=ROOT, capture_output=True, check=False).stdout
-    files = set(tracked.decode().split())
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "worker", "config"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=False).stdout
+    files = {name for name in listed.decode().split() if (ROOT / name).exists()}
     if not files:
         pytest.skip("not a git checkout")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
@@ -10,11 +11,14 @@ import pytest
 import redis
 from support.cli import Shell, record_heartbeats, set_up
 from support.events import failed_workflow
+from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from config.settings import Settings
 from worker.bootstrap.context import AppContext
-from worker.sandbox.embedded_redis import EmbeddedRedis
+from worker.local_machine import free_port
+from worker.sandbox.embedded_redis import EmbeddedRedis, find_server
 from worker.services.diagnostics import check_secrets
+from worker.store.redis_errors import RedisFailure
 from worker.store.stream import LAST_POSSIBLE_ID
 from worker.store.token_cipher import generate_key
 
@@ -165,3 +169,29 @@ def test_a_redis_that_freezes_meanwhile_ends_the_command(shell: Shell, tmp_path:
     finally:
         os.kill(pid, signal.SIGCONT)
         server.stop()
+
+
+@pytest.fixture
+def cluster_url(tmp_path: Path) -> Iterator[str]:
+    """Start a server that is part of a cluster."""
+    port, bus = free_port(), free_port()
+    options = ["--bind", "127.0.0.1", "--port", str(port), "--cluster-enabled", "yes", "--cluster-port", str(bus)]
+    server = subprocess.Popen([find_server(), *options], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    with redis.Redis(port=port) as client:
+        for attempt in Retrying(stop=stop_after_delay(10), wait=wait_fixed(0.05), reraise=True):
+            with attempt:
+                client.ping()
+    yield f"redis://127.0.0.1:{port}"
+    server.kill()
+    server.wait()
+
+
+def test_a_cluster_is_refused_by_doctor_up_and_every_command_with_one_line(shell: Shell, cluster_url: str) -> None:
+    shell.env.setenv("REDIS_URL", cluster_url)
+    level, detail, fix = find_problems(shell)["Redis"]
+    assert (level, detail) == ("failed", RedisFailure.CLUSTER.reason)
+    assert fix == RedisFailure.CLUSTER.fix
+    for command in (("status",), ("up", "--only", "ingest")):
+        refused = shell(*command)
+        assert (refused.code, refused.err.count("\n")) == (1, 1)
+        assert RedisFailure.CLUSTER.reason in refused.err
