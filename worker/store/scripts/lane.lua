@@ -205,7 +205,8 @@ local function keep_card(key, card)
   if card == '' then redis.call('DEL', key) else redis.call('SET', key, card, 'PX', retention_ms) end
 end
 
--- Finish a delivery, after so many more attempts: it is delivered itself, or merged into `lead`; why, where not by a call.
+-- Finish a delivery and add to its attempts: it is delivered itself, or merged into `lead`, for the reason `detail` if no
+-- call did it.
 local finished = {delivered = 0, merged = 0, repeated = 0}
 local function finish(id, lead, channel, ts, tries, detail)
   local key, state = record .. id, id == lead and 'delivered' or 'merged'
