@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from worker.bootstrap.context import AppContext, open_context
@@ -18,6 +18,7 @@ from worker.sandbox.embedded_redis import EmbeddedRedis
 from worker.store.token_cipher import generate_key
 
 HERE = Path(__file__).parent
+Running = AbstractContextManager[subprocess.Popen[bytes]]
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 #: Slack's own limits.
 SLACK_PACE = {"POST_RATE_PER_CHANNEL": "1", "POST_BURST_PER_CHANNEL": "1", "POST_RATE_PER_WORKSPACE": "300"}
@@ -108,13 +109,19 @@ class SlackStub:
         with urllib.request.urlopen(f"{self.url}stats", timeout=5) as response:
             return dict(json.loads(response.read()))
 
+    @property
+    def arrivals(self) -> dict[str, float]:
+        """When the last post to each channel was stored."""
+        with urllib.request.urlopen(f"{self.url}arrivals", timeout=30) as response:
+            return dict(json.loads(response.read())["arrivals"])
+
     def wait_for(self, posts: int, *, timeout_s: float = 300) -> dict[str, float]:
         """Wait until the stub has received this many posts."""
         deadline = time.time() + timeout_s
         while (stats := self.stats())["posts"] < posts:
             if time.time() > deadline:
                 raise TimeoutError(f"only {stats['posts']} of {posts} posts arrived")
-            time.sleep(0.1)
+            time.sleep(0.05)
         return stats
 
 
@@ -125,18 +132,41 @@ def slack_stub(*, latency_ms: float, channels: int = 0) -> Iterator[SlackStub]:
     options = ("--port", port, "--latency-ms", str(latency_ms), "--channels", str(channels))
     with process(sys.executable, "slack_stub.py", *options):
         stub = SlackStub(f"http://127.0.0.1:{port}/api/")
-        for _ in range(100):
-            try:
-                stub.stats()
-                break
-            except OSError:
-                time.sleep(0.05)
+        wait_until_answers(f"{stub.url}stats")
         yield stub
+
+
+def wait_until_answers(url: str) -> None:
+    """Wait until a server answers, ten seconds at most."""
+    for _ in range(200):
+        with suppress(OSError), urllib.request.urlopen(url, timeout=5):
+            return
+        time.sleep(0.05)
+    raise TimeoutError(url)
 
 
 def program(name: str) -> str:
     """Return the path of a program of this virtual environment."""
     return str(Path(sys.executable).parent / name)
+
+
+def with_children(pid: int) -> Iterator[int]:
+    """Yield a process and all its children."""
+    yield pid
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            yield from with_children(int(child))
+
+
+def tree_processor_s(pid: int) -> float:
+    """Return the processor time that a process and its children have used."""
+    return sum(map(processor_s, with_children(pid)))
+
+
+def tree_memory_mb(pid: int) -> float:
+    """Return the memory of a process and its children, that of shared pages divided among their processes."""
+    texts = (Path(f"/proc/{member}/smaps_rollup").read_text() for member in with_children(pid))
+    return sum(int(line.split()[1]) for text in texts for line in text.splitlines() if line.startswith("Pss:")) / 1024
 
 
 def processor_s(pid: int) -> float:

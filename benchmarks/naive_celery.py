@@ -1,9 +1,13 @@
 """Yardstick: one Celery task per event on the threads pool, with WebClient and its own retry handlers.
 
-celery -A naive_celery worker …   started by `throughput.py` with BENCH_REDIS and BENCH_SLACK
+celery -A naive_celery worker …      started by `yardstick.py` with BENCH_REDIS and BENCH_SLACK
+python naive_celery.py EVENTS RATE   send the tasks, RATE a second or at once (0); print when each was sent
 """
 
+import json
 import os
+import sys
+import time
 
 from celery import Celery
 from slack_sdk import WebClient
@@ -34,3 +38,18 @@ def post_event(channel: str, title: str, text: str) -> None:
         {"type": "context", "elements": [{"type": "mrkdwn", "text": "severity critical"}]},
     ]
     client.chat_postMessage(channel=channel, text=f"{title}: {text}", blocks=blocks)
+
+
+def send(events: int, rate: float) -> list[float]:
+    """Send the tasks."""
+    began, sent = time.monotonic(), []
+    for number in range(events):
+        if rate:
+            time.sleep(max(began + number / rate - time.monotonic(), 0))
+        sent.append(time.time())
+        post_event.delay(f"C{number:09d}", "HighCPU", "cpu is high")
+    return sent
+
+
+if __name__ == "__main__":
+    print(json.dumps(send(int(sys.argv[1]), float(sys.argv[2]))))

@@ -2,7 +2,7 @@
 
     python benchmarks/slack_stub.py --port 9001 [--latency-ms 50] [--channels 3000]
 
-`GET /stats` returns the number of posts and the times of the first and the last.
+`GET /stats` returns the number of posts and the times of the first and the last, `GET /arrivals` that of each channel.
 """
 
 import argparse
@@ -20,10 +20,11 @@ class PostCounts:
     def __init__(self) -> None:
         self.posts = 0
         self.first = self.last = 0.0
+        self.arrivals: dict[str, float] = {}
 
-    def add(self) -> None:
+    def add(self, channel: str) -> None:
         """Count a post."""
-        self.last = time.time()
+        self.last = self.arrivals[channel] = time.time()
         self.first = self.first or self.last
         self.posts += 1
 
@@ -85,7 +86,7 @@ class SlackStub:
         match url.path.rpartition("/")[2]:
             case "chat.postMessage":
                 args = json.loads(body) if body[:1] == b"{" else {k: v[0] for k, v in parse_qs(body.decode()).items()}
-                self.counts.add()
+                self.counts.add(args["channel"])
                 ts = f"{int(time.time())}.{self.counts.posts:06d}"
                 return {"ok": True, "channel": args["channel"], "ts": ts, "message": {"type": "message"}}
             case "auth.test":
@@ -98,7 +99,10 @@ class SlackStub:
                 cursor = str(start + 999) if page and start + 999 < len(self.channels) else ""
                 return {"ok": True, "channels": page, "response_metadata": {"next_cursor": cursor}}
             case "stats":
-                return {"ok": True, **vars(self.counts)}
+                counts = self.counts
+                return {"ok": True, "posts": counts.posts, "first": counts.first, "last": counts.last}
+            case "arrivals":
+                return {"ok": True, "arrivals": self.counts.arrivals}
         return {"ok": False, "error": "unknown_method"}
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from worker import __version__
+
 ROOT = Path(__file__).parents[2]
 #: Where the test environment has its packages; the empty environment reads them there, so no network is needed.
 LIBRARIES = [path for path in sys.path if path.endswith("site-packages")]
@@ -59,8 +61,9 @@ def test_the_distributions_pass_the_checks_of_the_index(dist: Path) -> None:
 
 @pytest.mark.slow
 def test_the_wheel_has_every_file_of_the_program_and_no_other(wheel: Path) -> None:
-    tracked = subprocess.run(["git", "ls-files", "worker", "config"], cwd=ROOT, capture_output=True, check=False).stdout
-    files = set(tracked.decode().split())
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "worker", "config"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=False).stdout
+    files = {name for name in listed.decode().split() if (ROOT / name).exists()}
     if not files:
         pytest.skip("not a git checkout")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
@@ -79,7 +82,7 @@ def test_the_source_distribution_has_what_a_packager_needs(dist: Path) -> None:
 @pytest.mark.slow
 def test_the_wheel_runs_in_an_environment_of_its_own(environment: Path, tmp_path: Path) -> None:
     version = run(environment / "bin" / "ik-slack", "--version", cwd=tmp_path)
-    assert version.split()[-1] == (ROOT / "pyproject.toml").read_text().partition('\nversion = "')[2].partition('"')[0]
+    assert version.split()[-1] == __version__
     imported = run(
         environment / "bin" / "python", "-c", "import worker.web.app as app; print(app.__file__)", cwd=tmp_path
     )
