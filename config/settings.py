@@ -56,6 +56,11 @@ def _broker_address(url: str) -> str:
     return _amqp_address(url) if url.startswith(AMQP_SCHEMES) else _redis_address(url)
 
 
+def _with_slash(url: str) -> str:
+    """Return an address without a trailing slash with one; `str.format` is no validator from Python 3.13 on."""
+    return f"{url}/"
+
+
 def _printable(secret: str) -> str:
     """Return a secret without the space around it, which forms and headers do not keep."""
     text = secret.strip()
@@ -140,7 +145,7 @@ class Settings(BaseSettings):
     encryption_key: Secret = None
     """Keys that encrypt the Slack tokens: one or more from `ik-slack keys generate`, separated by commas; the first
     encrypts, all decrypt."""
-    slack_api_url: Annotated[WebAddress, AfterValidator("{}/".format)] = "https://slack.com/api/"
+    slack_api_url: Annotated[WebAddress, AfterValidator(_with_slash)] = "https://slack.com/api/"
     """Base address of Slack's Web API."""
     slack_bot_token: Secret = None
     """Bot token. At start, if no integration exists, an integration named `default` is added with it."""

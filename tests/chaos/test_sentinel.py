@@ -2,7 +2,8 @@
 
 Replication is asynchronous: what the master confirmed in its last moments may not have reached a replica. So an event
 that its publisher saw confirmed may be lost, and a message may be posted again. An event whose publisher waited for a
-replica (`WAIT 1`) is not lost. Whatever is lost, the balance of what is left is complete.
+replica (`WAIT 1`) is not lost. A master that is replaced while it lives confirms writes until it misses its replicas
+(`min-replicas-to-write`). Whatever is lost, the balance of what is left is complete.
 """
 
 import asyncio
@@ -16,12 +17,12 @@ import pytest
 from support.events import numbered_alert, ref_of_mark
 from support.installation import STREAM, Installation, run_installation, until
 from support.ledger_checks import CHANNELS, REPORT
-from support.sentinel import ReplicatedRedis, needs_redis_server, run_replicated_redis
+from support.sentinel import MAX_LAG_S, ReplicatedRedis, needs_redis_server, run_replicated_redis
 
 from worker.domain.delivery import State
 
 PER_S, KILL_EVERY_S = 30, 20.0
-LOST_PER_FAILOVER = 3  #: The events of a tenth of a second: replication on one machine is faster than that.
+LOST_PER_FAILOVER = PER_S * (MAX_LAG_S + 1)  #: What a master confirms that the sentinels have replaced already.
 
 pytestmark = [
     needs_redis_server,

@@ -18,6 +18,7 @@ from worker.store.redis_client import fields
 
 SERVICE = "mymaster"
 DOWN_AFTER_MS, FAILOVER_MS = 2_000, 6_000
+MAX_LAG_S = 2  #: A master that has heard of no replica for this time takes no writes.
 SERVER = shutil.which("redis-server")
 needs_redis_server = pytest.mark.skipif(SERVER is None, reason="redis-server is not installed")
 
@@ -41,7 +42,8 @@ class ReplicatedRedis:
         self.servers = [free_port() for _ in range(3)]
         for port in self.servers:
             of = "" if port == self.servers[0] else f"replicaof 127.0.0.1 {self.servers[0]}\n"
-            self._configure(port, f"appendonly yes\nmaxmemory-policy noeviction\nrepl-diskless-sync-delay 0\n{of}")
+            replication = f"repl-diskless-sync-delay 0\nmin-replicas-to-write 1\nmin-replicas-max-lag {MAX_LAG_S}\n{of}"
+            self._configure(port, f"appendonly yes\nmaxmemory-policy noeviction\n{replication}")
             self.start_server(port)
         await self._have_replicas(self.servers[0])
         self.sentinels = [free_port() for _ in range(3)]

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from redis.exceptions import ResponseError
@@ -97,9 +96,16 @@ class InstallationMarker(RedisStore):
 
     async def _refuse_cluster(self) -> None:
         """Raise `UserError` on a Redis Cluster; a server may forbid the question, and then each step answers it."""
-        with suppress(StoreUnavailable, ResponseError):
-            if (await self._server.info("cluster")).get("cluster_enabled") == "1":
-                raise UserError(f"{RedisFailure.CLUSTER.reason}. {RedisFailure.CLUSTER.fix}")
+        try:
+            cluster = await self._server.info("cluster")
+        except ResponseError:
+            return
+        except StoreUnavailable as error:
+            if error.failure in (RedisFailure.PERMISSION, RedisFailure.COMMAND):
+                return
+            raise
+        if cluster.get("cluster_enabled") == "1":
+            raise UserError(f"{RedisFailure.CLUSTER.reason}. {RedisFailure.CLUSTER.fix}")
 
     async def _migrated(self, info: InstallationInfo) -> InstallationInfo:
         while info.layout < self.layout:

@@ -5,6 +5,7 @@ one. Every script may run twice, so a command whose reply was lost is simply sen
 """
 
 import asyncio
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from hashlib import sha1
@@ -33,6 +34,7 @@ BATCH_COMMANDS = 256
 CONCURRENT_TRANSACTIONS = 8  # each takes a connection of its own
 BATCH_TIMEOUT_S = 20.0  # with its retries
 
+ASKS_FOR_TIME = re.compile(r"\b(now|time)\b")
 OF_WAITING_LANES = ("ledger_snapshot", "pending_page")  # scripts that read all lanes with pending deliveries
 
 Value = str | bytes | int | float
@@ -120,11 +122,11 @@ def _options(*, blocking: bool) -> dict[str, Any]:
 
 @cache
 def script_source(name: str) -> str:
-    """Return the text of a script, behind the clock and the functions that it shares with others."""
+    """Return the text of a script, behind the functions that it shares with others, and the clock if it asks for it."""
     folder = files("worker.store").joinpath("scripts")
     shared = ("lane",) if name.startswith("lane_") else ("waiting_lanes",) if name in OF_WAITING_LANES else ()
-    parts = ("clock", *shared, name)
-    return "".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
+    source = "".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in (*shared, name))
+    return folder.joinpath("clock.lua").read_text("utf-8") + source if ASKS_FOR_TIME.search(source) else source
 
 
 @cache

@@ -24,7 +24,13 @@ from worker.slack.blocks import arguments
 BASE = "https://infrakitchen.example.com"
 NOW_MS = 1_796_040_000_000
 SAMPLES = Path(__file__).parents[2] / "samples"
-FILES = [path.relative_to(SAMPLES) for path in sorted(SAMPLES.rglob("*")) if path.is_file()]
+EVENTS = ("formatting", "infrakitchen", "monitoring")
+FILES = [
+    path.relative_to(SAMPLES)
+    for folder in EVENTS
+    for path in sorted((SAMPLES / folder).rglob("*"))
+    if path.is_file()
+]  # fmt: skip
 SEQUENCES = [file for file in FILES if "sequences" in file.parts and file.suffix == ".jsonl"]
 REQUESTS = [file for file in FILES if file.suffix == ".http"]
 EVENTS = [file for file in FILES if file not in (*SEQUENCES, *REQUESTS)]

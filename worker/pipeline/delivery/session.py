@@ -178,7 +178,8 @@ class LaneSession:
         deliveries = await load_pending(deps.events, attempt.taken, deps.subscriptions.by_id, template, deps.sleep)
         deliveries = await match_resolved(lanes, lane, deliveries)
         keys = sorted({delivery.event.subject_key for delivery in deliveries if delivery.needs_history})
-        cards, records = await asyncio.gather(lanes.get_cards(lane, keys), lanes.get_cards(lane, keys, RECORD))
+        compared = keys if lane in deps.subscriptions.lanes_compared else []
+        cards, records = await asyncio.gather(lanes.get_cards(lane, keys), lanes.get_cards(lane, compared, RECORD))
         suppressible = sorted({delivery.event.subject_key for delivery in deliveries if delivery.is_suppressible})
         runs = await lanes.get_run_cards(lane, suppressible) if suppressible else {}
         batch = Batch(

@@ -35,21 +35,22 @@ local function seq_of(id)
   return seq
 end
 
--- Set when the lane is due. A parked or an empty lane never is; one with held deliveries alone when the first
--- quiet hours end.
-local function set_due(at)
-  if redis.call('HEXISTS', meta, 'parked') == 1 or count_waiting() == 0 then
+-- Set when the lane is due, and return it. A parked or an empty lane never is; one with held deliveries alone when the
+-- first quiet hours end. A caller that knows how many deliveries are not held says so.
+local function set_due(at, unheld)
+  unheld = unheld or count_unheld()
+  local quiet_end = unheld == 0 and redis.call('ZRANGE', quiet, 0, 0, 'WITHSCORES')[2]
+  if (unheld == 0 and not quiet_end) or redis.call('HEXISTS', meta, 'parked') == 1 then
     redis.call('ZREM', due, lane)
+    return nil
   elseif redis.call('EXISTS', integration_parked) == 1 then
     redis.call('ZREM', due, lane)
     redis.call('SADD', held, lane)
-  else
-    if count_unheld() == 0 then
-      local first = redis.call('ZRANGE', quiet, 0, 0, 'WITHSCORES')
-      at = math.max(now, math.min(tonumber(first[2]), now + LATEST_MS))
-    end
-    redis.call('ZADD', due, at, lane)
+    return nil
   end
+  if quiet_end then at = math.max(now, math.min(tonumber(quiet_end), now + LATEST_MS)) end
+  redis.call('ZADD', due, at, lane)
+  return at
 end
 
 local function renew(lease_ms)
@@ -63,12 +64,13 @@ local function claim_wake(wake_ms)
 end
 
 -- The same for a lane with new pending deliveries, unless it is snoozed or leased.
-local function wake_if_due(wake_ms)
-  local at = redis.call('ZSCORE', due, lane)
-  local is_idle = redis.call('EXISTS', lease) == 0 and redis.call('HEXISTS', meta, 'snoozed') == 0
-  if count_waiting() > 0 and (not at or (tonumber(at) > now and is_idle)) then set_due(now) end
-  at = redis.call('ZSCORE', due, lane)
-  if not at or tonumber(at) > now or redis.call('EXISTS', lease) == 1 then return 0 end
+local function wake_if_due(wake_ms, unheld)
+  local at = tonumber(redis.call('ZSCORE', due, lane) or nil)
+  local is_leased = redis.call('EXISTS', lease) == 1
+  if not at or (at > now and not is_leased and redis.call('HEXISTS', meta, 'snoozed') == 0) then
+    at = set_due(now, unheld)
+  end
+  if not at or at > now or is_leased then return 0 end
   return claim_wake(wake_ms)
 end
 
@@ -124,15 +126,15 @@ local function end_quiet_hours()
   put_back(found)
 end
 
--- Record the call that begins: when, its method, and the range of its deliveries. If the range has others, record the
--- ids of its deliveries too, or after '-' those of the others, where these are fewer.
-local function open_attempt(method)
-  local first, last = redis.call('LINDEX', taken, 0), redis.call('LINDEX', taken, -1)
-  if not first then return end
-  local from, to, n = seq_of(first), seq_of(last), redis.call('LLEN', taken)
+-- Record the call that begins: when, its method, and the range of its deliveries, which are taken. If the range has
+-- others, record the ids of its deliveries too, or after '-' those of the others, where these are fewer.
+local function open_attempt(method, ids, from, to)
+  local n = #ids
+  if n == 0 then return end
+  from, to = from or seq_of(ids[1]), to or seq_of(ids[n])
   local of = ''
   if to - from >= n and n <= 200 then
-    of = table.concat(redis.call('LRANGE', taken, 0, -1), ' ')
+    of = table.concat(ids, ' ')
   elseif to - from >= n then
     for _, id in ipairs(redis.call('LRANGE', pending, 0, 199)) do
       local seq = seq_of(id)
@@ -162,15 +164,19 @@ local function count_call(method, outcome, code)
     local hour, what = ledger .. ':hour:' .. math.floor(minute / 60), method == 'chat.update' and 'edits' or 'posts'
     if redis.call('HINCRBY', hour, minute .. '|' .. what, 1) == 1 then redis.call('EXPIRE', hour, 93600) end
   end
-  if code == '' then code = outcome == 'delivered' and 'ok' or outcome end
-  if #code > 64 or not string.find(code, '^[%w_.]+$') or redis.call('HLEN', ledger) > 1000 then code = 'other' end
+  if code == '' then
+    code = outcome == 'delivered' and 'ok' or outcome
+  elseif #code > 64 or not string.find(code, '^[%w_.]+$') or redis.call('HLEN', ledger) > 1000 then
+    code = 'other'
+  end
   redis.call('HINCRBY', ledger, 'call|' .. method .. '|' .. outcome .. '|' .. code, 1)
 end
 
--- Record the outcome of the open call for each of its deliveries. A call that Slack throttled is no attempt.
-local function close_attempt(outcome, code, wait_ms)
+-- Record the outcome of the open call, and return 1 if it was an attempt of its deliveries: one that Slack throttled is
+-- none, and neither is one that is not open.
+local function close_call(outcome, code, wait_ms)
   local open = redis.call('HMGET', meta, 'open', 'method', 'first', 'last', 'of')
-  if not open[1] then return end
+  if not open[1] then return 0 end
   redis.call('XADD', attempts, '*', 'at', open[1], 'method', open[2], 'first', open[3], 'last', open[4],
     'of', open[5] or '', 'outcome', outcome, 'code', code, 'wait', wait_ms)
   redis.call('HDEL', meta, 'open')
@@ -179,9 +185,14 @@ local function close_attempt(outcome, code, wait_ms)
   end
   count_call(open[2], outcome, code)
   note_call(outcome, code)
-  if outcome == 'throttled' then return end
   -- An edit that is made twice posts nothing twice.
-  local doubt = outcome == 'unknown' and open[2] ~= 'chat.update'
+  return outcome == 'throttled' and 0 or 1, outcome == 'unknown' and open[2] ~= 'chat.update'
+end
+
+-- The same, and count the attempt for each of its deliveries.
+local function close_attempt(outcome, code, wait_ms)
+  local tries, doubt = close_call(outcome, code, wait_ms)
+  if tries == 0 then return end
   for _, id in ipairs(redis.call('LRANGE', taken, 0, -1)) do
     seq_of(id)
     redis.call('HINCRBY', record .. id, 'tries', 1)
@@ -194,25 +205,33 @@ local function keep_card(key, card)
   if card == '' then redis.call('DEL', key) else redis.call('SET', key, card, 'PX', retention_ms) end
 end
 
--- Finish a delivery: it is delivered itself, or merged into `lead`.
+-- Finish a delivery and add to its attempts: it is delivered itself, or merged into `lead`, for the reason `detail` if no
+-- call did it.
 local finished = {delivered = 0, merged = 0, repeated = 0}
-local function finish(id, lead, channel, ts)
+local function finish(id, lead, channel, ts, tries, detail)
   local key, state = record .. id, id == lead and 'delivered' or 'merged'
-  seq_of(id)
-  redis.call('HSET', key, 'state', state, 'finished', now, 'channel', channel, 'ts', ts)
-  if id ~= lead then redis.call('HSET', key, 'into', lead) end
-  redis.call('HDEL', key, 'error', 'detail')
+  local known = redis.call('HMGET', key, 'seq', 'tries', 'doubt', 'error')
+  if not known[1] then seq_of(id) end
+  local changed = {'state', state, 'finished', now, 'channel', channel, 'ts', ts}
+  local function set(name, value) changed[#changed + 1], changed[#changed + 2] = name, value end
+  if id ~= lead then set('into', lead) end
+  if tries > 0 then set('tries', (tonumber(known[2]) or 0) + tries) end
+  if detail then set('detail', detail) end
+  if known[3] then
+    set('repeated', 1)
+    finished.repeated = finished.repeated + 1
+  end
+  redis.call('HSET', key, unpack(changed))
+  if known[3] or known[4] then redis.call('HDEL', key, 'doubt', 'error', detail and 'error' or 'detail') end
   redis.call('PEXPIRE', key, retention_ms)
   redis.call('XADD', deliveries .. ':' .. state, '*', 'id', id)
   finished[state] = finished[state] + 1
-  if redis.call('HDEL', key, 'doubt') == 1 then
-    redis.call('HSET', key, 'repeated', 1)
-    finished.repeated = finished.repeated + 1
-  end
 end
 
 local function count_finished()
-  for state, count in pairs(finished) do redis.call('HINCRBY', ledger, state, count) end
+  for state, count in pairs(finished) do
+    if count > 0 then redis.call('HINCRBY', ledger, state, count) end
+  end
 end
 
 -- Put back what a dead holder left; its open call has an unknown outcome.
@@ -249,7 +268,7 @@ local function continue_or_release(release, lease_ms, wake_ms)
   local left = redis.call('LLEN', pending)
   if left == 0 or release then
     redis.call('DEL', lease)
-    set_due(now)
+    set_due(now, left)
     return {'ok', left, 1, left > 0 and claim_wake(wake_ms) or 0}
   end
   renew(lease_ms)

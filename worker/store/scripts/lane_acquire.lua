@@ -7,24 +7,33 @@ local lease_ms, horizon_ms, token = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7
 redis.call('DEL', wake)
 local holder = redis.call('GET', lease)
 if holder and holder ~= token then return {'held'} end
-redis.call('DEL', lease)
-if redis.call('HEXISTS', meta, 'parked') == 1 or redis.call('EXISTS', integration_parked) == 1 then
-  set_due(now)
+if holder then redis.call('DEL', lease) end
+local known = redis.call('HMGET', meta, 'address', 'name', 'failures', 'singly', 'unlisted', 'edit_failures',
+  'no_edits_until', 'parked', 'snoozed', 'open')
+local left_behind = redis.call('LLEN', taken)
+local unheld = redis.call('LLEN', pending) + left_behind
+if known[8] or redis.call('EXISTS', integration_parked) == 1 then
+  set_due(now, unheld)
   return {'parked'}
 end
-if count_unheld() == 0 and redis.call('ZCOUNT', quiet, '-inf', now) == 0 then
-  set_due(now)
+local quiet_end = tonumber(redis.call('ZRANGE', quiet, 0, 0, 'WITHSCORES')[2] or nil)
+local is_quiet_over = quiet_end and quiet_end <= now
+if unheld == 0 and not is_quiet_over then
+  set_due(now, unheld)
   return {'empty'}
 end
-local at = tonumber(redis.call('ZSCORE', due, lane) or now)
-local snoozed = redis.call('HGET', meta, 'snoozed')
-if snoozed and at > now and at <= now + horizon_ms then return {'snoozed', at - now, snoozed, redis.call('HGET', meta, 'failures') or '0'} end
+if known[9] then
+  local at = tonumber(redis.call('ZSCORE', due, lane) or now)
+  if at > now and at <= now + horizon_ms then return {'snoozed', at - now, known[9], known[3] or '0'} end
+  redis.call('HDEL', meta, 'snoozed')
+end
 redis.call('SET', lease, token, 'PX', lease_ms)
 redis.call('ZADD', due, now + lease_ms, lane)
-redis.call('HDEL', meta, 'snoozed')
-recover()
-end_quiet_hours()
-local known = redis.call('HMGET', meta, 'address', 'name', 'failures', 'singly', 'unlisted', 'edit_failures', 'no_edits_until')
+if known[10] or left_behind > 0 then
+  recover()
+  known = redis.call('HMGET', meta, 'address', 'name', 'failures', 'singly', 'unlisted', 'edit_failures', 'no_edits_until')
+end
+if is_quiet_over then end_quiet_hours() end
 local edits_wait = math.min(math.max(tonumber(known[7] or 0) - now, 0), horizon_ms)
 local versions = redis.call('MGET', KEYS[17], KEYS[18])
 return {'ok', known[1] or '', known[2] or '', known[3] or '0', known[4] or '0',

@@ -24,7 +24,9 @@ for i = 9, #ARGV, 6 do
     created = created + 1
   end
 end
-redis.call('HINCRBY', ledger, 'created', created)
+if created > 0 then redis.call('HINCRBY', ledger, 'created', created) end
+local unheld = redis.call('LLEN', pending)
+if unheld + redis.call('ZCARD', quiet) <= longest then return {created, 0, wake_if_due(wake_ms, unheld > 0 and unheld or nil)} end
 
 local function is_critical(id)
   return redis.call('HGET', record .. id, 'severity') == CRITICAL

@@ -10,8 +10,7 @@ redis.call('DEL', taken)
 for _, id in ipairs(ids) do
   local at = named[id]
   if at then
-    finish(id, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
-    redis.call('HSET', record .. id, 'detail', ARGV[at + 4])
+    finish(id, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], 0, ARGV[at + 4])
   else
     stay[#stay + 1] = id
   end

@@ -5,6 +5,10 @@
 local newest = tonumber(ARGV[10])
 local last = newest > 0 and redis.call('LINDEX', pending, -1)
 if last and tonumber(redis.call('HGET', record .. last, 'seq') or 0) > newest then return {'newer'} end
-if ARGV[6] == '' then close_attempt(ARGV[7], ARGV[8], ARGV[9]) else open_attempt(ARGV[6]) end
+if ARGV[6] == '' then
+  close_attempt(ARGV[7], ARGV[8], ARGV[9])
+else
+  open_attempt(ARGV[6], redis.call('LRANGE', taken, 0, -1))
+end
 renew(tonumber(ARGV[5]))
 return {'ok'}

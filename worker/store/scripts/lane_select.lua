@@ -13,6 +13,6 @@ if #back > 0 then
   put_back(back)
 end
 redis.call('HDEL', meta, 'open')
-if ARGV[6] ~= '' then open_attempt(ARGV[6]) end
+if ARGV[6] ~= '' then open_attempt(ARGV[6], redis.call('LRANGE', taken, 0, -1)) end
 renew(tonumber(ARGV[5]))
 return {'ok'}

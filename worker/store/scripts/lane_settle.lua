@@ -10,9 +10,9 @@ local ids = redis.call('LRANGE', taken, 0, -1)
 local first = 14 + tonumber(ARGV[13])
 local last = first + tonumber(ARGV[first])
 for i = 14, first - 1 do redis.call('ZADD', KEYS[19], now, now .. ' ' .. ARGV[i]) end
-close_attempt('delivered', '', 0)
+local tries = close_call('delivered', '', 0)
 redis.call('DEL', taken)
-for _, id in ipairs(ids) do finish(id, lead, channel, ts) end
+for _, id in ipairs(ids) do finish(id, lead, channel, ts, tries) end
 for i = first + 1, last do
   local left_out = record .. ARGV[i]
   if redis.call('HGET', left_out, 'state') == 'pending' then redis.call('HSET', left_out, 'owed', 1) end
@@ -23,9 +23,12 @@ if ARGV[12] ~= '' then
   redis.call('PEXPIRE', KEYS[18], retention_ms)
 end
 for i = last + 1, #ARGV, 2 do keep_card(ARGV[i], ARGV[i + 1]) end
-redis.call('HDEL', meta, 'failures', 'unlisted', 'reason', 'hint', 'hint_parts', 'since', 'warned')
+local before = redis.call('HMGET', meta, 'failures', 'unlisted', 'reason', 'since', 'warned', 'singly')
+if before[1] or before[2] or before[3] or before[4] or before[5] then
+  redis.call('HDEL', meta, 'failures', 'unlisted', 'reason', 'hint', 'hint_parts', 'since', 'warned')
+end
 redis.call('DEL', integration_parked .. ':first')
 if redis.call('EXISTS', missed) == 1 then redis.call('ZADD', dead .. ':missed', now, lane) end
-end_isolation()
+if before[6] then end_isolation() end
 count_finished()
 return continue_or_release(ARGV[10] == '1', tonumber(ARGV[5]), ARGV[6])

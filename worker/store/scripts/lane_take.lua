@@ -4,16 +4,16 @@
 -- Returns {'closed', ms} or {'ok', then per delivery: id, event, subscription, seq, accepted ms, replays, card
 -- pending, doubt, entry, body}.
 local closed = 0
-for i = 17, 18 do
-  local left = redis.call('PTTL', KEYS[i])
-  if left > 0 then closed = math.max(closed, math.min(left, tonumber(redis.call('GET', KEYS[i]) or 0))) end
+for i, asked in ipairs(redis.call('MGET', KEYS[17], KEYS[18])) do
+  if asked then closed = math.max(closed, math.min(redis.call('PTTL', KEYS[16 + i]), tonumber(asked))) end
 end
 if closed > 0 then return {'closed', closed} end
 local most = tonumber(ARGV[6])
 if redis.call('EXISTS', taken) == 0 then
   end_quiet_hours()
-  if redis.call('LLEN', pending) <= most then
-    if redis.call('EXISTS', pending) == 1 then redis.call('RENAME', pending, taken) end
+  local waiting = redis.call('LLEN', pending)
+  if waiting <= most then
+    if waiting > 0 then redis.call('RENAME', pending, taken) end
   else
     for _ = 1, most do redis.call('LMOVE', pending, taken, 'LEFT', 'RIGHT') end
   end
@@ -22,10 +22,11 @@ renew(tonumber(ARGV[5]))
 local answer = {'ok'}
 local ids = redis.call('LRANGE', taken, 0, -1)
 if #ids == 0 then return answer end
-open_attempt(ARGV[7])
+local seqs = {}
 for _, id in ipairs(ids) do
   local found = redis.call('HMGET', record .. id, 'event', 'sub', 'seq', 'accepted', 'replays', 'owed', 'doubt')
   if not found[3] then found = {'', '', seq_of(id), now} end
+  seqs[#seqs + 1] = tonumber(found[3])
   answer[#answer + 1] = id
   for i = 1, 7 do answer[#answer + 1] = found[i] or '' end
   local kept, key, source = {}, string.match(found[1], '^(.-)%.(.*)$')
@@ -34,4 +35,5 @@ for _, id in ipairs(ids) do
   end
   answer[#answer + 1], answer[#answer + 2] = kept[1] or '', kept[2] or ''
 end
+open_attempt(ARGV[7], ids, seqs[1], seqs[#seqs])
 return answer
