@@ -1,10 +1,11 @@
-"""The contract suite of the store, on fakeredis and on a real server."""
+"""The contract suite of the store, on a real server, and in its long form on fakeredis too."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
+from support.examples import cases
 from support.store import World
 
 from worker.sandbox.embedded_redis import EmbeddedRedis
@@ -18,7 +19,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(params=cases("real", "fake", short=1))
 async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
     """Return a client of an empty server: fakeredis or a real one."""
     if request.param == "fake":
