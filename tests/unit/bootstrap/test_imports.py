@@ -19,7 +19,7 @@ def heavy_after(statement: str) -> list[str]:
 
 
 def test_commands_that_only_read_redis_do_not_import_heavy_libraries() -> None:
-    commands = ("diagnostics", "deliveries", "dead_letters")
+    commands = ("doctor", "deliveries", "dead_letters")
     modules = ", ".join(f"worker.cli.{command}" for command in commands)
     assert heavy_after(f"import {modules}, worker.bootstrap.context") == []
 
