@@ -299,8 +299,8 @@ async def test_each_of_many_parked_lanes_is_probed(house: Pipeline) -> None:
     assert await house.redis.zcard("ik:parked") == len(lanes)
     for id_ in (lanes[0], lanes[30], lanes[-1]):
         house.slack.change(id_, is_member=True)
-    for _ in range(30):
-        house.pass_time(6)
+    for _ in range(60):
+        house.pass_time(3)
         await house.app.sweeper.sweep()
         await asyncio.gather(*house.app.sweeper._probes.values())
     assert await house.redis.zcard("ik:parked") == len(lanes) - 3
