@@ -151,3 +151,11 @@ def test_a_redis_cluster_is_refused_with_one_line(tmp_path: Path) -> None:
         asyncio.run(check(client.connection_pool.connection_kwargs["port"]))
     assert "part of a cluster" in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+async def test_a_server_that_forbids_the_question_is_taken_for_no_cluster(real: Redis) -> None:
+    await real.execute_command("ACL SETUSER", "default", "-info")
+    try:
+        assert (await InstallationMarker(RedisClient(real, Keys("t"))).check()).layout == LAYOUT
+    finally:
+        await real.execute_command("ACL SETUSER", "default", "+info")
