@@ -32,6 +32,7 @@ async def let_go(installation: Installation, lane: str) -> None:
     await until(free, f"{lane} lies down")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_a_nearly_full_lane_is_reported_and_its_newest_deliveries_are_one_message(tmp_path):
     settings = {"LANE_MAX_LENGTH": "10", "OPERATIONS_CHANNEL": "#platform"}

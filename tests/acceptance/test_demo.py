@@ -96,6 +96,7 @@ def test_a_stopped_demo_has_an_error_and_leaves_no_process_running(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_demo_runs_until_ctrl_c_and_other_terminals_can_read_its_data(tmp_path: Path) -> None:
     running = demo(tmp_path, "--events", "30", **WRONG)

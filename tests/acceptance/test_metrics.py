@@ -48,6 +48,7 @@ async def _parked(installation: Installation) -> bool:
     return await installation.app.integrations.get_parked_code("acme") == "token_revoked"
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_metrics_count_deliveries_throttled_calls_and_parked_integrations(
     fast: Installation,

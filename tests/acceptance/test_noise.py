@@ -38,6 +38,7 @@ async def test_an_alert_that_keeps_firing_is_posted_once_and_its_resolution_too(
     assert any("resolved" in one["text"] for one in fast.messages("#ops"))
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_events_of_a_muted_subscription_are_suppressed_and_the_mute_ends_automatically(
     fast: Installation,

@@ -52,6 +52,7 @@ async def test_people_get_messages_by_email_and_by_id_once_they_can_receive_them
     await wait_until_parked(fast, {f"acme/{to}": reason for to, reason in stays.items()})
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_a_reactivated_person_gets_every_message(fast: Installation):
     fast.workspace.add_user("ada@example.com")

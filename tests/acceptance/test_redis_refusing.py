@@ -128,6 +128,7 @@ async def test_a_script_that_blocks_redis_is_reported_and_work_continues_after_i
     assert_plain(programs, BUSY, "SCRIPT KILL")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_redis_that_restarts_without_data_is_reported_once_as_critical(fast: Installation):
     programs = await running(fast)

@@ -93,6 +93,7 @@ async def test_deliveries_wait_while_slack_refuses_connections_and_are_then_post
     assert sorted(mark for name in channels for mark in fast.marks(name)) == sorted(marks(*range(50)))
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_a_hanging_post_ends_by_its_timeout_and_delays_no_other_channel(fast: Installation):
     fast.workspace.add_channel("ops")

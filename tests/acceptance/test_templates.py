@@ -41,6 +41,7 @@ def tops(installation: Installation) -> list[dict[str, Any]]:
     return [message for message in installation.messages("#ops") if "thread_ts" not in message]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_a_card_is_posted_and_edited_with_its_template_and_its_values_mention_no_one(fast: Installation):
     fast.workspace.add_channel("ops")

@@ -72,6 +72,7 @@ async def test_a_rotated_token_resumes_the_parked_lanes_without_a_restart(fast: 
     assert fast.marks("#ops") == marks(1, 2)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_a_missing_scope_parks_with_its_name_and_a_reinstall_resumes(fast: Installation):
     fast.workspace.add_channel("ops")

@@ -109,10 +109,11 @@ async def find_similar_channels(app: Stores, integration_id: str, destination: s
     channels = await app.directory.list_channels(integration_id)
     if (id_ := id_in_capitals(destination)) in {channel.id for channel in channels}:
         return [SimilarChannel(id_, id_)]
-    ids = {channel.name: channel.id for channel in channels if not channel.is_archived}
+    own_name = destination.removeprefix("#")  # still listed when it was deleted since the directory was read
+    ids = {channel.name: channel.id for channel in channels if not channel.is_archived and channel.name != own_name}
     return [
         SimilarChannel(cut(f"#{name}", MAX_SIMILAR), f"#{name}" if len(name) < MAX_SIMILAR else ids[name])
-        for name in find_similar(destination.removeprefix("#"), list(ids))
+        for name in find_similar(own_name, list(ids))
     ]
 
 

@@ -79,6 +79,16 @@ def test_deliveries_are_filtered_by_channel_severity_and_time(connected: Shell) 
     assert "error" in connected("deliveries", "list", "--state", "delivered").out
 
 
+def test_a_channel_that_was_deleted_since_the_directory_was_read_is_not_suggested(connected: Shell) -> None:
+    connected.acme.add_channel("shop")
+    connected("channels", "refresh")
+    connected.subscribe("--to", "#shop")
+    connected.acme.delete("shop")
+    deliver(connected, failed_workflow())
+    [lane] = connected("parked", "list", "--json").json
+    assert (lane["reason"], "Did you mean" in lane["hint"]) == ("channel_not_found", False)
+
+
 def test_a_moved_subscription_sends_elsewhere(connected: Shell) -> None:
     connected.acme.add_channel("deployments")
     connected("channels", "refresh")
